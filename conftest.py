@@ -1,0 +1,40 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of tests and doctests.
+
+At the top, so that doctests in the package find them.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+@pytest.fixture
+def nickel():
+    """The real scan of 3 x 3 patterns of nickel that is in kikuchipy."""
+    import kikuchipy as kp
+
+    return kp.data.nickel_ebsd_small()
+
+
+@pytest.fixture
+def shared_data():
+    """The folder of data the developers have, if it is there."""
+    folder = Path(__file__).resolve().parents[1] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no shared data")
+    return folder

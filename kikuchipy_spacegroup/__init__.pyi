@@ -1,0 +1,59 @@
+from . import (
+    acquisition,
+    background,
+    classification,
+    crystal_map,
+    data,
+    dataset,
+    master_patterns,
+    model,
+    network,
+    plot,
+    preprocessing,
+    sht,
+    simulation,
+    space_groups,
+    structures,
+    training,
+)
+from ._logging import set_log_level
+from .acquisition import Acquisition
+from .classification import classify_space_group, compute_classification_map
+from .crystal_map import probabilities_from_map, save_map
+from .master_patterns import MasterPatternLibrary
+from .model import SpaceGroupModel, load_model
+from .sht import load_sht
+from .simulation import Geometry
+from .training import fit
+
+__version__: str
+__all__ = [
+    "Acquisition",
+    "Geometry",
+    "MasterPatternLibrary",
+    "SpaceGroupModel",
+    "acquisition",
+    "background",
+    "classification",
+    "classify_space_group",
+    "compute_classification_map",
+    "crystal_map",
+    "data",
+    "dataset",
+    "fit",
+    "load_model",
+    "load_sht",
+    "master_patterns",
+    "model",
+    "network",
+    "plot",
+    "preprocessing",
+    "probabilities_from_map",
+    "save_map",
+    "set_log_level",
+    "sht",
+    "simulation",
+    "space_groups",
+    "structures",
+    "training",
+]

@@ -1,0 +1,269 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a camera does to a diffraction pattern, as a layer."""
+
+from dataclasses import asdict, dataclass
+
+import keras
+from keras import ops
+import numpy as np
+
+from kikuchipy_spacegroup.preprocessing import separable
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """Ranges of what a camera and its user do to a pattern.
+
+    Every pattern draws its own value of every quantity, uniformly (U)
+    or log-uniformly (L) between the two given numbers. Probabilities
+    say how large a share of the patterns is affected at all.
+
+    Parameters
+    ----------
+    gamma
+        U. Exponent of the intensities: the energy filtering of
+        phosphor or direct detector and the look-up table of the camera.
+    overlap
+        U. Weight of a second grain or phase under the beam.
+    overlap_probability
+        Share of patterns with overlap.
+    excess_deficiency
+        U. Strength of the bright and dark edges of bands along the
+        tilt direction, as the weight of the vertical derivative.
+    resolution
+        L. Number of camera pixels (after binning) along the side.
+    point_spread
+        U. Standard deviation of the point-spread function of the
+        screen and the lens, in camera pixels.
+    contrast
+        L. Standard deviation of the diffraction signal over the mean
+        intensity.
+    noise
+        L. Standard deviation of the noise per camera pixel over that of
+        the diffraction signal, where the illumination is one: shot
+        noise and read-out noise after frame averaging.
+    blotches
+        U. Strength of noise of large grain (screen texture, charging
+        and imperfect background correction), relative to the signal and
+        to the noise.
+    vignetting
+        U. How fast the illumination falls off radially, as the
+        logarithm at half the side.
+    tilt
+        U. How fast the illumination changes along a random direction,
+        as the logarithm per half side.
+    raw_probability
+        Share of patterns whose background is left in.
+    marks
+        U. Depth of dust and burnt marks on the screen.
+    marks_probability
+        Share of patterns with marks.
+    dead_pixels
+        U. Share of dead and hot camera pixels.
+    aperture
+        U. Radius of the round aperture, as a fraction of half the side.
+    aperture_probability
+        Share of patterns within an aperture. One in three of them is
+        dark outside, the others are masked there.
+    shadow_probability
+        Share of patterns with a straight shadow at the rim.
+    saturation_probability
+        Share of patterns whose brightest parts are cut off.
+    """
+
+    gamma: tuple[float, float] = (0.6, 1.6)
+    overlap: tuple[float, float] = (0.0, 0.3)
+    overlap_probability: float = 0.15
+    excess_deficiency: tuple[float, float] = (-0.6, 0.6)
+    resolution: tuple[float, float] = (45, 240)
+    point_spread: tuple[float, float] = (0.3, 1.1)
+    contrast: tuple[float, float] = (0.04, 0.25)
+    noise: tuple[float, float] = (0.05, 2.2)
+    blotches: tuple[float, float] = (0.0, 0.7)
+    vignetting: tuple[float, float] = (0.0, 1.5)
+    tilt: tuple[float, float] = (-0.6, 0.6)
+    raw_probability: float = 0.3
+    marks: tuple[float, float] = (0.0, 0.6)
+    marks_probability: float = 0.35
+    dead_pixels: tuple[float, float] = (0.0, 0.004)
+    aperture: tuple[float, float] = (0.72, 1.1)
+    aperture_probability: float = 0.35
+    shadow_probability: float = 0.07
+    saturation_probability: float = 0.1
+
+
+@keras.saving.register_keras_serializable("kikuchipy_spacegroup")
+class SimulateCamera(keras.layers.Layer):
+    """Degrade ideal patterns as a camera would.
+
+    Parameters
+    ----------
+    acquisition
+        Ranges to draw from. If not given, the defaults are used.
+    size
+        Side length of the patterns in pixels.
+    seed
+        Seed of the random numbers.
+    **kwargs
+        Keyword arguments passed on to :class:`keras.layers.Layer`.
+
+    Notes
+    -----
+    Input are positive intensities of shape (n, size, size), output the
+    recorded intensities of the same shape, with NaN outside apertures.
+    """
+
+    def __init__(
+        self,
+        acquisition: Acquisition | None = None,
+        *,
+        size: int = 96,
+        seed: int = 0,
+        **kwargs,
+    ) -> None:
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        if isinstance(acquisition, dict):
+            acquisition = Acquisition(**acquisition)
+        self.acquisition = acquisition or Acquisition()
+        self.size = size
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+        pixel = np.arange(size, dtype="float32")
+        self._offset = pixel[:, None] - pixel[None, :]
+        self._position = (pixel + 0.5) * 2 / size - 1
+
+    def call(self, patterns):
+        """Return recorded patterns of shape (n, size, size)."""
+        a = self.acquisition
+        n = ops.shape(patterns)[0]
+        signal = self._diffraction(patterns, n)
+        # Width of a camera pixel in pixels of this pattern
+        pixel = self.size / self._log_uniform(n, a.resolution)
+        spread = ops.sqrt(
+            (self._uniform(n, a.point_spread) * pixel) ** 2
+            + ops.maximum(pixel**2 - 1, 0) / 12
+        )
+        signal = _standardize(self._blur(signal, spread))
+        illumination = self._illumination(n)
+        signal = signal * self._marks(n, illumination)
+        strength = self._log_uniform(n, a.noise)
+        noise = self._noise(n, pixel) * strength
+        # A camera finer than this pattern averages its noise
+        noise = noise * ops.minimum(pixel, 1.0) / ops.sqrt(illumination)
+        blotches = self._blotches(n) * (0.3 + strength)
+        signal = signal + noise + blotches + self._dead_pixels(n)
+        signal = self._saturate(signal, n)
+        raw = self._chance(n, a.raw_probability)
+        background = raw * illumination + (1 - raw)
+        contrast = self._log_uniform(n, a.contrast)
+        return self._shade(background * (1 + contrast * signal), n)
+
+    def _diffraction(self, patterns, n):
+        """Return the standardized signal of one or two grains."""
+        a = self.acquisition
+        patterns = ops.maximum(patterns, 0.05)
+        signal = _standardize(ops.exp(ops.log(patterns) * self._uniform(n, a.gamma)))
+        weight = self._uniform(n, a.overlap) * self._chance(n, a.overlap_probability)
+        signal = signal + weight * ops.roll(signal, 1, axis=0)
+        step = ops.concatenate([signal[:, 1:], signal[:, -1:]], axis=1)
+        back = ops.concatenate([signal[:, :1], signal[:, :-1]], axis=1)
+        return signal + self._uniform(n, a.excess_deficiency) * (step - back) / 2
+
+    def _blur(self, patterns, sigma):
+        sigma = ops.maximum(sigma, 0.2)
+        matrix = ops.exp(-0.5 * (self._offset[None] / sigma) ** 2)
+        matrix = matrix / ops.sum(matrix, axis=-1, keepdims=True)
+        return separable(matrix, patterns, matrix)
+
+    def _illumination(self, n):
+        """Return how much light falls on every pixel, 1 on average."""
+        a = self.acquisition
+        x = self._position[None, None, :] - self._uniform(n, (-0.4, 0.4))
+        y = self._position[None, :, None] - self._uniform(n, (-0.4, 0.4))
+        log = -self._uniform(n, a.vignetting) * (x**2 + y**2)
+        log = log + self._uniform(n, a.tilt) * x + self._uniform(n, a.tilt) * y
+        light = ops.exp(log)
+        return light / ops.mean(light, axis=(1, 2), keepdims=True)
+
+    def _marks(self, n, illumination):
+        """Return how much of the signal three marks let through."""
+        a = self.acquisition
+        through = ops.ones_like(illumination)
+        some = self._chance(n, a.marks_probability)
+        for _ in range(3):
+            radius = self._log_uniform(n, (0.02, 0.15))
+            x = (self._position[None, None, :] - self._uniform(n, (-1, 1))) / radius
+            y = (self._position[None, :, None] - self._uniform(n, (-1, 1))) / radius
+            depth = some * self._uniform(n, a.marks)
+            through = through * (1 - depth * ops.exp(-((x**2 + y**2) ** 2)))
+        return through
+
+    def _noise(self, n, pixel):
+        """Return noise of unit variance with grains of camera pixels."""
+        noise = self._normal(n)
+        sigma = ops.maximum(0.45 * pixel, 0.2) * ops.cast(pixel > 1.0, "float32")
+        return _standardize(self._blur(noise, sigma))
+
+    def _blotches(self, n):
+        noise = self._blur(self._normal(n), self._log_uniform(n, (1.5, 10)))
+        return _standardize(noise) * self._uniform(n, self.acquisition.blotches)
+
+    def _dead_pixels(self, n):
+        shape = (n, self.size, self.size)
+        chance = keras.random.uniform(shape, seed=self.generator)
+        dead = ops.cast(
+            chance < self._uniform(n, self.acquisition.dead_pixels), "float32"
+        )
+        return dead * self._uniform(n, (-4, 6))
+
+    def _saturate(self, signal, n):
+        cut = self._uniform(n, (1.0, 3.0))
+        cut = cut + 100 * (1 - self._chance(n, self.acquisition.saturation_probability))
+        return ops.minimum(signal, cut)
+
+    def _shade(self, patterns, n):
+        """Return patterns with shadows and apertures."""
+        a = self.acquisition
+        x = self._position[None, None, :]
+        y = self._position[None, :, None]
+        angle = self._uniform(n, (0, 2 * np.pi))
+        along = x * ops.cos(angle) + y * ops.sin(angle)
+        shadow = ops.cast(along > self._uniform(n, (0.5, 1.0)), "float32")
+        shadow = shadow * self._chance(n, a.shadow_probability)
+        patterns = patterns * (1 - shadow * self._uniform(n, (0.2, 0.95)))
+        cx, cy = self._uniform(n, (-0.06, 0.06)), self._uniform(n, (-0.06, 0.06))
+        radius = self._uniform(n, a.aperture)
+        outside = ops.cast((x - cx) ** 2 + (y - cy) ** 2 > radius**2, "float32")
+        outside = outside * self._chance(n, a.aperture_probability)
+        dark = self._chance(n, 1 / 3)
+        patterns = patterns * (1 - 0.98 * outside * dark)
+        return ops.where(outside * (1 - dark) > 0.5, np.nan, patterns)
+
+    def _uniform(self, n, limits):
+        low, high = limits
+        value = keras.random.uniform((n, 1, 1), seed=self.generator)
+        return low + (high - low) * value
+
+    def _log_uniform(self, n, limits):
+        return ops.exp(self._uniform(n, np.log(limits).astype("float32")))
+
+    def _chance(self, n, probability):
+        value = keras.random.uniform((n, 1, 1), seed=self.generator)
+        return ops.cast(value < probability, "float32")
+
+    def _normal(self, n):
+        return keras.random.normal((n, self.size, self.size), seed=self.generator)
+
+    def get_config(self) -> dict:
+        """Return the arguments that make the same layer again."""
+        own = {"acquisition": asdict(self.acquisition), "size": self.size}
+        return super().get_config() | own | {"seed": self.seed}
+
+
+def _standardize(patterns):
+    mean = ops.mean(patterns, axis=(1, 2), keepdims=True)
+    patterns = patterns - mean
+    variance = ops.mean(patterns**2, axis=(1, 2), keepdims=True)
+    return patterns * ops.rsqrt(variance + 1e-12)

@@ -1,0 +1,478 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Classify every pattern of a scan."""
+
+from contextlib import nullcontext
+from functools import partial
+import logging
+import math
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import dask
+import dask.array as da
+from dask.array.core import slices_from_chunks
+from dask.diagnostics import ProgressBar
+import hyperspy.api as hs
+from kikuchipy.signals import EBSD
+import numpy as np
+
+from kikuchipy_spacegroup.background import (
+    background_from_patterns,
+    divide_background,
+    find_aperture,
+    unusable_patterns,
+)
+from kikuchipy_spacegroup.crystal_map import crystal_map
+
+if TYPE_CHECKING:
+    from orix.crystal_map import CrystalMap
+
+    from kikuchipy_spacegroup.model import SpaceGroupModel
+
+_logger = logging.getLogger(__name__)
+
+# Patterns per block: enough to keep the network busy, few enough that
+# blocks of large patterns stay small
+_CHUNK_PATTERNS = 1024
+_CHUNK_BYTES = 64 * 2**20
+# Patterns looked at to find the background
+_N_BACKGROUND = 400
+_N_BACKGROUND_BLOCKS = 16
+
+
+def classify_space_group(
+    signal: EBSD,
+    model: "SpaceGroupModel | str | Path | None" = None,
+    *,
+    navigation_mask: np.ndarray | None = None,
+    signal_mask: np.ndarray | None = None,
+    static_background: np.ndarray | str | None = "auto",
+    min_probability: float | None = None,
+    keep_n: int = 3,
+    keep_probabilities: bool = False,
+    chunk_patterns: int | None = None,
+    compute: bool = True,
+    show_progressbar: bool | None = None,
+) -> "CrystalMap | da.Array":
+    """Return a map of the space group of every pattern in a scan.
+
+    Parameters
+    ----------
+    signal
+        Scan with none, one or two navigation dimensions and raw or
+        corrected patterns of any shape and real data type. It may be
+        lazy. It is not changed.
+    model
+        Model, path to a model file, or name of a bundled model. If not
+        given, the default model is used.
+    navigation_mask
+        Boolean array of the navigation shape (rows, columns), True for
+        patterns to leave out, as in
+        :meth:`kikuchipy.signals.EBSD.dictionary_indexing`.
+    signal_mask
+        Boolean array of the signal shape, True for pixels to leave out.
+    static_background
+        What patterns are divided by before the model sees them:
+        ``"auto"``, an array of the signal shape, or None for nothing.
+        With ``"auto"``, it is the signal's own static background if it
+        has one, or else the mean of up to 400 patterns if that is
+        sound, or else this mean blurred. See
+        :func:`kikuchipy_spacegroup.background.background_from_patterns`.
+        What was used is logged. Pixels outside of the camera's aperture
+        or where the background is not positive are left out.
+    min_probability
+        Points with a lower best probability are not identified. If not
+        given, the model's own limit is used.
+    keep_n
+        Number of best space groups to keep per point.
+    keep_probabilities
+        Whether the map holds the probabilities of all space groups.
+    chunk_patterns
+        Number of patterns classified at a time, about. If not given, it
+        is at most 1024.
+    compute
+        Whether to classify now. If False, a dask array of probabilities
+        is returned, which :func:`compute_classification_map` turns into
+        a map.
+    show_progressbar
+        Whether to show a progress bar. If not given, the value of
+        :obj:`hyperspy.api.preferences.General.show_progressbar` is
+        used.
+
+    Returns
+    -------
+    xmap
+        Crystal map as described in
+        :func:`kikuchipy_spacegroup.crystal_map.crystal_map`, or
+        probabilities of shape navigation shape + (number of space
+        groups,) and dtype float32 if ``compute=False``. Rows of patterns
+        that cannot be classified (constant, saturated, without any
+        finite pixel, or masked) are NaN.
+
+    Raises
+    ------
+    TypeError
+        If the signal or the model is of another type.
+    ValueError
+        If the scan has more than two navigation dimensions, or if a
+        mask, the background or a number does not fit.
+
+    See Also
+    --------
+    kikuchipy.signals.EBSD.dictionary_indexing
+    kikuchipy.signals.EBSD.hough_indexing
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> s = kp.data.nickel_ebsd_small()
+    >>> xmap = s.classify_space_group(show_progressbar=False)
+    >>> xmap.shape
+    (3, 3)
+    """
+    nav_shape, sig_shape = _check_signal(signal)
+    navigation_mask = _check_mask(navigation_mask, nav_shape, "navigation_mask")
+    signal_mask = _check_mask(signal_mask, sig_shape, "signal_mask")
+    _check_background(static_background, sig_shape)
+    if chunk_patterns is not None and chunk_patterns < 1:
+        raise ValueError(f"chunk_patterns must be at least 1, not {chunk_patterns}")
+    model = _get_model(model)
+    options = _map_options(model, min_probability, keep_n, keep_probabilities)
+    patterns = _blocks_of_patterns(signal.data, nav_shape, sig_shape, chunk_patterns)
+    background, inside = _find_background(
+        signal, patterns, static_background, navigation_mask, signal_mask
+    )
+    probabilities = _map_model(patterns, model, background, inside, navigation_mask)
+    if not compute:
+        return probabilities
+    return _finish(
+        probabilities, signal, model, navigation_mask, options, show_progressbar
+    )
+
+
+def compute_classification_map(
+    probabilities: da.Array | np.ndarray,
+    signal: EBSD,
+    model: "SpaceGroupModel | str | Path | None" = None,
+    *,
+    navigation_mask: np.ndarray | None = None,
+    min_probability: float | None = None,
+    keep_n: int = 3,
+    keep_probabilities: bool = False,
+    show_progressbar: bool | None = None,
+) -> "CrystalMap":
+    """Return a map from the probabilities of a scan.
+
+    Parameters
+    ----------
+    probabilities
+        Probabilities from :func:`classify_space_group` with
+        ``compute=False``, computed or not.
+    signal
+        The scan, for its step sizes.
+    model
+        The model that was used.
+    navigation_mask
+        The mask that was used.
+    min_probability, keep_n, keep_probabilities, show_progressbar
+        See :func:`classify_space_group`.
+
+    Returns
+    -------
+    xmap
+        Crystal map as described in
+        :func:`kikuchipy_spacegroup.crystal_map.crystal_map`.
+
+    Raises
+    ------
+    TypeError
+        If the signal or the model is of another type.
+    ValueError
+        If the probabilities do not fit the scan or the model.
+    """
+    nav_shape, _ = _check_signal(signal)
+    navigation_mask = _check_mask(navigation_mask, nav_shape, "navigation_mask")
+    model = _get_model(model)
+    options = _map_options(model, min_probability, keep_n, keep_probabilities)
+    expected = (*nav_shape, len(model.space_groups))
+    if probabilities.shape != expected:
+        raise ValueError(
+            f"Probabilities of shape {probabilities.shape} do not fit a scan and a "
+            f"model which together need {expected}"
+        )
+    return _finish(
+        da.asarray(probabilities),
+        signal,
+        model,
+        navigation_mask,
+        options,
+        show_progressbar,
+    )
+
+
+def _check_signal(signal: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return navigation and signal shape of a scan, rows first."""
+    if not isinstance(signal, EBSD):
+        raise TypeError(
+            f"Signal must be a kikuchipy EBSD signal, not {type(signal).__name__}. Make "
+            "one with `kikuchipy.load()` or `kikuchipy.signals.EBSD(array)`"
+        )
+    nav_shape = signal.axes_manager.navigation_shape[::-1]
+    sig_shape = signal.axes_manager.signal_shape[::-1]
+    if len(nav_shape) > 2:
+        raise ValueError(
+            f"Scan has {len(nav_shape)} navigation dimensions {nav_shape}, but a map has "
+            "at most 2. Use `signal.inav` to choose a part"
+        )
+    if 0 in (*nav_shape, *sig_shape):
+        raise ValueError(f"Scan of shape {nav_shape} x {sig_shape} is empty")
+    if min(sig_shape) < 8:
+        raise ValueError(f"Patterns of shape {sig_shape} are too small, 8 x 8 is least")
+    if signal.data.dtype.kind not in "uifb":
+        raise ValueError(f"Patterns must be real numbers, not {signal.data.dtype}")
+    return nav_shape, sig_shape
+
+
+def _check_mask(mask: Any, shape: tuple[int, ...], name: str) -> np.ndarray | None:
+    if mask is None:
+        return None
+    if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != shape:
+        given = (
+            getattr(mask, "shape", None),
+            getattr(mask, "dtype", type(mask).__name__),
+        )
+        raise ValueError(
+            f"{name} must be a boolean array of shape {shape}, but has the shape "
+            f"{given[0]} and is of {given[1]}"
+        )
+    if mask.all():
+        raise ValueError(f"{name} is True everywhere, so that nothing is left")
+    return mask
+
+
+def _check_background(background: Any, shape: tuple[int, ...]) -> None:
+    if background is None or (isinstance(background, str) and background == "auto"):
+        return
+    if not isinstance(background, np.ndarray) or background.shape != shape:
+        raise ValueError(
+            f"static_background must be 'auto', None or an array of shape {shape}, not "
+            f"{getattr(background, 'shape', background)!r}"
+        )
+    if background.dtype.kind not in "uif" or not (background > 0).any():
+        raise ValueError("static_background must be real numbers, some above zero")
+
+
+def _get_model(model: Any) -> "SpaceGroupModel":
+    if model is None or isinstance(model, str | Path):
+        from kikuchipy_spacegroup.model import load_model
+
+        return load_model(model)
+    if not hasattr(model, "predict_proba") or not hasattr(model, "space_groups"):
+        raise TypeError(
+            "Model must be a SpaceGroupModel, a path or a name, not "
+            f"{type(model).__name__}"
+        )
+    return model
+
+
+def _map_options(
+    model: "SpaceGroupModel",
+    min_probability: float | None,
+    keep_n: int,
+    keep_probabilities: bool,
+) -> dict[str, Any]:
+    if min_probability is None:
+        min_probability = model.min_probability
+    if not 0 <= min_probability <= 1:
+        raise ValueError(f"min_probability must be in [0, 1], not {min_probability}")
+    if keep_n < 1:
+        raise ValueError(f"keep_n must be at least 1, not {keep_n}")
+    return {
+        "min_probability": min_probability,
+        "keep_n": keep_n,
+        "keep_probabilities": keep_probabilities,
+    }
+
+
+def _blocks_of_patterns(
+    data: np.ndarray | da.Array,
+    nav_shape: tuple[int, ...],
+    sig_shape: tuple[int, ...],
+    chunk_patterns: int | None,
+) -> da.Array:
+    """Return patterns as (n, height, width) in blocks of whole patterns."""
+    size = 4 * math.prod(sig_shape)
+    n = chunk_patterns or max(1, min(_CHUNK_PATTERNS, _CHUNK_BYTES // size))
+    if isinstance(data, da.Array):
+        # Whole patterns; along the scan, chunks on disk are kept if small
+        data = data.rechunk(_navigation_chunks(data.chunks, nav_shape, n) + sig_shape)
+    else:
+        blocks = _navigation_chunks(None, nav_shape, n)
+        data = da.from_array(data, chunks=blocks + sig_shape, name=False)
+    return data
+
+
+def _navigation_chunks(chunks: tuple | None, nav_shape: tuple, n: int) -> tuple:
+    """Return chunks along the navigation axes of at most n patterns."""
+    if not nav_shape:
+        return ()
+    columns = nav_shape[-1]
+    if len(nav_shape) == 1:
+        return (min(n, columns),)
+    if columns >= n:
+        return (1, n)
+    if chunks is None:
+        return (max(1, n // columns), columns)
+    on_disk = max(chunks[0])
+    rows = max(1, n // columns)
+    # A whole number of chunks on disk per block, or the reverse
+    rows = rows // on_disk * on_disk if rows >= on_disk else rows
+    return (rows, columns)
+
+
+def _find_background(
+    signal: EBSD,
+    patterns: da.Array,
+    static_background: np.ndarray | str | None,
+    navigation_mask: np.ndarray | None,
+    signal_mask: np.ndarray | None,
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return background and aperture, and log them."""
+    sig_shape = patterns.shape[-2:]
+    sample = _sample(patterns, navigation_mask)
+    usable = sample[~unusable_patterns(sample)].astype("float32")
+    background, reason = None, "none, as asked for"
+    if isinstance(static_background, np.ndarray):
+        background, reason = static_background, "the given array"
+    elif static_background == "auto":
+        own = signal.static_background
+        own = None if own is None else np.asarray(own)
+        if own is not None and own.shape == sig_shape and np.ptp(own) > 0:
+            background, reason = own, "that of the signal"
+    if background is not None:
+        inside = find_aperture(np.asarray(background, dtype="float32"))
+    elif len(usable):
+        inside = find_aperture(usable.mean(axis=0))
+    else:
+        inside = np.ones(sig_shape, dtype=bool)
+    if signal_mask is not None:
+        inside = inside & ~signal_mask
+    if background is None and static_background is not None and len(usable):
+        background, reason = background_from_patterns(usable, inside)
+    _logger.info(
+        "Static background: %s; %.0f %% of the pixels used", reason, 100 * inside.mean()
+    )
+    return background, inside
+
+
+def _sample(patterns: da.Array, navigation_mask: np.ndarray | None) -> np.ndarray:
+    """Return some patterns from a few blocks all over the scan."""
+    blocks = slices_from_chunks(patterns.chunks[:-2])
+    if navigation_mask is not None:
+        blocks = [block for block in blocks if not navigation_mask[block].all()]
+    picked = np.linspace(0, len(blocks) - 1, _N_BACKGROUND_BLOCKS)
+    blocks = [blocks[i] for i in np.unique(picked.astype(int))]
+    per_block = math.ceil(_N_BACKGROUND / len(blocks))
+    sample = []
+    for block in blocks:
+        part = patterns[block].compute(scheduler="synchronous")
+        part = part.reshape((-1, *patterns.shape[-2:]))
+        if navigation_mask is not None:
+            part = part[~navigation_mask[block].ravel()]
+        step = max(1, math.ceil(len(part) / per_block))
+        sample.append(part[::step])
+    return np.concatenate(sample)
+
+
+def _map_model(
+    patterns: da.Array,
+    model: "SpaceGroupModel",
+    background: np.ndarray | None,
+    inside: np.ndarray,
+    navigation_mask: np.ndarray | None,
+) -> da.Array:
+    """Return lazy probabilities."""
+    n_dims = patterns.ndim - 2
+    n_classes = len(model.space_groups)
+    function = partial(
+        _classify_block,
+        model=model,
+        background=background,
+        inside=inside,
+    )
+    arrays = [patterns]
+    if navigation_mask is not None:
+        mask = da.from_array(
+            navigation_mask[..., None, None],
+            chunks=(*patterns.chunks[:n_dims], 1, 1),
+            name=False,
+        )
+        arrays.append(mask)
+    return da.map_blocks(
+        function,
+        *arrays,
+        drop_axis=(n_dims, n_dims + 1),
+        new_axis=n_dims,
+        chunks=(*patterns.chunks[:n_dims], (n_classes,)),
+        dtype="float32",
+        meta=np.empty((0,) * (n_dims + 1), dtype="float32"),
+        # A token of our own, so that dask does not hash the model
+        name=f"classify-space-group-{dask.base.tokenize(patterns.name, id(model))}"
+        f"-{np.random.default_rng().integers(2**62):x}",
+    )
+
+
+def _classify_block(
+    patterns: np.ndarray,
+    mask: np.ndarray | None = None,
+    *,
+    model: "SpaceGroupModel",
+    background: np.ndarray | None,
+    inside: np.ndarray,
+) -> np.ndarray:
+    """Return probabilities of a block of patterns."""
+    flat = patterns.reshape((-1, *patterns.shape[-2:]))
+    wanted = ~unusable_patterns(flat)
+    if mask is not None:
+        wanted &= ~mask.ravel()
+    out = np.full((len(flat), len(model.space_groups)), np.nan, dtype="float32")
+    if wanted.any():
+        divided = divide_background(flat[wanted], background, inside)
+        out[wanted] = model.predict_proba(divided)
+    return out.reshape(*patterns.shape[:-2], -1)
+
+
+def _finish(
+    probabilities: da.Array,
+    signal: EBSD,
+    model: "SpaceGroupModel",
+    navigation_mask: np.ndarray | None,
+    options: dict[str, Any],
+    show_progressbar: bool | None,
+) -> "CrystalMap":
+    """Return the map of computed probabilities."""
+    if show_progressbar is None:
+        show_progressbar = hs.preferences.General.show_progressbar
+    start = perf_counter()
+    with ProgressBar() if show_progressbar else nullcontext():
+        # The network uses all cores by itself: one block is read while
+        # another one is classified
+        computed = probabilities.compute(scheduler="threads", num_workers=2)
+    n = computed[..., 0].size - (
+        0 if navigation_mask is None else navigation_mask.sum()
+    )
+    seconds = perf_counter() - start
+    _logger.info("Classified %i patterns, %.0f patterns/s", n, n / seconds)
+    axes = signal.axes_manager.navigation_axes[::-1]
+    unit = str(axes[-1].units) if axes else "px"
+    return crystal_map(
+        computed,
+        model.space_groups,
+        navigation_mask=navigation_mask,
+        step_sizes=[axis.scale for axis in axes],
+        scan_unit="px" if unit in ("<undefined>", "None", "") else unit,
+        **options,
+    )

@@ -1,0 +1,51 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Models that come with the package. Only paths: nothing is opened."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+
+
+def available_models() -> list[str]:
+    """Return the names of the models that come with the package.
+
+    Returns
+    -------
+    names
+        Names to pass to :func:`kikuchipy_spacegroup.load_model`.
+
+    Examples
+    --------
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> kpsg.data.available_models()
+    ['default']
+    """
+    return sorted(path.stem for path in _FOLDER.glob("*.keras"))
+
+
+def model_path(name: str = "default") -> Path:
+    """Return the file of a model that comes with the package.
+
+    Parameters
+    ----------
+    name
+        Name of the model.
+
+    Returns
+    -------
+    path
+        Path to the file.
+
+    Raises
+    ------
+    ValueError
+        If there is no model of this name.
+    """
+    names = available_models()
+    if name not in names:
+        raise ValueError(
+            f"There is no bundled model {name!r}, only {names}. A path to a model file "
+            "ends with '.keras'"
+        )
+    return _FOLDER / f"{name}.keras"

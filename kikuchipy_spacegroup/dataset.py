@@ -1,0 +1,138 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Batches of training patterns with their labels."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.simulation import Geometry, random_rotation_matrices
+
+
+class SimulatedDataset(keras.utils.PyDataset):
+    """Random recipes of patterns to be simulated on the device.
+
+    A batch holds no patterns, only what
+    :class:`~kikuchipy_spacegroup.simulation.ProjectPatterns` needs to
+    make them: which master patterns, orientations, and geometries.
+    Space groups are drawn with equal probability, then phases, with a
+    probability proportional to the square root of their number of
+    energies, then energies.
+
+    Parameters
+    ----------
+    library
+        Master patterns.
+    space_groups
+        Space group numbers in the order of the classes. Phases of the
+        library of other space groups are *outliers*.
+    batch_size
+        Number of patterns per batch.
+    steps
+        Number of batches per epoch.
+    outlier_share
+        Share of patterns of outliers, with the same target for every
+        class, so that the network learns to be unsure of what it does
+        not know. Without effect if there are no outliers.
+    geometry
+        Ranges of detector geometries.
+    seed
+        Seed of the random numbers. Batch ``i`` of epoch ``j`` is the
+        same whatever was drawn before it.
+
+    Raises
+    ------
+    ValueError
+        If the library lacks phases of one of the space groups.
+
+    Notes
+    -----
+    Training on outliers with flat targets is outlier exposure
+    :cite:`hendrycks2019deep`.
+    """
+
+    def __init__(
+        self,
+        library: MasterPatternLibrary,
+        space_groups: Sequence[int],
+        *,
+        batch_size: int = 64,
+        steps: int = 100,
+        outlier_share: float = 0.0,
+        geometry: Geometry | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.library = library
+        self.space_groups = tuple(space_groups)
+        self.batch_size = batch_size
+        self.steps = steps
+        self.geometry = geometry or Geometry()
+        self.seed = seed
+        self.epoch = 0
+        of_phase = np.asarray(library.space_groups)
+        self._phases = [np.flatnonzero(of_phase == n) for n in self.space_groups]
+        missing = [n for n, p in zip(self.space_groups, self._phases) if not len(p)]
+        if missing:
+            raise ValueError(
+                f"The library has no phase of space group(s) {missing}. Add master "
+                "patterns of them or leave them out of the model's space groups"
+            )
+        self._outliers = np.flatnonzero(~np.isin(of_phase, self.space_groups))
+        self.outlier_share = outlier_share if len(self._outliers) else 0.0
+        phase_index = np.asarray(library.phase_index)
+        self._entries = [
+            np.flatnonzero(phase_index == i) for i in range(library.n_phases)
+        ]
+        counts = np.sqrt([len(entries) for entries in self._entries])
+        self._shares = [counts[i] / counts[i].sum() for i in self._phases]
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        n, k = self.batch_size, len(self.space_groups)
+        labels = rng.integers(k, size=n)
+        targets = np.eye(k, dtype="float32")[labels]
+        phases = np.array(
+            [rng.choice(self._phases[i], p=self._shares[i]) for i in labels]
+        )
+        outlier = rng.random(n) < self.outlier_share
+        if outlier.any():
+            phases[outlier] = rng.choice(self._outliers, outlier.sum())
+            targets[outlier] = 1 / k
+        return self.recipe(phases, rng), targets
+
+    def on_epoch_end(self) -> None:
+        """Go on to the random numbers of the next epoch."""
+        self.epoch += 1
+
+    def recipe(
+        self, phases: np.ndarray, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Return what is needed to simulate patterns of given phases.
+
+        Parameters
+        ----------
+        phases
+            Indices of phases in the library of shape (n,).
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        recipe
+            Input of
+            :meth:`~kikuchipy_spacegroup.simulation.ProjectPatterns.call`.
+        """
+        n = len(phases)
+        entries = np.array([rng.choice(self._entries[i]) for i in phases])
+        return {
+            "upper": np.asarray(self.library.upper)[entries].astype("int32"),
+            "lower": np.asarray(self.library.lower)[entries].astype("int32"),
+            "orientation": random_rotation_matrices(n, rng),
+            "geometry": self.geometry.sample(n, rng),
+        }

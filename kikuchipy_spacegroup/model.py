@@ -1,0 +1,452 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A network with its preprocessing, its classes and where it is from."""
+
+from collections.abc import Callable, Sequence
+import json
+import logging
+import os
+from pathlib import Path
+import tempfile
+from typing import Any
+import zipfile
+
+import keras
+import numpy as np
+
+from kikuchipy_spacegroup import data
+from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup.background import unusable_patterns
+from kikuchipy_spacegroup.network import build_network
+from kikuchipy_spacegroup.preprocessing import PreparePatterns
+
+_logger = logging.getLogger(__name__)
+
+# Our member of the .keras archive and the newest version we can read
+MEMBER = "space_groups.json"
+FORMAT_VERSION = 1
+_KERAS_MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
+_PREPARE, _NETWORK, _TEMPERATURE = "prepare_patterns", "network", "temperature"
+
+
+class SpaceGroupModel:
+    """A convolutional network that reads space groups off patterns.
+
+    Raw patterns of any height, width and data type go in, probabilities
+    come out. Make a model with :meth:`create`, train it with
+    :func:`~kikuchipy_spacegroup.training.fit`, or load a trained one
+    with :func:`load_model`.
+
+    Parameters
+    ----------
+    network
+        Network from prepared patterns of shape (n, size, size, 1) to
+        one logit per space group.
+    space_groups
+        Space group numbers in the order of the logits.
+    prepare
+        Layer from raw patterns to network input.
+    temperature
+        Number the logits are divided by before the softmax.
+    min_probability
+        Probability below which a pattern counts as not identified
+        unless the user says otherwise.
+    metadata
+        What else is to be known of the model (what it was trained on,
+        licences and so on), as JSON can hold it.
+
+    Raises
+    ------
+    ValueError
+        If the space groups are not distinct numbers from 1 to 230, or
+        not as many as the network has outputs.
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> from kikuchipy_spacegroup import SpaceGroupModel
+    >>> s = kp.data.nickel_ebsd_small()
+    >>> model = SpaceGroupModel.create([225, 229], size=48)
+    >>> model.predict_proba(s.data[0]).shape
+    (3, 2)
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        space_groups: Sequence[int],
+        prepare: PreparePatterns,
+        *,
+        temperature: float = 1.0,
+        min_probability: float = 0.0,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        space_groups = tuple(int(i) for i in space_groups)
+        if len(set(space_groups)) != len(space_groups) or not space_groups:
+            raise ValueError(
+                f"Space groups must be distinct and at least one, not {space_groups}"
+            )
+        for number in space_groups:
+            sg.label(number)  # Raises if out of range
+        if network.output_shape[-1] != len(space_groups):
+            raise ValueError(
+                f"Network has {network.output_shape[-1]} outputs, which cannot stand "
+                f"for {len(space_groups)} space groups"
+            )
+        if not temperature > 0:
+            raise ValueError(f"Temperature must be positive, not {temperature}")
+        self._space_groups = space_groups
+        self._prepare = prepare
+        self._network = network
+        self._temperature = float(temperature)
+        self.min_probability = float(min_probability)
+        self.metadata = dict(metadata or {})
+        self._build_graph()
+
+    @classmethod
+    def create(
+        cls,
+        space_groups: Sequence[int],
+        *,
+        size: int = 96,
+        network: str = "residual",
+        prepare_kwargs: dict[str, Any] | None = None,
+        **kwargs,
+    ) -> "SpaceGroupModel":
+        """Return a new model, not trained.
+
+        Parameters
+        ----------
+        space_groups
+            Space group numbers to tell apart.
+        size
+            Side length of the network input in pixels.
+        network
+            Name of the network, see
+            :func:`~kikuchipy_spacegroup.network.build_network`.
+        prepare_kwargs
+            Keyword arguments passed on to
+            :class:`~kikuchipy_spacegroup.preprocessing.PreparePatterns`.
+        **kwargs
+            Keyword arguments passed on to the builder of the network.
+
+        Returns
+        -------
+        model
+            Model with random weights.
+        """
+        space_groups = list(space_groups)
+        prepare = PreparePatterns(size, name=_PREPARE, **(prepare_kwargs or {}))
+        net = build_network(network, (size, size, 1), len(space_groups), **kwargs)
+        metadata = {"network": network}
+        return cls(net, space_groups, prepare, metadata=metadata)
+
+    def __repr__(self) -> str:
+        numbers = [f"{n} ({sg.label(n)})" for n in self.space_groups]
+        shown = numbers if len(numbers) <= 10 else [*numbers[:9], "..."]
+        lines = [
+            f"{type(self).__name__} {self.metadata.get('name', '(unnamed)')}",
+            f"  space groups ({len(numbers)}): {', '.join(shown)}",
+            f"  input: any pattern, prepared at {self.size} x {self.size} px",
+            f"  network: {self.metadata.get('network', self.network.name)}, "
+            f"{self.network.count_params():,} parameters",
+            f"  temperature {self.temperature:.3g}, "
+            f"min_probability {self.min_probability:.3g}",
+            f"  trained on: {self.metadata.get('trained_on', 'nothing yet')}",
+        ]
+        for name, value in self.metadata.get("accuracy", {}).items():
+            lines.append(f"  accuracy, {name}: {value:.1%}")
+        return "\n".join(lines)
+
+    @property
+    def space_groups(self) -> tuple[int, ...]:
+        """Return the space group numbers in the order of the classes."""
+        return self._space_groups
+
+    @property
+    def size(self) -> int:
+        """Return the side length of the network input in pixels."""
+        return self.prepare.size
+
+    @property
+    def network(self) -> keras.Model:
+        """Return the network from prepared patterns to logits."""
+        return self._network
+
+    @property
+    def prepare(self) -> PreparePatterns:
+        """Return the layer from raw patterns to network input."""
+        return self._prepare
+
+    @property
+    def graph(self) -> keras.Model:
+        """Return the Keras model from raw patterns to probabilities."""
+        return self._graph
+
+    @property
+    def temperature(self) -> float:
+        """Return or set the number the logits are divided by."""
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        if not value > 0:
+            raise ValueError(f"Temperature must be positive, not {value}")
+        self._temperature = float(value)
+        self._build_graph()
+
+    def _build_graph(self) -> None:
+        inputs = keras.Input((None, None, 1), name="patterns")
+        self._network.name = _NETWORK
+        logits = self._network(self._prepare(inputs))
+        scaled = keras.layers.Rescaling(
+            1 / self._temperature, name=_TEMPERATURE, dtype="float32"
+        )(logits)
+        probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(
+            scaled
+        )
+        self._graph = keras.Model(inputs, probabilities, name="space_group_model")
+        self._call = _compiled(self._graph)
+
+    def predict_proba(
+        self, patterns: np.ndarray, *, batch_size: int = 256
+    ) -> np.ndarray:
+        """Return the probability of every space group for every pattern.
+
+        Parameters
+        ----------
+        patterns
+            Patterns of shape (n, height, width) of any integer or
+            floating point data type. Pixels that are not finite are
+            left out.
+        batch_size
+            Number of patterns that pass the network at a time.
+
+        Returns
+        -------
+        probabilities
+            Array of shape (n, number of space groups) and dtype
+            float32. Rows of patterns that cannot be classified
+            (constant, saturated or without any finite pixel) are NaN.
+
+        Raises
+        ------
+        ValueError
+            If the patterns are not a stack of images.
+
+        Notes
+        -----
+        May be called from several threads at once.
+        """
+        patterns = np.asarray(patterns)
+        if patterns.ndim != 3 or patterns.dtype.kind not in "uifb":
+            raise ValueError(
+                "Patterns must be real numbers in an array of shape (n, height, width),"
+                f" not {patterns.dtype} of shape {patterns.shape}"
+            )
+        if 0 in patterns.shape[1:]:
+            raise ValueError(f"Patterns of shape {patterns.shape[1:]} have no pixels")
+        out = np.empty((patterns.shape[0], len(self.space_groups)), "float32")
+        for i in range(0, patterns.shape[0], batch_size):
+            batch = patterns[i : i + batch_size]
+            x = np.ascontiguousarray(batch, dtype="float32")[..., None]
+            out[i : i + batch_size] = self._call(x)
+            out[i : i + batch_size][unusable_patterns(batch)] = np.nan
+        return out
+
+    def predict(self, patterns: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
+        """Return the most probable space group of every pattern.
+
+        Parameters
+        ----------
+        patterns
+            Patterns of shape (n, height, width), see
+            :meth:`predict_proba`.
+        batch_size
+            Number of patterns that pass the network at a time.
+
+        Returns
+        -------
+        numbers
+            Space group numbers of shape (n,), -1 where the best
+            probability is below :attr:`min_probability` or the pattern
+            cannot be classified.
+        """
+        probabilities = self.predict_proba(patterns, batch_size=batch_size)
+        best = np.nan_to_num(probabilities, nan=-1).argmax(axis=1)
+        scores = probabilities[np.arange(len(best)), best]
+        numbers = np.array(self.space_groups)[best]
+        return np.where(scores >= self.min_probability, numbers, -1)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model to one file.
+
+        Parameters
+        ----------
+        path
+            File name ending with ``.keras``.
+        overwrite
+            Whether to replace an existing file.
+
+        Raises
+        ------
+        ValueError
+            If the file name ends otherwise.
+        FileExistsError
+            If the file exists and ``overwrite`` is False.
+        """
+        path = Path(path)
+        if path.suffix != ".keras":
+            raise ValueError(f"File name must end with '.keras', but is {path.name!r}")
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} exists. Pass `overwrite=True` to replace it")
+        header = {
+            "format_version": FORMAT_VERSION,
+            "space_groups": list(self.space_groups),
+            "temperature": self.temperature,
+            "min_probability": self.min_probability,
+            "keras_version": keras.version(),
+            "metadata": self.metadata,
+        }
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            self.graph.save(part)
+            with zipfile.ZipFile(part, "a", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(MEMBER, json.dumps(header, indent=1))
+            os.replace(part, path)
+
+
+def load_model(path_or_name: str | Path | None = None) -> SpaceGroupModel:
+    """Return a model from a file.
+
+    Parameters
+    ----------
+    path_or_name
+        Path to a file written with :meth:`SpaceGroupModel.save`, or the
+        name of a model that comes with the package. If not given, the
+        default model is loaded.
+
+    Returns
+    -------
+    model
+        The model.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not one of our models, is damaged, or is of a
+        newer format, or if there is no bundled model of this name.
+
+    Notes
+    -----
+    Nothing in the file is unpickled or executed.
+
+    Examples
+    --------
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> model = kpsg.load_model()
+    >>> model.space_groups
+    (221, 223, 225, 227, 229, 230)
+    """
+    if path_or_name is None:
+        path_or_name = "default"
+    if isinstance(path_or_name, str) and not path_or_name.endswith(".keras"):
+        path = data.model_path(path_or_name)
+    else:
+        path = Path(path_or_name)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no model file {path}")
+    header = _read_header(path)
+    try:
+        graph = keras.models.load_model(path, compile=False, safe_mode=True)
+        prepare = graph.get_layer(_PREPARE)
+        network = graph.get_layer(_NETWORK)
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be loaded, the file is damaged or was made by versions of "
+            f"Keras too far apart ({header.get('keras_version')} and "
+            f"{keras.version()}): {error}"
+        ) from error
+    return SpaceGroupModel(
+        network,
+        header["space_groups"],
+        prepare,
+        temperature=header["temperature"],
+        min_probability=header["min_probability"],
+        metadata=header["metadata"],
+    )
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    """Return our member of the archive, checked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+            content = archive.read(MEMBER) if MEMBER in names else None
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        raise ValueError(
+            f"{path} is not a model file (a .keras archive) or is truncated: {error}"
+        ) from error
+    if damaged:
+        raise ValueError(f"{path} is damaged: bad checksum of its part {damaged!r}")
+    if not names.issuperset(_KERAS_MEMBERS):
+        raise ValueError(f"{path} is a zip archive, but not a Keras model")
+    if content is None:
+        raise ValueError(
+            f"{path} is a Keras model without {MEMBER!r}, so its classes are not known."
+            " Was it saved by Keras? Save with `SpaceGroupModel.save()`, or make a "
+            "`SpaceGroupModel` from the network and its space groups"
+        )
+    try:
+        header = json.loads(content)
+        version = int(header["format_version"])
+        if version <= FORMAT_VERSION:
+            header = {
+                "space_groups": [int(i) for i in header["space_groups"]],
+                "temperature": float(header["temperature"]),
+                "min_probability": float(header["min_probability"]),
+                "keras_version": str(header["keras_version"]),
+                "metadata": dict(header["metadata"]),
+            }
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: {MEMBER!r} is damaged: {error!r}") from error
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"{path} is of format {version}, but this version of the package reads up "
+            f"to {FORMAT_VERSION}. Update kikuchipy-spacegroup"
+        )
+    return header
+
+
+def _compiled(graph: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a fast, thread-safe call of a graph on arrays."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        signature = [tf.TensorSpec((None, None, None, 1), tf.float32)]
+        call = tf.function(
+            lambda x: graph(x, training=False), input_signature=signature
+        )
+        return lambda x: call(x).numpy()
+    if backend == "torch":
+        import torch
+
+        def call_torch(x):
+            with torch.no_grad():
+                return keras.ops.convert_to_numpy(graph(x, training=False))
+
+        return call_torch
+    import jax
+
+    jitted = jax.jit(lambda t, n, x: graph.stateless_call(t, n, x, training=False)[0])
+
+    def call_jax(x):
+        trainable = [v.value for v in graph.trainable_variables]
+        fixed = [v.value for v in graph.non_trainable_variables]
+        return np.asarray(jitted(trainable, fixed, x))
+
+    return call_jax

@@ -1,0 +1,141 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures of results, drawn with matplotlib."""
+
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from kikuchipy_spacegroup import space_groups as sg
+
+if TYPE_CHECKING:
+    from kikuchipy.signals import EBSD
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from orix.crystal_map import CrystalMap
+
+_NOT_IDENTIFIED = (0.6, 0.6, 0.6)
+
+
+def _colors(numbers: np.ndarray) -> dict[int, tuple[float, float, float]]:
+    """Return one colour per space group, the same in every picture."""
+    palette = plt.get_cmap("tab20").colors
+    order = [*palette[::2], *palette[1::2]]
+    return {
+        int(n): _NOT_IDENTIFIED if n < 0 else order[int(n) % len(order)]
+        for n in numbers
+    }
+
+
+def _name(number: int) -> str:
+    return "not identified" if number < 0 else f"{number} {sg.label(number)}"
+
+
+def plot_space_groups(
+    xmap: "CrystalMap", *, ax: "Axes | None" = None, legend: bool = True
+) -> "Axes":
+    """Draw a map of space groups, paler where the model is less sure.
+
+    Parameters
+    ----------
+    xmap
+        Map from
+        :func:`~kikuchipy_spacegroup.classification.classify_space_group`
+        of one or two dimensions.
+    ax
+        Axes to draw in. If not given, a new figure is made.
+    legend
+        Whether to draw a legend with the share of every space group.
+
+    Returns
+    -------
+    ax
+        Axes with the map.
+
+    See Also
+    --------
+    orix.crystal_map.CrystalMap.plot
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> s = kp.data.nickel_ebsd_small()
+    >>> xmap = kpsg.classify_space_group(s, show_progressbar=False)
+    >>> ax = kpsg.plot.plot_space_groups(xmap)
+    """
+    ax = plt.subplots(layout="constrained")[1] if ax is None else ax
+    shape = xmap.shape if len(xmap.shape) == 2 else (1, xmap.size)
+    in_data = xmap.is_in_data
+    full_shape = shape if in_data.all() else _full_shape(xmap)
+    numbers = np.full(in_data.size, -2)
+    numbers[in_data] = xmap.phase_id
+    scores = np.zeros(in_data.size)
+    scores[in_data] = np.where(xmap.phase_id < 0, 1, xmap.prop["scores"])
+    found, counts = np.unique(xmap.phase_id, return_counts=True)
+    colors = _colors(found)
+    image = np.ones((in_data.size, 3))
+    for number, color in colors.items():
+        where = numbers == number
+        opacity = scores[where, None]
+        image[where] = opacity * np.array(color) + (1 - opacity)
+    ax.imshow(image.reshape(*full_shape, 3), interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    if legend:
+        for i in np.argsort(-counts):
+            share = counts[i] / counts.sum()
+            label = f"{_name(found[i])}: {share:.0%}"
+            ax.plot([], [], "s", color=colors[int(found[i])], label=label)
+        ax.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.02), frameon=False, ncols=2
+        )
+    return ax
+
+
+def _full_shape(xmap: "CrystalMap") -> tuple[int, int]:
+    full = xmap._original_shape
+    return full if len(full) == 2 else (1, int(np.prod(full)))
+
+
+def plot_patterns(
+    signal: "EBSD", xmap: "CrystalMap", *, n_columns: int = 3, n_rows: int = 3
+) -> "Figure":
+    """Draw the map beside some of its patterns with their space groups.
+
+    Parameters
+    ----------
+    signal
+        Scan of zero, one or two dimensions.
+    xmap
+        Its map from
+        :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
+    n_columns, n_rows
+        Largest number of patterns to draw, spread evenly over the scan.
+
+    Returns
+    -------
+    figure
+        Figure with the map to the left and patterns to the right.
+    """
+    nav_shape = signal.axes_manager.navigation_shape[::-1]
+    size = int(np.prod(nav_shape, dtype=int))
+    chosen = np.unique(np.linspace(0, size - 1, n_columns * n_rows).round().astype(int))
+    figure = plt.figure(figsize=(3.2 + 1.9 * n_columns, 2.1 * n_rows + 0.4))
+    left, right = figure.subfigures(1, 2, width_ratios=[3.2, 1.9 * n_columns])
+    plot_space_groups(xmap, ax=left.subplots())
+    axes = np.atleast_1d(right.subplots(n_rows, n_columns)).ravel()
+    right.subplots_adjust(0.02, 0.02, 0.98, 0.93, 0.05, 0.2)
+    ids, scores = xmap.get_map_data("phase_id"), xmap.get_map_data("scores")
+    ids, scores = np.ravel(ids), np.ravel(scores)
+    for ax in axes:
+        ax.axis("off")
+    for ax, i in zip(axes, chosen):
+        index = np.unravel_index(i, nav_shape) if nav_shape else ()
+        pattern = np.asarray(signal.data[index])
+        low, high = np.nanpercentile(pattern, (0.5, 99.5))
+        ax.imshow(pattern, cmap="gray", vmin=low, vmax=high)
+        known = i < ids.size and np.isfinite(ids[i])
+        title = f"{_name(int(ids[i]))}, {scores[i]:.2f}" if known else "left out"
+        ax.set_title(title, fontsize="small")
+    return figure

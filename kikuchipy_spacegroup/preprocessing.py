@@ -1,0 +1,241 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The layer that turns a raw pattern into network input.
+
+It is part of the saved model, so that training, inference, export and
+explanation see the same numbers. Every step is linear algebra on whole
+patterns (a blur or a resize is two matrix products), which runs at the
+same speed and with the same result under all Keras backends.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+import numpy as np
+
+
+def resize_matrix(n_out: int, n_in: Any, n_crop: Any) -> Any:
+    """Return the matrix which resamples the central part of a line.
+
+    Parameters
+    ----------
+    n_out
+        Number of samples in the output.
+    n_in
+        Number of samples in the input, which may be a symbolic integer.
+    n_crop
+        Number of central input samples the output covers.
+
+    Returns
+    -------
+    matrix
+        Array of shape (n_out, n_in) and dtype float32, with rows that
+        sum to 1. The kernel is the triangle of bilinear interpolation,
+        widened by the scale factor when shrinking, so that every input
+        pixel counts (antialiasing).
+    """
+    n_in = ops.cast(n_in, "float32")
+    n_crop = ops.cast(n_crop, "float32")
+    scale = n_crop / n_out
+    centers = (ops.arange(n_out, dtype="float32") + 0.5) * scale
+    centers = centers + (n_in - n_crop) / 2
+    pixels = ops.arange(0, n_in, dtype="float32") + 0.5
+    distance = ops.abs(centers[:, None] - pixels[None, :])
+    weight = ops.maximum(0.0, 1 - distance / ops.maximum(scale, 1.0))
+    return weight / ops.sum(weight, axis=1, keepdims=True)
+
+
+def gaussian_matrix(n: int, sigma: float) -> np.ndarray:
+    """Return the matrix which blurs a line by a Gaussian.
+
+    Parameters
+    ----------
+    n
+        Number of samples.
+    sigma
+        Standard deviation in samples.
+
+    Returns
+    -------
+    matrix
+        Symmetric array of shape (n, n) and dtype float32, not
+        normalised at the borders: divide a blurred signal by its
+        blurred mask.
+    """
+    x = np.arange(n)
+    matrix = np.exp(-0.5 * ((x[:, None] - x[None, :]) / sigma) ** 2)
+    return (matrix / (sigma * np.sqrt(2 * np.pi))).astype("float32")
+
+
+def separable(rows: Any, patterns: Any, columns: Any) -> Any:
+    """Apply one matrix to the rows and one to the columns of patterns.
+
+    Parameters
+    ----------
+    rows
+        Matrix of shape (..., n_rows_out, n_rows).
+    patterns
+        Patterns of shape (n, n_rows, n_columns).
+    columns
+        Matrix of shape (..., n_columns_out, n_columns).
+
+    Returns
+    -------
+    patterns_out
+        Patterns of shape (n, n_rows_out, n_columns_out).
+    """
+    return ops.matmul(ops.matmul(rows, patterns), ops.swapaxes(columns, -1, -2))
+
+
+@keras.saving.register_keras_serializable("kikuchipy_spacegroup")
+class PreparePatterns(keras.layers.Layer):
+    r"""Resize, mask and normalise raw patterns.
+
+    Parameters
+    ----------
+    size
+        Side length of the network input in pixels.
+    background_sigma
+        Standard deviation of the Gaussian blur which is subtracted, as
+        a fraction of the side.
+    contrast_sigma
+        Standard deviation of the Gaussian window of the local standard
+        deviation, as a fraction of the side.
+    contrast_floor
+        Share of the pattern's standard deviation that is added to the
+        local one, so that empty regions are not blown up to noise.
+    clip
+        Largest absolute value in the output.
+    radius
+        Radius of the circular mask, as a fraction of half the side.
+    **kwargs
+        Keyword arguments passed on to :class:`keras.layers.Layer`.
+
+    Notes
+    -----
+    Input patterns have shape (n, height, width, 1). The central square
+    is used, so that pixels stay square. Pixels that are not finite are
+    *missing*: they take no part in any sum and are 0 in the output.
+    Mark pixels outside the camera's aperture that way.
+
+    With :math:`G_\sigma` the Gaussian blur normalised by the mask of
+    valid pixels, the output is
+
+    .. math::
+
+        y &= p - B(p),\; B = G_b + G_b (1 - G_b)\\
+        o &= y / \left(\sqrt{G_c(y^2)} + f\sqrt{\langle y^2\rangle}\right)
+
+    clipped to :math:`\pm` ``clip``. The blur is applied twice (Tukey's
+    twicing), since a single one is biased where the mask ends and the
+    background is steep. The output does not change when the intensities
+    of a pattern are multiplied by a positive number or shifted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.preprocessing import PreparePatterns
+    >>> prepare = PreparePatterns(size=48)
+    >>> rng = np.random.default_rng(1)
+    >>> patterns = rng.integers(0, 256, size=(2, 60, 80, 1)).astype("float32")
+    >>> prepare(patterns).shape
+    TensorShape([2, 48, 48, 1])
+    """
+
+    def __init__(
+        self,
+        size: int = 96,
+        background_sigma: float = 1 / 10,
+        contrast_sigma: float = 1 / 8,
+        contrast_floor: float = 0.25,
+        clip: float = 3.0,
+        radius: float = 1.0,
+        **kwargs,
+    ) -> None:
+        # Sums of many pixels need full precision under mixed precision
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.size = int(size)
+        self.background_sigma = background_sigma
+        self.contrast_sigma = contrast_sigma
+        self.contrast_floor = contrast_floor
+        self.clip = clip
+        self.radius = radius
+        self._background = gaussian_matrix(size, background_sigma * size)
+        self._contrast = gaussian_matrix(size, contrast_sigma * size)
+        x = (np.arange(size) + 0.5) * 2 / size - 1
+        inside = x[:, None] ** 2 + x[None, :] ** 2 <= radius**2
+        self._circle = inside.astype("float32")
+
+    def call(self, patterns):
+        """Return prepared patterns of shape (n, size, size, 1)."""
+        patterns, valid = self.resize(patterns)
+        mean = self._masked_mean(patterns, valid)
+        high = (patterns - mean) * valid
+        norm = ops.maximum(self._blur(self._background, valid), 1e-6)
+        for _ in range(2):
+            blurred = self._blur(self._background, high) / norm
+            high = (high - blurred) * valid
+        mean_square = self._masked_mean(high**2, valid * self._circle)
+        norm = ops.maximum(self._blur(self._contrast, valid), 1e-6)
+        local = self._blur(self._contrast, high**2) / norm
+        scale = ops.sqrt(local) + self.contrast_floor * ops.sqrt(mean_square)
+        # A pattern without contrast gives zeros, not a division by zero
+        tiny = 1e-6 * (ops.abs(mean) + 1e-20)
+        high = high / ops.maximum(scale, tiny)
+        high = ops.clip(high, -self.clip, self.clip)
+        return (high * self._circle * valid)[..., None]
+
+    def resize(self, patterns):
+        """Return resized patterns and their masks of valid pixels.
+
+        Parameters
+        ----------
+        patterns
+            Patterns of shape (n, height, width, 1).
+
+        Returns
+        -------
+        resized
+            Patterns of shape (n, size, size), 0 where not valid.
+        valid
+            1 where at least half of the pixel was valid, else 0, of the
+            same shape.
+        """
+        patterns = ops.cast(patterns, "float32")[..., 0]
+        finite = ops.isfinite(patterns)
+        patterns = ops.where(finite, patterns, 0.0)
+        finite = ops.cast(finite, "float32")
+        height, width = ops.shape(patterns)[1:3]
+        if isinstance(height, int) and isinstance(width, int):
+            side = min(height, width)
+        else:
+            side = ops.minimum(height, width)
+        rows = resize_matrix(self.size, height, side)
+        columns = resize_matrix(self.size, width, side)
+        weight = separable(rows, finite, columns)
+        resized = separable(rows, patterns, columns)
+        valid = ops.cast(weight >= 0.5, "float32")
+        return valid * resized / ops.maximum(weight, 0.5), valid
+
+    @staticmethod
+    def _masked_mean(patterns, valid):
+        total = ops.sum(valid, axis=(1, 2), keepdims=True)
+        mean = ops.sum(patterns * valid, axis=(1, 2), keepdims=True)
+        return mean / ops.maximum(total, 1.0)
+
+    @staticmethod
+    def _blur(matrix, patterns):
+        return separable(matrix, patterns, matrix)
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of the output."""
+        return (input_shape[0], self.size, self.size, 1)
+
+    def get_config(self) -> dict:
+        """Return the arguments that make the same layer again."""
+        config = super().get_config()
+        names = ("size", "background_sigma", "contrast_sigma", "contrast_floor")
+        names += ("clip", "radius")
+        return config | {name: getattr(self, name) for name in names}

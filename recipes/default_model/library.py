@@ -1,0 +1,118 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gather the master patterns the default model is trained on.
+
+Usage::
+
+    python recipes/default_model/library.py SHARED_DATA MASTERS OUTPUT
+
+where SHARED_DATA holds the folders ``sht`` and ``masters`` and MASTERS
+is the folder filled by ``simulate_masters.py``. Structures marked as
+kinematical in ``structures.csv`` are simulated here. OUTPUT gets the
+files ``training.npz`` and ``held_out.npz``: no material is in both.
+"""
+
+import argparse
+import csv
+import logging
+from pathlib import Path
+
+from simulate_masters import load_structures
+
+from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.structures import kinematical_master_pattern
+
+_logger = logging.getLogger("library")
+# Kept for judging by whoever runs this recipe: never train on them
+RESERVED = "Cu Pt MgO Mo V SrTiO3 MgAl2O4 Zr Co GaP GaN".split()
+# Never trained on, to measure how well the model generalises
+HELD_OUT = (
+    "FeNi3 FeAl KTaO3_cubic Pd3Sn EuB6 Mo3Si Nb3Sn Mo3Ge NbC Pb CeO2 PbTe Ni2MnGa LiF "
+    "Ge CeAl2 Fe3O4 Ta Na_bcc Ir3Sn7 Al4CoNi2 YAG_Y3Al5O12"
+).split()
+# Too much like a held-out material to train on
+TWINS = "TaW_alloy DyAG_Dy3Al5O12 LuAG_Lu3Al5O12 SiGe_alloy".split()
+# Patterns that cannot be told from those of another group: atoms of two
+# elements which scatter alike, or light atoms between heavy ones
+ALIKE = "CsI Fe2VAl Ag2O Pb2O".split()
+# The Bloch-wave masters' file names are in lower case
+FORMULAS = (
+    "FeNi3 Ni3Al NiAl FeAl Mo3Si Cr3Si Al Ni TaC NbC TiC Si Ge Fe Ta W Al4Ni3 Al4CoNi2"
+).split()
+HALF_WIDTH = 150
+
+
+def sht_files(folder: Path) -> dict[Path, tuple[str, int]]:
+    """Return name and space group of the sound files of the database."""
+    files = {}
+    with open(folder / "index.csv", newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            formula = row["phase"].split()[0]
+            if row["status"] == "drop" or formula in RESERVED:
+                continue
+            group = row["space_group_of_structure"].split("(")[-1].rstrip(")")
+            files[folder / row["file"]] = (formula, int(group))
+    return files
+
+
+def emsoft_files(folder: Path) -> dict[Path, tuple[str, int]]:
+    """Return name and space group of files named NAME_GROUP_*kv.h5."""
+    formulas = {formula.lower(): formula for formula in FORMULAS}
+    files = {}
+    for path in sorted(folder.glob("*.h5")):
+        name, group, _ = path.stem.rsplit("_", 2)
+        files[path] = (formulas.get(name, name), int(group))
+    return files
+
+
+def simulated() -> MasterPatternLibrary:
+    """Return kinematical master patterns of large structures."""
+    phases = load_structures(method="kinematical")
+    energies = (15, 20, 25)
+    signals = []
+    for i, phase in enumerate(phases.values()):
+        try:
+            signal = kinematical_master_pattern(
+                phase, energies[i % 3], half_width=HALF_WIDTH, min_dspacing=0.1
+            )
+        except (IndexError, ValueError) as error:
+            _logger.warning("No kinematical master pattern of %s: %r", phase, error)
+            continue
+        signals.append(signal)
+        _logger.info("Simulated %s", phase)
+    names = [signal.phase.name for signal in signals]
+    return MasterPatternLibrary.from_signals(signals, names, check=False)
+
+
+def main() -> None:
+    """Build both libraries."""
+    parser = argparse.ArgumentParser(description="Gather master patterns")
+    parser.add_argument("shared_data", type=Path)
+    parser.add_argument("masters", type=Path)
+    parser.add_argument("output", type=Path)
+    args = parser.parse_args()
+    logging.basicConfig(level="INFO", format="%(asctime)s %(message)s")
+    files = (
+        sht_files(args.shared_data / "sht")
+        | emsoft_files(args.shared_data / "masters")
+        | emsoft_files(args.masters)
+    )
+    names, groups = zip(*files.values())
+    library = MasterPatternLibrary.from_files(
+        list(files), names, groups, half_width=HALF_WIDTH, check=False
+    )
+    library = library + simulated()
+    if set(library.phase_names) & set(RESERVED):
+        raise ValueError("Reserved materials are in the library")
+    args.output.mkdir(parents=True, exist_ok=True)
+    known = set(library.phase_names)
+    held_out = [name for name in HELD_OUT if name in known]
+    left_out = [name for name in (*TWINS, *ALIKE) if name in known]
+    library.select(exclude=[*held_out, *left_out]).save(args.output / "training.npz")
+    library.select(held_out).save(args.output / "held_out.npz")
+    print(library.select(held_out))
+    print(library)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,505 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulate dynamical master patterns of the structures in ``structures.csv``.
+
+Bloch wave master patterns are computed with `de-ebsd
+<https://pypi.org/project/de-ebsd>`__ and written in EMsoft's HDF5 layout, so that
+``kikuchipy.load(file, projection="lambert", hemisphere="both")`` reads them. Each
+file holds one phase at one beam voltage. A file which exists is not simulated again
+and a file under way is claimed with a ``.lock`` file beside it, so the script can be
+stopped, resumed and run in several processes on the same output folder::
+
+    pip install torch de-ebsd  # the CPU build of PyTorch is enough
+    python simulate_masters.py masters/ --threads 1 &
+    python simulate_masters.py masters/ --threads 1
+
+The table has one structure per row and these columns:
+
+``name``
+    Unique name of the structure, used as file name and phase name.
+``prototype``
+    Structure type, with its Strukturbericht symbol where it has one.
+``space_group``
+    Number of the space group in the International Tables, standard setting.
+``origin``
+    Origin choice of the positions: 2 (inversion center at the origin) in groups
+    tabulated with two choices, otherwise 1.
+``a``, ``b``, ``c``
+    Lattice parameters in nm.
+``alpha``, ``beta``, ``gamma``
+    Lattice angles in degrees.
+``sites``
+    Asymmetric unit, sites separated by semicolons, each written as
+    ``element x y z occupancy B`` with positions in fractions of the lattice vectors
+    and the isotropic Debye-Waller factor B in nm^2. Mixed sites are written as
+    several sites with the same position.
+``method``
+    ``dynamical`` if simulated by this script, ``kinematical`` if the structure has so
+    many atoms that it is better simulated kinematically, with kikuchipy and diffsims
+    from the phases returned by :func:`load_structures`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+import csv
+import os
+from pathlib import Path
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple
+import zlib
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from de_ebsd.crystal.lattice import Crystal
+    from de_ebsd.diffraction.backends import MasterPatternBackend
+    from orix.crystal_map import Phase
+
+TABLE = Path(__file__).with_name("structures.csv")
+
+# Voltages in kV, of which one is drawn per structure from its name
+VOLTAGES = (10.0, 15.0, 15.0, 20.0, 20.0, 20.0, 20.0, 25.0, 25.0, 30.0)
+
+
+class Site(NamedTuple):
+    """One site of the asymmetric unit.
+
+    Parameters
+    ----------
+    element
+        Element symbol.
+    position
+        Fractional coordinates.
+    occupancy
+        Fraction of the site occupied by this element.
+    debye_waller
+        Isotropic Debye-Waller factor B in nm^2.
+    """
+
+    element: str
+    position: tuple[float, float, float]
+    occupancy: float
+    debye_waller: float
+
+
+def parse_sites(text: str) -> list[Site]:
+    """Return the asymmetric unit written in a cell of the table.
+
+    Parameters
+    ----------
+    text
+        Sites separated by semicolons, each ``element x y z occupancy B``.
+
+    Returns
+    -------
+    sites
+        Sites in the order written.
+    """
+    sites = []
+    for part in text.split(";"):
+        element, *numbers = part.split()
+        x, y, z, occupancy, debye_waller = (float(n) for n in numbers)
+        sites.append(Site(element, (x, y, z), occupancy, debye_waller))
+    return sites
+
+
+def read_table(path: str | Path = TABLE) -> list[dict]:
+    """Return the rows of the table of structures.
+
+    Parameters
+    ----------
+    path
+        Path to the table.
+
+    Returns
+    -------
+    rows
+        One dictionary per structure, keyed by the columns, with numbers converted and
+        *sites* as a list of :class:`Site`.
+    """
+    rows = []
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            for key in ("space_group", "origin"):
+                row[key] = int(row[key])
+            for key in ("a", "b", "c", "alpha", "beta", "gamma"):
+                row[key] = float(row[key])
+            row["sites"] = parse_sites(row["sites"])
+            rows.append(row)
+    return rows
+
+
+def load_structures(
+    path: str | Path = TABLE, method: str | None = None
+) -> dict[str, Phase]:
+    """Return phases of the table, to simulate kinematically for instance.
+
+    Parameters
+    ----------
+    path
+        Path to the table.
+    method
+        Return structures with this method only, ``"dynamical"`` or
+        ``"kinematical"``. If not given, all structures are returned.
+
+    Returns
+    -------
+    phases
+        Phases keyed by name. Lattice parameters are in nm, as in phases which
+        kikuchipy reads from EMsoft's files, and atoms are those of the asymmetric
+        unit, with Debye-Waller factors as ``Bisoequiv`` in nm^2.
+
+    Notes
+    -----
+    The symmetry operations of orix' space groups, from diffpy.structure, refer to the
+    first origin choice. Positions given in the second one are shifted accordingly, so
+    that ``Phase.expand_asymmetric_unit()`` generates the right atoms.
+    """
+    from diffpy.structure import Atom, Lattice, Structure
+    from diffpy.structure.spacegroups import GetSpaceGroup
+    from orix.crystal_map import Phase
+
+    phases = {}
+    for row in read_table(path):
+        if method is not None and row["method"] != method:
+            continue
+        lattice = Lattice(*(row[k] for k in ("a", "b", "c", "alpha", "beta", "gamma")))
+        shift = np.zeros(3)
+        if row["origin"] == 2:
+            # Half the translation of an inversion, with its center on [111]
+            shift = next(
+                0.5 * op.t
+                for op in GetSpaceGroup(row["space_group"]).iter_symops()
+                if np.allclose(op.R, -np.eye(3)) and np.allclose(op.t, op.t[0])
+            )
+        atoms = []
+        for site in row["sites"]:
+            position = (np.array(site.position) + shift) % 1.0
+            atom = Atom(site.element, position, occupancy=site.occupancy)
+            atom.Bisoequiv = site.debye_waller
+            atoms.append(atom)
+        structure = Structure(atoms=atoms, lattice=lattice, title=row["name"])
+        phases[row["name"]] = Phase(
+            name=row["name"], space_group=row["space_group"], structure=structure
+        )
+    return phases
+
+
+def voltage(name: str) -> float:
+    """Return the voltage to simulate a structure at.
+
+    Parameters
+    ----------
+    name
+        Name of the structure.
+
+    Returns
+    -------
+    voltage
+        Voltage in kV, always the same for the same name.
+    """
+    return VOLTAGES[zlib.crc32(name.encode()) % len(VOLTAGES)]
+
+
+def to_crystal(row: dict) -> Crystal:
+    """Return de-ebsd's crystal of a row of the table.
+
+    Parameters
+    ----------
+    row
+        Row returned by :func:`read_table`.
+
+    Returns
+    -------
+    crystal
+        Crystal with symmetry-equivalent atoms generated.
+    """
+    from de_ebsd.crystal.lattice import AtomSite, Crystal
+
+    return Crystal(
+        *(row[k] for k in ("a", "b", "c", "alpha", "beta", "gamma")),
+        space_group=row["space_group"],
+        sites=[AtomSite(*site) for site in row["sites"]],
+        # Which is right also in groups with one choice, where de-ebsd ignores it
+        origin=2,
+    )
+
+
+def atoms_per_lattice_point(crystal: Crystal) -> int:
+    """Return the number of distinct atom positions in the primitive cell.
+
+    Parameters
+    ----------
+    crystal
+        Crystal.
+
+    Returns
+    -------
+    count
+        Number of positions, counting a mixed site once.
+    """
+    positions = np.concatenate(crystal.positions) % 1.0
+    count = len(np.unique(np.round(positions, 4) % 1.0, axis=0))
+    centering = {"F": 4, "I": 2, "A": 2, "B": 2, "C": 2, "R": 3, "H": 3}
+    return count // centering.get(crystal.centering, 1)
+
+
+def make_backend(single: bool = True) -> MasterPatternBackend:
+    """Return a Bloch wave solver which is fast on a CPU.
+
+    The solver differs from de-ebsd's in summing over depths with one product of
+    matrices instead of one outer product per depth.
+
+    Parameters
+    ----------
+    single
+        Whether to work in single precision.
+
+    Returns
+    -------
+    backend
+        Backend for de-ebsd's simulator.
+    """
+    from de_ebsd.diffraction.prism import BlochPrismBackend
+    import torch
+
+    class FastBlochBackend(BlochPrismBackend):
+        def _calc_lgh(self, a: torch.Tensor) -> torch.Tensor:
+            phase = np.pi * self.depthstep / self.kn
+            sigma = torch.linalg.matrix_exp(1j * phase * a)
+            psi = sigma[:, :, self.gzero : self.gzero + 1]
+            # Double the number of depths at a time by the power of the step
+            waves, power = psi, sigma
+            while waves.shape[2] < self.n_depths:
+                waves = torch.cat([waves, power @ waves], dim=2)
+                if waves.shape[2] < self.n_depths:
+                    power = power @ power
+            waves = waves[:, :, : self.n_depths]
+            lgh = (waves.conj() * self.lambda_t) @ waves.mT
+            return lgh * (self.depthstep / self.thick)
+
+    backend = FastBlochBackend(torch.complex64 if single else torch.complex128)
+    backend.class_chunk = 128
+    backend.matmul_batch = 256
+    return backend
+
+
+def simulate(
+    row: dict,
+    half_width: int = 100,
+    dmin: float = 0.05,
+    n_energies: int = 1,
+    electrons: int = 50_000,
+    bethe: tuple[float, float, float] = (4.0, 8.0, 50.0),
+    single: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the master pattern of a structure.
+
+    Parameters
+    ----------
+    row
+        Row returned by :func:`read_table`.
+    half_width
+        Half the width of the square Lambert grid. The width is twice this plus one.
+    dmin
+        Smallest interplanar spacing in nm.
+    n_energies
+        Number of energies in steps of 1 keV down from the beam energy. The time
+        taken is proportional to it.
+    electrons
+        Number of electrons in the Monte Carlo simulation of exit depths.
+    bethe
+        Limits of strong, weak and included reflections, as EMsoft's defaults.
+    single
+        Whether to use single precision.
+
+    Returns
+    -------
+    energies
+        Energies in keV in ascending order.
+    patterns
+        Patterns of shape (energies, 2, width, width), the upper hemisphere first.
+    """
+    from de_ebsd.diffraction.bethe import BetheParameters
+    from de_ebsd.sim.microscope import Microscope
+    from de_ebsd.sim.montecarlo.depth import DepthDistribution
+    from de_ebsd.sim.simulator import MasterPatternSimulator
+
+    crystal = to_crystal(row)
+    kv = voltage(row["name"])
+    monte_carlo = DepthDistribution.from_simulation(
+        crystal, kv, tilt_deg=70.0, n_electrons=electrons, seed=0
+    )
+    energies = kv - np.arange(n_energies)[::-1]
+    patterns = []
+    for energy in energies:
+        simulator = MasterPatternSimulator(
+            crystal,
+            Microscope(energy=1e3 * energy),
+            npx=half_width,
+            dmin=dmin,
+            bethe=BetheParameters(*bethe),
+            monte_carlo=monte_carlo,
+            backend=make_backend(single),
+        )
+        patterns.append(simulator.compute(device="cpu").data[0].numpy())
+    return energies, np.stack(patterns)
+
+
+def save(path: Path, row: dict, energies: np.ndarray, patterns: np.ndarray) -> None:
+    """Write a master pattern in EMsoft's HDF5 layout.
+
+    Parameters
+    ----------
+    path
+        Path to the new file.
+    row
+        Row returned by :func:`read_table`.
+    energies
+        Energies in keV.
+    patterns
+        Patterns of shape (energies, 2, width, width).
+    """
+    from importlib.metadata import version
+
+    from de_ebsd.crystal.scattering import atomic_number
+    import h5py
+
+    sites = row["sites"]
+    atom_data = np.array([[*s.position, s.occupancy, s.debye_waller] for s in sites])
+    numbers = [atomic_number(s.element) for s in sites]
+    name = row["name"]
+    source = f"simulated with de-ebsd {version('de-ebsd')}".encode()
+    compress = {"compression": "gzip", "shuffle": True, "chunks": True}
+    with h5py.File(path, "w") as file:
+        crystal = file.create_group("CrystalData")
+        crystal["AtomData"] = atom_data.T.astype(np.float32)
+        crystal["Atomtypes"] = np.array(numbers, np.int32)
+        crystal["CrystalSystem"] = np.array([1], np.int32)
+        crystal["LatticeParameters"] = np.array(
+            [row[k] for k in ("a", "b", "c", "alpha", "beta", "gamma")]
+        )
+        crystal["Natomtypes"] = np.array([len(sites)], np.int32)
+        crystal["Source"] = np.array([source])
+        crystal["SpaceGroupNumber"] = np.array([row["space_group"]], np.int32)
+        crystal["SpaceGroupSetting"] = np.array([row["origin"]], np.int32)
+        master = file.create_group("EMData/EBSDmaster")
+        master["EkeVs"] = np.asarray(energies, np.float32)
+        master["numset"] = np.array([1], np.int32)
+        for i, hemisphere in enumerate(("mLPNH", "mLPSH")):
+            data = patterns[np.newaxis, :, i].astype(np.float32)
+            master.create_dataset(hemisphere, data=data, **compress)
+        header = file.create_group("EMheader/EBSDmaster")
+        header["ProgramName"] = np.array([b"EMEBSDmaster.f90"])
+        names = file.create_group("NMLparameters/EBSDMasterNameList")
+        names["npx"] = np.array([patterns.shape[-1] // 2], np.int32)
+        names = file.create_group("NMLparameters/MCCLNameList")
+        names["Ebinsize"] = np.array([1.0])
+        names["xtalname"] = np.array([f"{name}/{name}.xtal".encode()])
+
+
+def in_turn(rows: Iterable[dict]) -> list[dict]:
+    """Return rows ordered so that space groups take turns.
+
+    Parameters
+    ----------
+    rows
+        Rows in order of priority within each space group.
+
+    Returns
+    -------
+    ordered
+        The same rows.
+    """
+    count: dict[tuple, int] = {}
+    keyed = []
+    for row in rows:
+        group = row["space_group"]
+        of_type = (group, row["prototype"])
+        n = count[of_type] = count.get(of_type, -1) + 1
+        keyed.append((n, row))
+    # One of each structure type, then the second of each and so on
+    return [row for _, row in sorted(keyed, key=lambda item: item[0])]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Simulate the structures marked dynamical in the table.
+
+    Parameters
+    ----------
+    arguments
+        Command line arguments. If not given, those of the process are used.
+
+    Returns
+    -------
+    status
+        Number of structures which failed.
+    """
+    parser = argparse.ArgumentParser(description="Simulate dynamical master patterns")
+    parser.add_argument("output", type=Path, help="folder to write HDF5 files to")
+    parser.add_argument("--table", type=Path, default=TABLE, help="structures")
+    parser.add_argument("--only", nargs="+", help="names or space groups to simulate")
+    parser.add_argument("--max-atoms", type=int, default=16, help="per lattice point")
+    parser.add_argument("--half-width", type=int, default=100, help="of Lambert grid")
+    parser.add_argument("--dmin", type=float, default=0.05, help="in nm")
+    parser.add_argument("--energies", type=int, default=1, help="number, 1 keV apart")
+    parser.add_argument("--electrons", type=int, default=50_000, help="Monte Carlo")
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
+    parser.add_argument("--stop-after", type=float, help="minutes, start none after")
+    args = parser.parse_args(arguments)
+
+    import torch
+
+    torch.set_num_threads(args.threads)
+    args.output.mkdir(parents=True, exist_ok=True)
+    rows = [row for row in read_table(args.table) if row["method"] == "dynamical"]
+    if args.only:
+        only = set(args.only)
+        rows = [r for r in rows if {r["name"], str(r["space_group"])} & only]
+
+    started = time.monotonic()
+    failed = 0
+    for row in in_turn(rows):
+        if args.stop_after and time.monotonic() - started > 60 * args.stop_after:
+            break
+        n_atoms = atoms_per_lattice_point(to_crystal(row))
+        if n_atoms > args.max_atoms:
+            continue
+        name, group, kv = row["name"], row["space_group"], voltage(row["name"])
+        path = args.output / f"{name}_{group}_{kv:g}kv.h5"
+        lock = path.with_suffix(".lock")
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
+        try:
+            if path.exists():
+                continue
+            start = time.monotonic()
+            energies, patterns = simulate(
+                row, args.half_width, args.dmin, args.energies, args.electrons
+            )
+            if not np.isfinite(patterns).all():
+                raise ValueError("intensities are not finite")
+            part = path.with_suffix(".part")
+            save(part, row, energies, patterns)
+            part.rename(path)
+            contrast = patterns[-1].std() / patterns[-1].mean()
+            message = (
+                f"{time.strftime('%H:%M:%S')} {path.name}: {n_atoms} atoms, "
+                f"{time.monotonic() - start:.1f} s, contrast {contrast:.3f}"
+            )
+        except Exception as error:  # one bad structure must not stop the others
+            failed += 1
+            message = f"{path.name}: failed, {type(error).__name__}: {error}"
+        finally:
+            lock.unlink()
+        print(message, file=sys.stderr, flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,120 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train the default model.
+
+Usage::
+
+    python recipes/default_model/train.py LIBRARIES OUTPUT [--real FOLDER]
+
+where LIBRARIES is the folder written by ``library.py``. The model is
+written to OUTPUT after every epoch and in the end. The same command
+goes on after an interruption. With ``--real``, the accuracy on real
+patterns is logged after every epoch, to look at, not to select by.
+"""
+
+import argparse
+from datetime import date
+import json
+import logging
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kikuchipy_spacegroup.classification import classify_space_group
+from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.model import SpaceGroupModel
+from kikuchipy_spacegroup.training import fit
+
+SPACE_GROUPS = (221, 223, 225, 227, 229, 230)
+_logger = logging.getLogger("default_model")
+
+
+class WatchRealPatterns(keras.callbacks.Callback):
+    """Log how often real patterns get their space group."""
+
+    def __init__(self, model: SpaceGroupModel, folder: Path) -> None:
+        super().__init__()
+        from kikuchipy.signals import EBSD
+        from real_patterns import load_real
+
+        self.space_group_model = model
+        self.maps = {}
+        for name, (patterns, group) in load_real(folder).items():
+            if group.isdigit() and int(group) in SPACE_GROUPS:
+                if patterns.shape[:2] == (20, 20):
+                    patterns = patterns[::4, ::4]
+                self.maps[name] = (EBSD(patterns), int(group))
+
+    def on_epoch_end(self, epoch, logs=None):
+        averages = self.model.optimizer._model_variables_moving_average
+        current = [v.numpy() for v in self.model.trainable_variables]
+        for variable, average in zip(self.model.trainable_variables, averages):
+            variable.assign(average)
+        shares = []
+        for name, (s, group) in self.maps.items():
+            xmap = classify_space_group(
+                s, self.space_group_model, min_probability=0, show_progressbar=False
+            )
+            right = (xmap.phase_id == group).mean()
+            shares.append(f"{name} {right:.2f}")
+        _logger.info("epoch %s %s: %s", epoch + 1, logs, ", ".join(shares))
+        for variable, value in zip(self.model.trainable_variables, current):
+            variable.assign(value)
+
+
+def main() -> None:
+    """Train and save the model."""
+    parser = argparse.ArgumentParser(description="Train the default model")
+    parser.add_argument("libraries", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--real", type=Path, help="folder of real patterns to watch")
+    parser.add_argument("--epochs", type=int, default=36)
+    parser.add_argument("--steps", type=int, default=500, help="batches per epoch")
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    handlers = [logging.FileHandler(args.output / "log.txt"), logging.StreamHandler()]
+    logging.basicConfig(
+        level="INFO", format="%(asctime)s %(message)s", handlers=handlers
+    )
+    logging.getLogger("kikuchipy_spacegroup").setLevel("WARNING")
+
+    keras.utils.set_random_seed(args.seed)
+    library = MasterPatternLibrary.load(args.libraries / "training.npz")
+    model = SpaceGroupModel.create(SPACE_GROUPS, size=args.size)
+    _logger.info("%s", library)
+    callbacks = [] if args.real is None else [WatchRealPatterns(model, args.real)]
+    history = fit(
+        model,
+        library,
+        epochs=args.epochs,
+        steps_per_epoch=args.steps,
+        label_smoothing=0.02,
+        outlier_share=0.1,
+        seed=args.seed,
+        backup_dir=args.output / "backup",
+        callbacks=callbacks,
+        show_progressbar=False,
+    )
+    of_class = np.isin(library.space_groups, SPACE_GROUPS)
+    model.metadata |= {
+        "name": "default",
+        "trained_on": f"{of_class.sum()} simulated phases, and {(~of_class).sum()} of "
+        "other space groups as outliers; no real pattern",
+        "phases": sorted(
+            f"{name} ({number})"
+            for name, number in zip(library.phase_names, library.space_groups)
+        ),
+        "steps": args.epochs * args.steps,
+        "seed": args.seed,
+        "date": date.today().isoformat(),
+        "licence": "GPL-3.0-or-later",
+    }
+    model.save(args.output / "default.keras", overwrite=True)
+    (args.output / "history.json").write_text(json.dumps(history.history, indent=1))
+
+
+if __name__ == "__main__":
+    main()
