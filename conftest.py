@@ -38,3 +38,14 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip("no shared data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """A model with random weights, small enough to be fast."""
+    import keras
+
+    from kikuchipy_spacegroup.model import SpaceGroupModel
+
+    keras.utils.set_random_seed(3)
+    return SpaceGroupModel.create([221, 225, 229], size=32, filters=(8, 8), stem=8)

@@ -9,8 +9,8 @@ import math
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-import dask
 import dask.array as da
 from dask.array.core import slices_from_chunks
 from dask.diagnostics import ProgressBar
@@ -419,9 +419,8 @@ def _map_model(
         chunks=(*patterns.chunks[:n_dims], (n_classes,)),
         dtype="float32",
         meta=np.empty((0,) * (n_dims + 1), dtype="float32"),
-        # A token of our own, so that dask does not hash the model
-        name=f"classify-space-group-{dask.base.tokenize(patterns.name, id(model))}"
-        f"-{np.random.default_rng().integers(2**62):x}",
+        # A name of our own, so that dask does not hash the model
+        name=f"classify-space-group-{uuid4().hex}",
     )
 
 

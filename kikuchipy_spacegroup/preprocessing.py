@@ -181,9 +181,9 @@ class PreparePatterns(keras.layers.Layer):
         norm = ops.maximum(self._blur(self._contrast, valid), 1e-6)
         local = self._blur(self._contrast, high**2) / norm
         scale = ops.sqrt(local) + self.contrast_floor * ops.sqrt(mean_square)
-        # A pattern without contrast gives zeros, not a division by zero
-        tiny = 1e-6 * (ops.abs(mean) + 1e-20)
-        high = high / ops.maximum(scale, tiny)
+        # Rounding errors of a constant pattern are not blown up to noise
+        tiny = 1e-5 * (ops.abs(mean) + 1e-20)
+        high = ops.where(scale > tiny, high / ops.maximum(scale, tiny), 0.0)
         high = ops.clip(high, -self.clip, self.clip)
         return (high * self._circle * valid)[..., None]
 

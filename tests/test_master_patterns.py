@@ -348,7 +348,7 @@ class TestFile:
         assert_same(MasterPatternLibrary.load(tmp_path / "a.npz"), library)
 
     def test_suffix(self, library, tmp_path):
-        with pytest.raises(ValueError, match="should end with '.npz'"):
+        with pytest.raises(ValueError, match=r"should end with '\.npz'"):
             library.save(tmp_path / "a.h5")
 
     def test_damaged_or_foreign(self, library, tmp_path):

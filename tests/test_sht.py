@@ -319,7 +319,7 @@ class TestErrors:
     def test_foreign_files(self, tmp_path, content):
         path = tmp_path / "a.sht"
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="Expected is a complete .sht file"):
+        with pytest.raises(ValueError, match=r"Expected is a complete \.sht file"):
             load_sht(path)
 
     @pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training on simulated patterns: small, but it must learn."""
+
+import keras
+import kikuchipy as kp
+import numpy as np
+import pytest
+
+from kikuchipy_spacegroup.acquisition import Acquisition
+from kikuchipy_spacegroup.dataset import SimulatedDataset
+from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.model import SpaceGroupModel
+from kikuchipy_spacegroup.training import fit, training_graph
+
+CLEAN = Acquisition(noise=(0.05, 0.1), overlap_probability=0, aperture_probability=0)
+
+
+@pytest.fixture(scope="module")
+def library():
+    """Nickel as 225, a blurred nickel as 229, and a third as outlier."""
+    from scipy.ndimage import gaussian_filter
+
+    mp = kp.data.nickel_ebsd_master_pattern_small(
+        projection="lambert", hemisphere="both"
+    )
+    ni = MasterPatternLibrary.from_signals([mp], ["Ni"], half_width=60)
+    data = ni.data[0].astype("float32")
+    other = gaussian_filter(data, 2)[::-1, ::-1]
+    stack = np.stack([data, other, data.T]).astype("float16")
+    return MasterPatternLibrary(
+        stack,
+        phase_index=[0, 1, 1, 2],
+        upper=[0, 1, 1, 2],
+        lower=[0, 1, 1, 2],
+        energies=[20, 20, 30, 20],
+        phase_names=["Ni", "a", "b"],
+        space_groups=[225, 229, 194],
+    )
+
+
+def new_model():
+    keras.utils.set_random_seed(1)
+    return SpaceGroupModel.create([225, 229], size=32, filters=(16, 16), stem=8)
+
+
+def weights(model):
+    return [keras.ops.convert_to_numpy(v) for v in model.network.variables]
+
+
+class TestDataset:
+    """Recipes of batches."""
+
+    def test_reproducible_whatever_came_before(self, library):
+        a, b = (SimulatedDataset(library, [225, 229], seed=s) for s in (1, 1))
+        a.epoch = b.epoch = 3
+        a[0], a[1]
+        for x, y in zip(a[2][0].values(), b[2][0].values()):
+            assert np.array_equal(x, y)
+        b.on_epoch_end()
+        assert not np.array_equal(a[2][0]["orientation"], b[2][0]["orientation"])
+
+    def test_balanced_and_labelled(self, library):
+        dataset = SimulatedDataset(library, [229, 225], batch_size=2000)
+        inputs, targets = dataset[0]
+        assert 0.45 < targets[:, 0].mean() < 0.55
+        assert np.array_equal(targets[:, 0] == 1, inputs["upper"] == 1)
+
+    def test_outliers_have_flat_targets(self, library):
+        dataset = SimulatedDataset(
+            library, [229, 225], batch_size=2000, outlier_share=0.2
+        )
+        inputs, targets = dataset[0]
+        outlier = inputs["upper"] == 2
+        assert 0.15 < outlier.mean() < 0.25
+        assert (targets[outlier] == 0.5).all()
+
+    def test_missing_space_group(self, library):
+        with pytest.raises(ValueError, match=r"no phase of space group\(s\) \[227\]"):
+            SimulatedDataset(library, [225, 227])
+
+
+class TestFit:
+    """Training a small network."""
+
+    def test_learns(self, library):
+        model = new_model()
+        history = fit(
+            model,
+            library,
+            epochs=4,
+            steps_per_epoch=25,
+            batch_size=32,
+            learning_rate=4e-3,
+            outlier_share=0,
+            average=0.9,
+            acquisition=CLEAN,
+            show_progressbar=False,
+        ).history
+        assert history["accuracy"][-1] > 0.9
+        assert history["loss"][-1] < history["loss"][0]
+        # What the averaged, recalibrated model says in inference
+        dataset = SimulatedDataset(library, [225, 229], batch_size=128, seed=9)
+        inputs, targets = dataset[0]
+        graph = training_graph(model, library, acquisition=CLEAN, seed=5)
+        logits = keras.ops.convert_to_numpy(graph(inputs, training=False))
+        assert (logits.argmax(axis=1) == targets.argmax(axis=1)).mean() > 0.85
+
+    def test_resumes_after_interruption(self, library, tmp_path):
+        class Interrupt(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                if epoch == 2:
+                    raise KeyboardInterrupt
+
+        seen = []
+        watch = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: seen.append(epoch)
+        )
+        kwargs = {
+            "epochs": 3,
+            "steps_per_epoch": 2,
+            "batch_size": 4,
+            "average": None,
+            "backup_dir": tmp_path / "backup",
+            "show_progressbar": False,
+        }
+        with pytest.raises(KeyboardInterrupt):
+            fit(new_model(), library, callbacks=[Interrupt()], **kwargs)
+        model = new_model()
+        before = weights(model)
+        fit(model, library, callbacks=[watch], **kwargs)
+        assert seen == [2]
+        assert not np.allclose(before[0], weights(model)[0])
+        # The backup of a finished training is gone
+        assert not any((tmp_path / "backup").glob("*.h5"))
+
+    def test_wrong_numbers(self, library):
+        with pytest.raises(ValueError, match="epochs must be at least 1, not 0"):
+            fit(new_model(), library, epochs=0)
