@@ -8,13 +8,15 @@ its backends: these are imported with the first model.
 
 The modules are layers, and import from lower ones only::
 
-    _signal  plot  __main__
+    __main__
+    _signal  plot
     classification  training
     model  dataset  crystal_map
     network  acquisition  simulation
     preprocessing  master_patterns
-    sht  structures  _library_builder
-    space_groups  background  data  _sht_file  _logging
+    _library_builder
+    sht  structures
+    space_groups  background  data  _checks  _logging  _model_file  _sht_file
 """
 
 import lazy_loader

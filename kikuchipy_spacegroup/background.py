@@ -3,7 +3,13 @@
 """Static background, aperture and unusable patterns; arrays only."""
 
 import numpy as np
-from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, label
+from scipy.ndimage import (
+    binary_erosion,
+    binary_fill_holes,
+    binary_opening,
+    gaussian_filter,
+    label,
+)
 
 # Share of pixels at the highest value from which on a pattern counts as
 # saturated
@@ -92,6 +98,8 @@ def find_aperture(mean: np.ndarray) -> np.ndarray:
     # Intensities of corrected patterns may be centered on zero
     if mean[finite].size and np.median(center) > 0 and mean.min() >= 0:
         dark = dark | (mean < _DARK * np.median(center))
+    # Single dark pixels at the border are noise
+    dark = binary_opening(np.pad(dark, 2, mode="edge"), iterations=1)[2:-2, 2:-2]
     regions, _ = label(dark)
     rim = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
     outside = np.isin(regions, rim[rim > 0])
@@ -116,16 +124,18 @@ def detail(patterns: np.ndarray, inside: np.ndarray) -> np.ndarray:
     Returns
     -------
     strength
-        Array of shape (n,): standard deviation of what a Gaussian blur
-        of a fifteenth of the height takes away, over the mean.
+        Array of shape (n,): standard deviation of patterns divided by
+        themselves blurred by a Gaussian of a fifteenth of the height,
+        twice, so that nothing is left of a smooth background.
     """
     sigma = patterns.shape[1] / 15
     weight = gaussian_filter(inside.astype("float64"), sigma) + 1e-6
     out = []
     for pattern in patterns:
-        pattern = np.where(inside & np.isfinite(pattern), pattern, 0).astype("float64")
-        smooth = gaussian_filter(pattern, sigma) / weight
-        relative = pattern / np.where(np.abs(smooth) > 1e-9, smooth, 1)
+        relative = np.where(inside & np.isfinite(pattern), pattern, 0).astype("float64")
+        for _ in range(2):
+            smooth = gaussian_filter(relative, sigma) / weight
+            relative = relative / np.where(np.abs(smooth) > 1e-9, smooth, 1)
         out.append(relative[inside].std() if inside.any() else 0.0)
     return np.array(out)
 

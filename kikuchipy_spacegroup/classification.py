@@ -18,6 +18,12 @@ import hyperspy.api as hs
 from kikuchipy.signals import EBSD
 import numpy as np
 
+from kikuchipy_spacegroup._checks import (
+    check_background,
+    check_mask,
+    check_signal,
+    map_options,
+)
 from kikuchipy_spacegroup.background import (
     background_from_patterns,
     divide_background,
@@ -133,14 +139,14 @@ def classify_space_group(
     >>> xmap.shape
     (3, 3)
     """
-    nav_shape, sig_shape = _check_signal(signal)
-    navigation_mask = _check_mask(navigation_mask, nav_shape, "navigation_mask")
-    signal_mask = _check_mask(signal_mask, sig_shape, "signal_mask")
-    _check_background(static_background, sig_shape)
+    nav_shape, sig_shape = check_signal(signal)
+    navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
+    signal_mask = check_mask(signal_mask, sig_shape, "signal_mask")
+    check_background(static_background, sig_shape)
     if chunk_patterns is not None and chunk_patterns < 1:
         raise ValueError(f"chunk_patterns must be at least 1, not {chunk_patterns}")
     model = _get_model(model)
-    options = _map_options(model, min_probability, keep_n, keep_probabilities)
+    options = map_options(model, min_probability, keep_n, keep_probabilities)
     patterns = _blocks_of_patterns(signal.data, nav_shape, sig_shape, chunk_patterns)
     background, inside = _find_background(
         signal, patterns, static_background, navigation_mask, signal_mask
@@ -193,10 +199,10 @@ def compute_classification_map(
     ValueError
         If the probabilities do not fit the scan or the model.
     """
-    nav_shape, _ = _check_signal(signal)
-    navigation_mask = _check_mask(navigation_mask, nav_shape, "navigation_mask")
+    nav_shape, _ = check_signal(signal)
+    navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
     model = _get_model(model)
-    options = _map_options(model, min_probability, keep_n, keep_probabilities)
+    options = map_options(model, min_probability, keep_n, keep_probabilities)
     expected = (*nav_shape, len(model.space_groups))
     if probabilities.shape != expected:
         raise ValueError(
@@ -213,58 +219,6 @@ def compute_classification_map(
     )
 
 
-def _check_signal(signal: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return navigation and signal shape of a scan, rows first."""
-    if not isinstance(signal, EBSD):
-        raise TypeError(
-            f"Signal must be a kikuchipy EBSD signal, not {type(signal).__name__}. Make "
-            "one with `kikuchipy.load()` or `kikuchipy.signals.EBSD(array)`"
-        )
-    nav_shape = signal.axes_manager.navigation_shape[::-1]
-    sig_shape = signal.axes_manager.signal_shape[::-1]
-    if len(nav_shape) > 2:
-        raise ValueError(
-            f"Scan has {len(nav_shape)} navigation dimensions {nav_shape}, but a map has "
-            "at most 2. Use `signal.inav` to choose a part"
-        )
-    if 0 in (*nav_shape, *sig_shape):
-        raise ValueError(f"Scan of shape {nav_shape} x {sig_shape} is empty")
-    if min(sig_shape) < 8:
-        raise ValueError(f"Patterns of shape {sig_shape} are too small, 8 x 8 is least")
-    if signal.data.dtype.kind not in "uifb":
-        raise ValueError(f"Patterns must be real numbers, not {signal.data.dtype}")
-    return nav_shape, sig_shape
-
-
-def _check_mask(mask: Any, shape: tuple[int, ...], name: str) -> np.ndarray | None:
-    if mask is None:
-        return None
-    if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != shape:
-        given = (
-            getattr(mask, "shape", None),
-            getattr(mask, "dtype", type(mask).__name__),
-        )
-        raise ValueError(
-            f"{name} must be a boolean array of shape {shape}, but has the shape "
-            f"{given[0]} and is of {given[1]}"
-        )
-    if mask.all():
-        raise ValueError(f"{name} is True everywhere, so that nothing is left")
-    return mask
-
-
-def _check_background(background: Any, shape: tuple[int, ...]) -> None:
-    if background is None or (isinstance(background, str) and background == "auto"):
-        return
-    if not isinstance(background, np.ndarray) or background.shape != shape:
-        raise ValueError(
-            f"static_background must be 'auto', None or an array of shape {shape}, not "
-            f"{getattr(background, 'shape', background)!r}"
-        )
-    if background.dtype.kind not in "uif" or not (background > 0).any():
-        raise ValueError("static_background must be real numbers, some above zero")
-
-
 def _get_model(model: Any) -> "SpaceGroupModel":
     if model is None or isinstance(model, str | Path):
         from kikuchipy_spacegroup.model import load_model
@@ -276,25 +230,6 @@ def _get_model(model: Any) -> "SpaceGroupModel":
             f"{type(model).__name__}"
         )
     return model
-
-
-def _map_options(
-    model: "SpaceGroupModel",
-    min_probability: float | None,
-    keep_n: int,
-    keep_probabilities: bool,
-) -> dict[str, Any]:
-    if min_probability is None:
-        min_probability = model.min_probability
-    if not 0 <= min_probability <= 1:
-        raise ValueError(f"min_probability must be in [0, 1], not {min_probability}")
-    if keep_n < 1:
-        raise ValueError(f"keep_n must be at least 1, not {keep_n}")
-    return {
-        "min_probability": min_probability,
-        "keep_n": keep_n,
-        "keep_probabilities": keep_probabilities,
-    }
 
 
 def _blocks_of_patterns(

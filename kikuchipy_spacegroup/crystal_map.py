@@ -204,7 +204,10 @@ def check_map_path(path: str | Path, *, overwrite: bool = False) -> Path:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder")
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists. Pass `overwrite=True` to replace it")
+        raise FileExistsError(
+            f"{path} exists. Pass `overwrite=True` (in a shell, --overwrite) to "
+            "replace it"
+        )
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f"Files cannot be written to the folder {path.parent}")
     return path

@@ -22,10 +22,6 @@ from kikuchipy_spacegroup.preprocessing import PreparePatterns
 
 _logger = logging.getLogger(__name__)
 
-# Our member of the .keras archive and the newest version we can read
-MEMBER = "space_groups.json"
-FORMAT_VERSION = 1
-_KERAS_MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 _PREPARE, _NETWORK, _TEMPERATURE = "prepare_patterns", "network", "temperature"
 
 
@@ -358,7 +354,7 @@ def load_model(path_or_name: str | Path | None = None) -> SpaceGroupModel:
         path = Path(path_or_name)
     if not path.is_file():
         raise FileNotFoundError(f"There is no model file {path}")
-    header = _read_header(path)
+    header = read_header(path)
     try:
         graph = keras.models.load_model(path, compile=False, safe_mode=True)
         prepare = graph.get_layer(_PREPARE)
@@ -377,48 +373,6 @@ def load_model(path_or_name: str | Path | None = None) -> SpaceGroupModel:
         min_probability=header["min_probability"],
         metadata=header["metadata"],
     )
-
-
-def _read_header(path: Path) -> dict[str, Any]:
-    """Return our member of the archive, checked."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-            content = archive.read(MEMBER) if MEMBER in names else None
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-        raise ValueError(
-            f"{path} is not a model file (a .keras archive) or is truncated: {error}"
-        ) from error
-    if damaged:
-        raise ValueError(f"{path} is damaged: bad checksum of its part {damaged!r}")
-    if not names.issuperset(_KERAS_MEMBERS):
-        raise ValueError(f"{path} is a zip archive, but not a Keras model")
-    if content is None:
-        raise ValueError(
-            f"{path} is a Keras model without {MEMBER!r}, so its classes are not known."
-            " Was it saved by Keras? Save with `SpaceGroupModel.save()`, or make a "
-            "`SpaceGroupModel` from the network and its space groups"
-        )
-    try:
-        header = json.loads(content)
-        version = int(header["format_version"])
-        if version <= FORMAT_VERSION:
-            header = {
-                "space_groups": [int(i) for i in header["space_groups"]],
-                "temperature": float(header["temperature"]),
-                "min_probability": float(header["min_probability"]),
-                "keras_version": str(header["keras_version"]),
-                "metadata": dict(header["metadata"]),
-            }
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path}: {MEMBER!r} is damaged: {error!r}") from error
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"{path} is of format {version}, but this version of the package reads up "
-            f"to {FORMAT_VERSION}. Update kikuchipy-spacegroup"
-        )
-    return header
 
 
 def _compiled(graph: keras.Model) -> Callable[[np.ndarray], np.ndarray]:

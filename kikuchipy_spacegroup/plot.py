@@ -66,19 +66,13 @@ def plot_space_groups(
     >>> ax = kpsg.plot.plot_space_groups(xmap)
     """
     ax = plt.subplots(layout="constrained")[1] if ax is None else ax
-    shape = xmap.shape if len(xmap.shape) == 2 else (1, xmap.size)
-    in_data = xmap.is_in_data
-    full_shape = shape if in_data.all() else _full_shape(xmap)
-    numbers = np.full(in_data.size, -2)
-    numbers[in_data] = xmap.phase_id
-    scores = np.zeros(in_data.size)
-    scores[in_data] = np.where(xmap.phase_id < 0, 1, xmap.prop["scores"])
+    full_shape, numbers, scores = _full_arrays(xmap)
     found, counts = np.unique(xmap.phase_id, return_counts=True)
     colors = _colors(found)
-    image = np.ones((in_data.size, 3))
+    image = np.ones((numbers.size, 3))
     for number, color in colors.items():
         where = numbers == number
-        opacity = scores[where, None]
+        opacity = scores[where, None] if number >= 0 else 1.0
         image[where] = opacity * np.array(color) + (1 - opacity)
     ax.imshow(image.reshape(*full_shape, 3), interpolation="nearest")
     ax.set(xticks=[], yticks=[])
@@ -93,9 +87,20 @@ def plot_space_groups(
     return ax
 
 
-def _full_shape(xmap: "CrystalMap") -> tuple[int, int]:
-    full = xmap._original_shape
-    return full if len(full) == 2 else (1, int(np.prod(full)))
+def _full_arrays(
+    xmap: "CrystalMap",
+) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:
+    """Return shape, space groups and scores, also of masked points.
+
+    Space groups of masked points are -2.
+    """
+    in_data = xmap.is_in_data
+    numbers = np.full(in_data.size, -2)
+    numbers[in_data] = xmap.phase_id
+    scores = np.zeros(in_data.size)
+    scores[in_data] = xmap.prop["scores"]
+    shape = tuple(int(n) for n in xmap._original_shape)
+    return shape if len(shape) == 2 else (1, in_data.size), numbers, scores
 
 
 def plot_patterns(
@@ -126,8 +131,7 @@ def plot_patterns(
     plot_space_groups(xmap, ax=left.subplots())
     axes = np.atleast_1d(right.subplots(n_rows, n_columns)).ravel()
     right.subplots_adjust(0.02, 0.02, 0.98, 0.93, 0.05, 0.2)
-    ids, scores = xmap.get_map_data("phase_id"), xmap.get_map_data("scores")
-    ids, scores = np.ravel(ids), np.ravel(scores)
+    _, numbers, scores = _full_arrays(xmap)
     for ax in axes:
         ax.axis("off")
     for ax, i in zip(axes, chosen):
@@ -135,7 +139,7 @@ def plot_patterns(
         pattern = np.asarray(signal.data[index])
         low, high = np.nanpercentile(pattern, (0.5, 99.5))
         ax.imshow(pattern, cmap="gray", vmin=low, vmax=high)
-        known = i < ids.size and np.isfinite(ids[i])
-        title = f"{_name(int(ids[i]))}, {scores[i]:.2f}" if known else "left out"
+        title = f"{_name(numbers[i])}, {scores[i]:.2f}"
+        title = "left out" if numbers[i] == -2 else title
         ax.set_title(title, fontsize="small")
     return figure

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from kikuchipy_spacegroup import data
-from kikuchipy_spacegroup.model import MEMBER, SpaceGroupModel, load_model
+from kikuchipy_spacegroup._model_file import MEMBER
+from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.network import build_network
 
 

@@ -1,0 +1,171 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Layout of results, and what survives in files."""
+
+import kikuchipy as kp
+import numpy as np
+from orix import io
+import pytest
+
+from kikuchipy_spacegroup.crystal_map import (
+    crystal_map,
+    probabilities_from_map,
+    save_map,
+)
+
+GROUPS = (229, 225, 194, 62)
+
+
+@pytest.fixture
+def probabilities():
+    rng = np.random.default_rng(1)
+    p = rng.dirichlet([0.3] * 4, size=(3, 5)).astype("float32")
+    p[0, 0] = np.nan
+    p[0, 1] = [0.4, 0.3, 0.2, 0.1]
+    p[0, 2] = [0.05, 0.9, 0.05, 0]
+    return p
+
+
+@pytest.fixture
+def mask():
+    mask = np.zeros((3, 5), dtype=bool)
+    mask[2, 1:3] = True
+    return mask
+
+
+@pytest.fixture
+def xmap(probabilities, mask):
+    return crystal_map(
+        probabilities,
+        GROUPS,
+        min_probability=0.5,
+        navigation_mask=mask,
+        step_sizes=(1.5, 0.5),
+        scan_unit="um",
+        keep_probabilities=True,
+    )
+
+
+def assert_equal_maps(a, b):
+    assert a.shape == b.shape
+    assert np.array_equal(a.phase_id, b.phase_id)
+    assert np.array_equal(a.is_in_data, b.is_in_data)
+    assert np.allclose(a.x, b.x)
+    assert np.allclose(a.y, b.y)
+    assert a.scan_unit == b.scan_unit
+    for name in set(a.prop) | set(b.prop):
+        assert np.array_equal(a.prop[name], b.prop[name]), name
+        assert a.prop[name].dtype == b.prop[name].dtype
+
+
+class TestCrystalMap:
+    """Phases, points and properties."""
+
+    def test_phases_are_space_groups(self, xmap, probabilities, mask):
+        best = np.nan_to_num(probabilities).argmax(axis=-1)
+        score = np.nan_to_num(probabilities).max(axis=-1)
+        expected = np.where(score >= 0.5, np.array(GROUPS)[best], -1)
+        assert np.array_equal(xmap.phase_id, expected[~mask])
+        for number, phase in xmap.phases:
+            assert number == -1 or phase.space_group.number == number
+
+    def test_not_identified_and_masked(self, xmap, mask):
+        assert xmap[0, 0].phase_id == -1
+        assert xmap[0, 0].prop["scores"] == 0
+        assert xmap[0, 0].prop["top_space_groups"].tolist() == [[-1, -1, -1]]
+        assert xmap[0, 1].phase_id == -1
+        assert xmap[0, 1].prop["scores"] == np.float32(0.4)
+        assert xmap[0, 2].phase_id == 225
+        assert np.array_equal(xmap.is_in_data, ~mask.ravel())
+
+    def test_top(self, xmap, probabilities):
+        point = xmap[0, 1]
+        assert point.prop["top_space_groups"].tolist() == [[229, 225, 194]]
+        assert np.allclose(point.prop["top_probabilities"], [[0.4, 0.3, 0.2]])
+
+    def test_keep_n_beyond_classes(self, probabilities):
+        xmap = crystal_map(probabilities, GROUPS, keep_n=10)
+        assert xmap.prop["top_space_groups"].shape == (15, 4)
+
+    def test_coordinates(self, xmap):
+        assert xmap.dx == 0.5
+        assert xmap.dy == 1.5
+        assert xmap.shape == (3, 5)
+        assert xmap.scan_unit == "um"
+
+    def test_no_navigation_dimension(self):
+        xmap = crystal_map(np.array([0.1, 0.7, 0.1, 0.1]), GROUPS)
+        assert xmap.size == 1
+        assert xmap.phase_id.tolist() == [225]
+
+    def test_probabilities(self, xmap, probabilities, mask):
+        p, groups = probabilities_from_map(xmap)
+        assert groups == GROUPS
+        assert np.array_equal(p, np.nan_to_num(probabilities)[~mask])
+        with pytest.raises(ValueError, match="keep_probabilities=True"):
+            probabilities_from_map(crystal_map(probabilities, GROUPS))
+
+    def test_all_unknown(self):
+        xmap = crystal_map(np.full((2, 2, 4), np.nan), GROUPS)
+        assert (xmap.phase_id == -1).all()
+
+    def test_all_classes(self):
+        groups = range(1, 231)
+        xmap = crystal_map(np.eye(230)[None], list(groups))
+        assert np.array_equal(xmap.phase_id, groups)
+
+
+class TestFiles:
+    """What survives."""
+
+    def test_orix(self, xmap, tmp_path):
+        path = tmp_path / "map.h5"
+        save_map(path, xmap)
+        loaded = io.load(str(path))
+        assert_equal_maps(loaded, xmap)
+        assert probabilities_from_map(loaded)[1] == GROUPS
+        assert [p.name for p in tmp_path.iterdir()] == ["map.h5"]
+
+    def test_kikuchipy(self, xmap, tmp_path):
+        s = kp.signals.EBSD(np.random.default_rng(1).random((3, 5, 10, 10)))
+        for axis, name, scale in zip(
+            s.axes_manager.navigation_axes, "xy", (0.5, 1.5), strict=True
+        ):
+            axis.name, axis.scale, axis.units = name, scale, "um"
+        s.xmap = xmap
+        s.save(tmp_path / "scan.h5")
+        loaded = kp.load(tmp_path / "scan.h5")
+        assert_equal_maps(loaded.xmap, xmap)
+        part = loaded.inav[1:3, :2].xmap
+        assert np.array_equal(part.phase_id, xmap[:2, 1:3].phase_id)
+
+    def test_ang(self, xmap, tmp_path):
+        """The space group is a column, whatever happens to phases."""
+        path = tmp_path / "map.ang"
+        save_map(path, xmap)
+        assert "space_group" not in xmap.prop
+        lines = [
+            line.split()
+            for line in path.read_text().splitlines()
+            if not line.startswith("#")
+        ]
+        columns = np.array(lines, dtype=float)
+        assert len(columns) == 15
+        in_data = xmap.is_in_data
+        numbers, scores = columns[in_data, -2], columns[in_data, -1]
+        known = xmap.phase_id != -1
+        assert np.array_equal(numbers[known], xmap.phase_id[known])
+        assert np.allclose(scores[known], xmap.prop["scores"][known], atol=1e-4)
+
+    def test_errors_before_work(self, xmap, tmp_path):
+        with pytest.raises(ValueError, match="not 'map.ctf'"):
+            save_map(tmp_path / "map.ctf", xmap)
+        with pytest.raises(FileNotFoundError, match="no folder"):
+            save_map(tmp_path / "no" / "map.h5", xmap)
+        path = tmp_path / "map.h5"
+        path.write_text("mine")
+        with pytest.raises(FileExistsError, match="overwrite=True"):
+            save_map(path, xmap)
+        assert path.read_text() == "mine"
+        save_map(path, xmap, overwrite=True)
+        assert io.load(str(path)).size == xmap.size
