@@ -16,6 +16,7 @@ import numpy as np
 
 from kikuchipy_spacegroup import data
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup._model_file import FORMAT_VERSION, MEMBER, read_header
 from kikuchipy_spacegroup.background import unusable_patterns
 from kikuchipy_spacegroup.network import build_network
 from kikuchipy_spacegroup.preprocessing import PreparePatterns
@@ -139,10 +140,9 @@ class SpaceGroupModel:
 
     def __repr__(self) -> str:
         numbers = [f"{n} ({sg.label(n)})" for n in self.space_groups]
-        shown = numbers if len(numbers) <= 10 else [*numbers[:9], "..."]
         lines = [
             f"{type(self).__name__} {self.metadata.get('name', '(unnamed)')}",
-            f"  space groups ({len(numbers)}): {', '.join(shown)}",
+            f"  space groups ({len(numbers)}): {', '.join(numbers)}",
             f"  input: any pattern, prepared at {self.size} x {self.size} px",
             f"  network: {self.metadata.get('network', self.network.name)}, "
             f"{self.network.count_params():,} parameters",
@@ -389,11 +389,8 @@ def _compiled(graph: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     if backend == "torch":
         import torch
 
-        def call_torch(x):
-            with torch.no_grad():
-                return keras.ops.convert_to_numpy(graph(x, training=False))
-
-        return call_torch
+        call = torch.no_grad()(lambda x: graph(x, training=False))
+        return lambda x: keras.ops.convert_to_numpy(call(x))
     import jax
 
     jitted = jax.jit(lambda t, n, x: graph.stateless_call(t, n, x, training=False)[0])

@@ -17,17 +17,18 @@ MODULES = sorted(
     {p.stem for p in FOLDER.glob("*.py")} - {"__init__"}
     | {p.parent.name for p in FOLDER.glob("*/__init__.py")}
 )
-# Imports at the top of a module
 HEAVY = {"keras", "tensorflow", "torch", "jax"}
+# Where heavy dependencies are imported at the top of a module
+KERAS = "preprocessing network acquisition simulation model dataset training".split()
 DOORS = {
-    **dict.fromkeys(HEAVY, {
-        "preprocessing", "network", "acquisition", "simulation", "model", "dataset",
-        "training",
-    }),
-    "matplotlib": {"plot"},
-    "dask": {"classification"},
-    "hyperspy": {"classification"},
-}  # fmt: skip
+    "keras": KERAS,
+    "tensorflow": [],
+    "torch": [],
+    "jax": [],
+    "matplotlib": ["plot"],
+    "dask": ["classification"],
+    "hyperspy": ["classification"],
+}
 
 
 def levels():
@@ -41,6 +42,15 @@ def levels():
 def source(module):
     path = FOLDER / f"{module}.py"
     return (path if path.exists() else FOLDER / module / "__init__.py").read_text()
+
+
+def walk(nodes):
+    """Yield all nodes but those that only type checkers see."""
+    for node in nodes:
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from walk(ast.iter_child_nodes(node))
 
 
 def imported(nodes):
@@ -61,7 +71,7 @@ def test_every_module_has_a_level():
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_down_only(module):
     level = levels()
-    for name in imported(ast.walk(ast.parse(source(module)))):
+    for name in imported(walk(ast.parse(source(module)).body)):
         package, *rest = name.split(".")
         if package != NAME:
             continue
@@ -83,7 +93,7 @@ def test_doors(module):
 @pytest.mark.parametrize("module", MODULES)
 def test_manners(module):
     text = source(module)
-    assert len(text.splitlines()) <= 400
+    assert len(text.splitlines()) <= 450
     assert "SPDX-License-Identifier: GPL-3.0-or-later" in text
     calls = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call)]
     prints = [n for n in calls if getattr(n.func, "id", "") == "print"]
