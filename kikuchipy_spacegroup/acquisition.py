@@ -173,15 +173,17 @@ class SimulateCamera(keras.layers.Layer):
 
     def _blur(self, patterns, sigma):
         sigma = ops.maximum(sigma, 0.2)
-        matrix = ops.exp(-0.5 * (self._offset[None] / sigma) ** 2)
+        offset = ops.convert_to_tensor(self._offset[None])
+        matrix = ops.exp(-0.5 * (offset / sigma) ** 2)
         matrix = matrix / ops.sum(matrix, axis=-1, keepdims=True)
         return separable(matrix, patterns, matrix)
 
     def _illumination(self, n):
         """Return how much light falls on every pixel, 1 on average."""
         a = self.acquisition
-        x = self._position[None, None, :] - self._uniform(n, (-0.4, 0.4))
-        y = self._position[None, :, None] - self._uniform(n, (-0.4, 0.4))
+        x, y = self._grid()
+        x = x - self._uniform(n, (-0.4, 0.4))
+        y = y - self._uniform(n, (-0.4, 0.4))
         log = -self._uniform(n, a.vignetting) * (x**2 + y**2)
         log = log + self._uniform(n, a.tilt) * x + self._uniform(n, a.tilt) * y
         light = ops.exp(log)
@@ -191,11 +193,12 @@ class SimulateCamera(keras.layers.Layer):
         """Return how much of the signal three marks let through."""
         a = self.acquisition
         through = ops.ones_like(illumination)
+        grid_x, grid_y = self._grid()
         some = self._chance(n, a.marks_probability)
         for _ in range(3):
             radius = self._log_uniform(n, (0.02, 0.15))
-            x = (self._position[None, None, :] - self._uniform(n, (-1, 1))) / radius
-            y = (self._position[None, :, None] - self._uniform(n, (-1, 1))) / radius
+            x = (grid_x - self._uniform(n, (-1, 1))) / radius
+            y = (grid_y - self._uniform(n, (-1, 1))) / radius
             depth = some * self._uniform(n, a.marks)
             through = through * (1 - depth * ops.exp(-((x**2 + y**2) ** 2)))
         return through
@@ -226,8 +229,7 @@ class SimulateCamera(keras.layers.Layer):
     def _shade(self, patterns, n):
         """Return patterns with shadows and apertures."""
         a = self.acquisition
-        x = self._position[None, None, :]
-        y = self._position[None, :, None]
+        x, y = self._grid()
         angle = self._uniform(n, (0, 2 * np.pi))
         along = x * ops.cos(angle) + y * ops.sin(angle)
         shadow = ops.cast(along > self._uniform(n, (0.5, 1.0)), "float32")
@@ -240,6 +242,11 @@ class SimulateCamera(keras.layers.Layer):
         dark = self._chance(n, 1 / 3)
         patterns = patterns * (1 - 0.98 * outside * dark)
         return ops.where(outside * (1 - dark) > 0.5, np.nan, patterns)
+
+    def _grid(self):
+        """Return coordinates from -1 to 1 along columns and rows."""
+        position = ops.convert_to_tensor(self._position)
+        return position[None, None, :], position[None, :, None]
 
     def _uniform(self, n, limits):
         low, high = limits

@@ -14,10 +14,9 @@ from scipy.ndimage import (
 # Share of pixels at the highest value from which on a pattern counts as
 # saturated
 _SATURATED = 0.5
-# The mean pattern is used as background if its fine detail is weaker
-# than this share of that of single patterns. Means of n unrelated
-# patterns have 1 / sqrt(n).
-_LARGEST_DETAIL = 0.3
+# The mean pattern is used as background if there are as many different
+# patterns, see count_signals()
+_FEWEST_SIGNALS = 5
 # Outside of the aperture are pixels darker than this share of the
 # median of the central half
 _DARK = 0.03
@@ -86,8 +85,8 @@ def find_aperture(mean: np.ndarray) -> np.ndarray:
     >>> from kikuchipy_spacegroup.background import find_aperture
     >>> x = np.linspace(-1, 1, 50)
     >>> mean = np.where(x**2 + x[:, None] ** 2 < 1, 200, 1)
-    >>> round(find_aperture(mean).mean(), 2)
-    0.71
+    >>> find_aperture(mean)[[0, 25], [0, 25]]
+    array([False,  True])
     """
     finite = np.isfinite(mean)
     mean = np.where(finite, mean, 0).astype("float64")
@@ -111,33 +110,69 @@ def find_aperture(mean: np.ndarray) -> np.ndarray:
     return binary_erosion(inside, iterations=n, border_value=1) & finite
 
 
-def detail(patterns: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Return the strength of fine detail relative to the intensity.
+def count_signals(patterns: np.ndarray, inside: np.ndarray) -> float:
+    r"""Return about how many different patterns there are, but one.
 
     Parameters
     ----------
     patterns
-        Patterns of shape (n, height, width).
+        Raw patterns of shape (n, height, width).
     inside
         Pixels to use, of shape (height, width).
 
     Returns
     -------
-    strength
-        Array of shape (n,): standard deviation of patterns divided by
-        themselves blurred by a Gaussian of a fifteenth of the height,
-        twice, so that nothing is left of a smooth background.
+    number
+        Near 0 or 1 for patterns of one or two orientations, near
+        :math:`G - 1` for patterns of G orientations.
+
+    Notes
+    -----
+    Patterns are divided by their mean, which takes away all that they
+    share, and smooth residues are removed. Two images of each are made
+    from its even and its odd columns. These share the bands, but not
+    the noise, so that the matrix K of their inner products is free of
+    noise on average, even on its diagonal. The number is the
+    participation ratio of the eigenvalues of K,
+    :math:`\mathrm{tr}(K)^2 / \sum_{ij} K_{ij}^2`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.ndimage import gaussian_filter
+    >>> from kikuchipy_spacegroup.background import count_signals
+    >>> rng = np.random.default_rng(1)
+    >>> different = gaussian_filter(rng.normal(size=(20, 60, 60)), (0, 1, 1))
+    >>> noise = rng.normal(size=(20, 60, 60))
+    >>> everywhere = np.ones((60, 60), dtype=bool)
+    >>> bool(count_signals(10 + different + 0.1 * noise, everywhere) > 15)
+    True
+    >>> bool(count_signals(10 + different[:1] + 0.1 * noise, everywhere) < 2)
+    True
     """
-    sigma = patterns.shape[1] / 15
-    weight = gaussian_filter(inside.astype("float64"), sigma) + 1e-6
-    out = []
-    for pattern in patterns:
-        relative = np.where(inside & np.isfinite(pattern), pattern, 0).astype("float64")
-        for _ in range(2):
-            smooth = gaussian_filter(relative, sigma) / weight
-            relative = relative / np.where(np.abs(smooth) > 1e-9, smooth, 1)
-        out.append(relative[inside].std() if inside.any() else 0.0)
-    return np.array(out)
+    mean = patterns.mean(axis=0, dtype="float64")
+    usable = inside & (mean > 0)
+    relative = np.where(usable, patterns / np.where(usable, mean, 1), 1)
+    n = max(1, min(mean.shape) // 60)
+    relative, usable = _binned(relative, n), _binned(usable, n) == 1
+    sigma = relative.shape[1] / 15
+    weight = gaussian_filter(usable.astype("float64"), sigma) + 1e-6
+    smooth = gaussian_filter(relative * usable, (0, sigma, sigma)) / weight
+    relative = (relative - smooth)[..., : usable.shape[1] // 2 * 2]
+    both = usable[:, 0:-1:2] & usable[:, 1::2]
+    even, odd = relative[..., ::2][:, both], relative[..., 1::2][:, both]
+    products = even @ odd.T
+    products = (products + products.T) / 2
+    return np.trace(products) ** 2 / max((products**2).sum(), 1e-30)
+
+
+def _binned(array: np.ndarray, n: int) -> np.ndarray:
+    """Return means of n x n pixels."""
+    height, width = (i // n * n for i in array.shape[-2:])
+    blocks = array[..., :height, :width].reshape(
+        *array.shape[:-2], height // n, n, width // n, n
+    )
+    return blocks.mean(axis=(-3, -1))
 
 
 def background_from_patterns(
@@ -164,9 +199,9 @@ def background_from_patterns(
     The mean of patterns of many orientations is the background. The
     mean of patterns of a few grains still holds their bands, and to
     divide by it would take the bands out of the patterns. It is
-    therefore used as it is only if its fine detail is less than 30 % of
-    that of single patterns. Otherwise it is blurred by a Gaussian of an
-    eighth of the height, which leaves the uneven illumination.
+    therefore used as it is only if :func:`count_signals` finds at least
+    five. Otherwise it is blurred by a Gaussian of an eighth of the
+    height, which leaves the uneven illumination.
 
     Patterns with values below zero have had their background removed,
     and get none.
@@ -174,20 +209,15 @@ def background_from_patterns(
     mean = patterns.mean(axis=0, dtype="float64")
     if not np.isfinite(mean[inside]).all() or (mean[inside] <= 0).any():
         return None, "none (values are not all positive: already removed)"
-    shown = patterns[
-        np.linspace(0, len(patterns) - 1, min(len(patterns), 20), dtype=int)
-    ]
-    ratio = detail(mean[None], inside)[0] / max(detail(shown, inside).mean(), 1e-12)
-    if ratio < _LARGEST_DETAIL:
-        return mean.astype("float32"), (
-            f"mean of {len(patterns)} patterns (its detail is {ratio:.2f} of theirs)"
-        )
+    number = count_signals(patterns, inside)
+    if number >= _FEWEST_SIGNALS:
+        return mean.astype("float32"), f"mean of {len(patterns)} patterns"
     sigma = mean.shape[0] / 8
     weight = gaussian_filter(inside.astype("float64"), sigma) + 1e-6
     smooth = gaussian_filter(np.where(inside, mean, 0), sigma) / weight
     return np.where(inside, smooth, np.nan).astype("float32"), (
-        f"blurred mean of {len(patterns)} patterns (too few or too similar to use their "
-        f"mean: its detail is {ratio:.2f} of theirs)"
+        f"blurred mean of {len(patterns)} patterns, which are of too few orientations "
+        "for their mean to be a background. Better give `static_background`"
     )
 
 

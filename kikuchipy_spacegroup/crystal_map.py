@@ -76,12 +76,12 @@ def crystal_map(
     >>> import numpy as np
     >>> from kikuchipy_spacegroup.crystal_map import crystal_map
     >>> probabilities = np.array([[[0.9, 0.1], [0.4, 0.6]]])
-    >>> crystal_map(probabilities, [225, 229], min_probability=0.7)
-    Phase  Orientations         Name  Space group  Point group  Proper point group       Color
-       -1     1 (50.0%)  not_indexed         None         None                None           w
-      225     1 (50.0%)        Fm-3m        Fm-3m         m-3m                 432    tab:blue
-    Properties: scores, top_space_groups, top_probabilities
-    Scan unit: px
+    >>> xmap = crystal_map(probabilities, [225, 229], min_probability=0.7)
+    >>> xmap.phase_id
+    array([225,  -1])
+    >>> xmap.prop["top_space_groups"]
+    array([[225, 229],
+           [229, 225]], dtype=int16)
     """
     navigation_shape = probabilities.shape[:-1] or (1,)
     table = np.asarray(probabilities, dtype="float32").reshape(

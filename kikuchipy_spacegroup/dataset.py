@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Batches of training patterns with their labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -17,9 +17,8 @@ class SimulatedDataset(keras.utils.PyDataset):
     A batch holds no patterns, only what
     :class:`~kikuchipy_spacegroup.simulation.ProjectPatterns` needs to
     make them: which master patterns, orientations, and geometries.
-    Space groups are drawn with equal probability, then phases, with a
-    probability proportional to the square root of their number of
-    energies, then energies.
+    Space groups are drawn with equal probability, then phases by their
+    weights, then energies.
 
     Parameters
     ----------
@@ -36,6 +35,9 @@ class SimulatedDataset(keras.utils.PyDataset):
         Share of patterns of outliers, with the same target for every
         class, so that the network learns to be unsure of what it does
         not know. Without effect if there are no outliers.
+    phase_weights
+        How often phases of a space group are drawn relative to each
+        other, by name. Phases not in it have weight 1.
     geometry
         Ranges of detector geometries.
     seed
@@ -45,7 +47,8 @@ class SimulatedDataset(keras.utils.PyDataset):
     Raises
     ------
     ValueError
-        If the library lacks phases of one of the space groups.
+        If the library lacks phases of one of the space groups, or a
+        weight is negative.
 
     Notes
     -----
@@ -61,6 +64,7 @@ class SimulatedDataset(keras.utils.PyDataset):
         batch_size: int = 64,
         steps: int = 100,
         outlier_share: float = 0.0,
+        phase_weights: Mapping[str, float] | None = None,
         geometry: Geometry | None = None,
         seed: int = 0,
     ) -> None:
@@ -86,8 +90,11 @@ class SimulatedDataset(keras.utils.PyDataset):
         self._entries = [
             np.flatnonzero(phase_index == i) for i in range(library.n_phases)
         ]
-        counts = np.sqrt([len(entries) for entries in self._entries])
-        self._shares = [counts[i] / counts[i].sum() for i in self._phases]
+        given = phase_weights or {}
+        weights = np.array([given.get(name, 1.0) for name in library.phase_names])
+        if not (weights >= 0).all():
+            raise ValueError("Weights of phases must not be negative")
+        self._shares = [weights[i] / weights[i].sum() for i in self._phases]
 
     def __len__(self) -> int:
         return self.steps

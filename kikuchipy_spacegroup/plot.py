@@ -18,16 +18,6 @@ if TYPE_CHECKING:
 _NOT_IDENTIFIED = (0.6, 0.6, 0.6)
 
 
-def _colors(numbers: np.ndarray) -> dict[int, tuple[float, float, float]]:
-    """Return one colour per space group, the same in every picture."""
-    palette = plt.get_cmap("tab20").colors
-    order = [*palette[::2], *palette[1::2]]
-    return {
-        int(n): _NOT_IDENTIFIED if n < 0 else order[int(n) % len(order)]
-        for n in numbers
-    }
-
-
 def _name(number: int) -> str:
     return "not identified" if number < 0 else f"{number} {sg.label(number)}"
 
@@ -36,6 +26,9 @@ def plot_space_groups(
     xmap: "CrystalMap", *, ax: "Axes | None" = None, legend: bool = True
 ) -> "Axes":
     """Draw a map of space groups, paler where the model is less sure.
+
+    Space groups have the colors of the map's phases. Points which are
+    not identified are grey, and points left out are white.
 
     Parameters
     ----------
@@ -68,9 +61,11 @@ def plot_space_groups(
     ax = plt.subplots(layout="constrained")[1] if ax is None else ax
     full_shape, numbers, scores = _full_arrays(xmap)
     found, counts = np.unique(xmap.phase_id, return_counts=True)
-    colors = _colors(found)
+    colors = {number: phase.color_rgb for number, phase in xmap.phases}
+    colors[-1] = _NOT_IDENTIFIED
     image = np.ones((numbers.size, 3))
-    for number, color in colors.items():
+    for number in found:
+        color = colors[number]
         where = numbers == number
         opacity = scores[where, None] if number >= 0 else 1.0
         image[where] = opacity * np.array(color) + (1 - opacity)
@@ -81,9 +76,7 @@ def plot_space_groups(
             share = counts[i] / counts.sum()
             label = f"{_name(found[i])}: {share:.0%}"
             ax.plot([], [], "s", color=colors[int(found[i])], label=label)
-        ax.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.02), frameon=False, ncols=2
-        )
+        ax.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.02), frameon=False)
     return ax
 
 

@@ -35,15 +35,17 @@ def resize_matrix(n_out: int, n_in: Any, n_crop: Any) -> Any:
         widened by the scale factor when shrinking, so that every input
         pixel counts (antialiasing).
     """
-    n_in = ops.cast(n_in, "float32")
-    n_crop = ops.cast(n_crop, "float32")
+    # Only TensorFlow has symbolic shapes. Others need arrays of known shape
+    xp, kwargs = (np, {}) if isinstance(n_in, int) else (ops, {"dtype": "float32"})
+    if xp is ops:
+        n_in, n_crop = ops.cast(n_in, "float32"), ops.cast(n_crop, "float32")
     scale = n_crop / n_out
-    centers = (ops.arange(n_out, dtype="float32") + 0.5) * scale
-    centers = centers + (n_in - n_crop) / 2
-    pixels = ops.arange(0, n_in, dtype="float32") + 0.5
-    distance = ops.abs(centers[:, None] - pixels[None, :])
-    weight = ops.maximum(0.0, 1 - distance / ops.maximum(scale, 1.0))
-    return weight / ops.sum(weight, axis=1, keepdims=True)
+    centers = (xp.arange(n_out, **kwargs) + 0.5) * scale + (n_in - n_crop) / 2
+    pixels = xp.arange(0, n_in, **kwargs) + 0.5
+    distance = xp.abs(centers[:, None] - pixels[None, :])
+    weight = xp.maximum(0.0, 1 - distance / xp.maximum(scale, 1.0))
+    matrix = weight / xp.sum(weight, axis=1, keepdims=True)
+    return ops.cast(matrix, "float32")
 
 
 def gaussian_matrix(n: int, sigma: float) -> np.ndarray:
@@ -171,13 +173,14 @@ class PreparePatterns(keras.layers.Layer):
     def call(self, patterns):
         """Return prepared patterns of shape (n, size, size, 1)."""
         patterns, valid = self.resize(patterns)
+        circle = ops.convert_to_tensor(self._circle)
         mean = self._masked_mean(patterns, valid)
         high = (patterns - mean) * valid
         norm = ops.maximum(self._blur(self._background, valid), 1e-6)
         for _ in range(2):
             blurred = self._blur(self._background, high) / norm
             high = (high - blurred) * valid
-        mean_square = self._masked_mean(high**2, valid * self._circle)
+        mean_square = self._masked_mean(high**2, valid * circle)
         norm = ops.maximum(self._blur(self._contrast, valid), 1e-6)
         local = self._blur(self._contrast, high**2) / norm
         scale = ops.sqrt(local) + self.contrast_floor * ops.sqrt(mean_square)
@@ -185,7 +188,7 @@ class PreparePatterns(keras.layers.Layer):
         tiny = 1e-5 * (ops.abs(mean) + 1e-20)
         high = ops.where(scale > tiny, high / ops.maximum(scale, tiny), 0.0)
         high = ops.clip(high, -self.clip, self.clip)
-        return (high * self._circle * valid)[..., None]
+        return (high * circle * valid)[..., None]
 
     def resize(self, patterns):
         """Return resized patterns and their masks of valid pixels.

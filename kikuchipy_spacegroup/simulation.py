@@ -215,8 +215,8 @@ class ProjectPatterns(keras.layers.Layer):
         pcx, pcy, pcz, aspect, distortion = (
             geometry[:, i, None, None] for i in range(5)
         )
-        u = ((np.arange(columns) + 0.5) / columns).astype("float32")[None, None, :]
-        v = ((np.arange(rows) + 0.5) / rows).astype("float32")[None, :, None]
+        u = (ops.arange(columns, dtype="float32")[None, None, :] + 0.5) / columns
+        v = (ops.arange(rows, dtype="float32")[None, :, None] + 0.5) / rows
         r2 = (2 * u - 1) ** 2 + (2 * v - 1) ** 2
         factor = 1 + distortion * r2
         # In units of the detector's height

@@ -184,7 +184,7 @@ def get_space_group(number: int) -> SpaceGroup:
     >>> get_space_group(225).laue_class
     'm-3m'
     """
-    if isinstance(number, bool) or number != int(number) or not 1 <= number <= 230:
+    if isinstance(number, bool | np.bool_) or number not in range(1, 231):
         raise ValueError(f"Space group must be a number from 1 to 230, not {number!r}")
     return _get(int(number))
 
@@ -248,7 +248,7 @@ def phase_list(
     225  Fm-3m        Fm-3m         m-3m                 432    tab:blue
     229  Im-3m        Im-3m         m-3m                 432  tab:orange
     """
-    numbers = sorted({int(n) for n in numbers})
+    numbers = sorted({get_space_group(n).number for n in numbers})
     phases = PhaseList(
         names=[label(n) for n in numbers], space_groups=numbers, ids=numbers
     )

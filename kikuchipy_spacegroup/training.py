@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a model on simulated patterns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import logging
 from pathlib import Path
 
@@ -28,6 +28,7 @@ def fit(
     weight_decay: float = 1e-2,
     label_smoothing: float = 0.0,
     outlier_share: float = 0.1,
+    phase_weights: Mapping[str, float] | None = None,
     average: float | None = 0.999,
     acquisition: Acquisition | None = None,
     geometry: Geometry | None = None,
@@ -62,8 +63,8 @@ def fit(
         Weight decay of AdamW :cite:`loshchilov2019decoupled`.
     label_smoothing
         Share of every target spread evenly over all classes.
-    outlier_share
-        Share of patterns of outliers, see
+    outlier_share, phase_weights
+        Share of patterns of outliers and weights of phases, see
         :class:`~kikuchipy_spacegroup.dataset.SimulatedDataset`.
     average
         Momentum of the running average of the weights, which replaces
@@ -103,6 +104,7 @@ def fit(
         batch_size=batch_size,
         steps=steps_per_epoch,
         outlier_share=outlier_share,
+        phase_weights=phase_weights,
         geometry=geometry,
         seed=seed,
     )

@@ -9,6 +9,7 @@ import pytest
 
 from kikuchipy_spacegroup.background import (
     background_from_patterns,
+    count_signals,
     divide_background,
     find_aperture,
     unusable_patterns,
@@ -105,6 +106,21 @@ class TestBackgroundFromPatterns:
         # The plain mean would have taken them out
         divided = patterns[0] / patterns.mean(axis=0)
         assert abs(np.corrcoef(divided.ravel(), signals[0].ravel())[0, 1]) < 0.2
+
+    @pytest.mark.parametrize("n", [1, 2, 5, 20])
+    def test_counts_orientations(self, signals, n):
+        noise = np.random.default_rng(1).normal(size=signals.shape)
+        patterns = LIGHT * (1 + 0.1 * signals[np.arange(100) % n] + 0.1 * noise)
+        assert 0.6 * (n - 1) - 0.1 <= count_signals(patterns, EVERYWHERE) <= n + 1
+
+    def test_texture_of_the_screen_is_taken_out(self, signals):
+        """Many orientations under a texture stronger than the bands."""
+        texture = 1 + 0.3 * np.random.default_rng(1).normal(size=(60, 60))
+        patterns = raw(signals) * texture
+        background, reason = background_from_patterns(patterns, EVERYWHERE)
+        assert reason.startswith("mean of 100")
+        divided = divide_background(patterns[:1], background, EVERYWHERE)[0]
+        assert np.corrcoef(divided.ravel(), signals[0].ravel())[0, 1] > 0.9
 
     def test_few_patterns(self, nickel):
         patterns = nickel.data.reshape(9, 60, 60)

@@ -216,7 +216,7 @@ class TestSpaceGroupCheck:
     @pytest.mark.filterwarnings("error")
     def test_without_spglib(self, nickeline, monkeypatch, caplog):
         monkeypatch.setitem(sys.modules, "spglib", None)
-        with caplog.at_level(logging.INFO):
+        with caplog.at_level(logging.INFO, logger="kikuchipy_spacegroup"):
             MasterPatternLibrary.from_signals([nickeline], half_width=10)
         assert "spglib is not installed" in caplog.text
 

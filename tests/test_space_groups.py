@@ -3,6 +3,7 @@
 """Tables of space groups against orix, diffpy and spglib."""
 
 from collections import Counter
+import warnings
 
 import numpy as np
 from orix.crystal_map import Phase
@@ -18,9 +19,11 @@ ALL = [sg.get_space_group(n) for n in NUMBERS]
 def spglib_types():
     spglib = pytest.importorskip("spglib")
     types = {}
-    for hall in range(1, 531):
-        entry = spglib.get_spacegroup_type(hall)
-        types.setdefault(entry.number, entry)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for hall in range(1, 531):
+            entry = spglib.get_spacegroup_type(hall)
+            types.setdefault(entry.number, entry)
     return types
 
 
@@ -75,6 +78,28 @@ class TestTables:
         assert pairs == {(b, a) for a, b in pairs}
         assert all(ALL[a - 1].is_sohncke for a, _ in pairs)
 
+    @pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")
+    def test_operations_of_spglib(self, spglib_types):
+        """Inversion, handedness and mirror image from the operations."""
+        spglib = pytest.importorskip("spglib")
+        for g in ALL:
+            hall = spglib_types[g.number].hall_number
+            operations = spglib.get_symmetry_from_database(hall)
+            rotations = operations["rotations"]
+            inversion = (rotations == -np.eye(3)).all(axis=(1, 2)).any()
+            assert g.is_centrosymmetric == inversion, g
+            assert g.is_sohncke == np.allclose(np.linalg.det(rotations), 1), g
+            # Inverting space keeps rotations and inverts translations
+            mirrored = spglib.get_spacegroup_type_from_symmetry(
+                rotations, -operations["translations"] % 1
+            ).number
+            assert (g.enantiomorph or g.number) == mirrored, g
+
+    def test_crystal_systems_are_those_of_diffpy(self):
+        for g in ALL:
+            reference = Phase(space_group=g.number).space_group.crystal_system
+            assert g.crystal_system == reference.lower()
+
     def test_centrosymmetric_is_what_orix_says(self):
         for g in ALL:
             point_group = Phase(space_group=g.number).point_group
@@ -94,14 +119,25 @@ class TestPhaseList:
     def test_all(self):
         phases = sg.phase_list(NUMBERS)
         assert phases.ids == list(NUMBERS)
+        assert len(set(phases.colors)) == 230
 
     def test_empty(self):
         assert sg.phase_list([], include_not_indexed=True).ids == [-1]
 
-    @pytest.mark.parametrize("number", [0, 231, 225.5, True])
-    def test_no_such_group(self, number):
+    @pytest.mark.parametrize(
+        "number", [0, 231, -1, 225.5, True, np.True_, None, "225", np.nan, np.inf]
+    )
+    @pytest.mark.parametrize(
+        "function", [sg.get_space_group, sg.label, lambda n: sg.phase_list([n])]
+    )
+    def test_no_such_group(self, function, number):
         with pytest.raises(ValueError, match="number from 1 to 230"):
-            sg.get_space_group(number)
+            function(number)
+
+    @pytest.mark.parametrize("number", [225, 225.0, np.uint8(225), np.float32(225)])
+    def test_any_kind_of_number(self, number):
+        assert sg.get_space_group(number) is sg.get_space_group(225)
+        assert type(sg.get_space_group(number).number) is int
 
 
 class TestCoarsen:
@@ -127,5 +163,7 @@ class TestCoarsen:
     def test_errors(self):
         with pytest.raises(ValueError, match="Unknown level 'lattice'"):
             sg.coarsen([225], "lattice")
+        with pytest.raises(ValueError, match="number from 1 to 230, not nan"):
+            sg.coarsen([225, np.nan], "laue_class")
         with pytest.raises(ValueError, match="one column for each of the 2"):
             sg.coarsen_probabilities(np.ones((4, 3)), [1, 2], "laue_class")

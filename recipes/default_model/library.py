@@ -9,15 +9,18 @@ Usage::
 where SHARED_DATA holds the folders ``sht`` and ``masters`` and MASTERS
 is the folder filled by ``simulate_masters.py``. Structures marked as
 kinematical in ``structures.csv`` are simulated here. OUTPUT gets the
-files ``training.npz`` and ``held_out.npz``: no material is in both.
+files ``training.npz``, ``weights.json`` (how often phases are drawn) and
+``held_out.npz``: no material is in both libraries.
 """
 
 import argparse
+from collections import Counter
 import csv
+import json
 import logging
 from pathlib import Path
 
-from simulate_masters import load_structures
+from simulate_masters import TABLE, load_structures
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.structures import kinematical_master_pattern
@@ -36,9 +39,18 @@ TWINS = "TaW_alloy DyAG_Dy3Al5O12 LuAG_Lu3Al5O12 SiGe_alloy".split()
 # elements which scatter alike, or light atoms between heavy ones
 ALIKE = "CsI Fe2VAl Ag2O Pb2O".split()
 # The Bloch-wave masters' file names are in lower case
-FORMULAS = (
-    "FeNi3 Ni3Al NiAl FeAl Mo3Si Cr3Si Al Ni TaC NbC TiC Si Ge Fe Ta W Al4Ni3 Al4CoNi2"
-).split()
+FORMULAS = {
+    "L12": ["FeNi3", "Ni3Al"],
+    "B2": ["NiAl", "FeAl"],
+    "A15": ["Mo3Si", "Cr3Si"],
+    "A1": ["Al", "Ni"],
+    "B1": ["TaC", "NbC", "TiC"],
+    "A4": ["Si", "Ge"],
+    "A2": ["Fe", "Ta", "W"],
+    "Al4Ni3": ["Al4Ni3", "Al4CoNi2"],
+}
+# Structure types drawn this much more often: most metals and silicon
+COMMON = {"A1": 3, "A2": 3, "A4": 3}
 HALF_WIDTH = 150
 
 
@@ -57,7 +69,7 @@ def sht_files(folder: Path) -> dict[Path, tuple[str, int]]:
 
 def emsoft_files(folder: Path) -> dict[Path, tuple[str, int]]:
     """Return name and space group of files named NAME_GROUP_*kv.h5."""
-    formulas = {formula.lower(): formula for formula in FORMULAS}
+    formulas = {name.lower(): name for names in FORMULAS.values() for name in names}
     files = {}
     for path in sorted(folder.glob("*.h5")):
         name, group, _ = path.stem.rsplit("_", 2)
@@ -65,9 +77,41 @@ def emsoft_files(folder: Path) -> dict[Path, tuple[str, int]]:
     return files
 
 
+def phase_weights(shared_data: Path, library: MasterPatternLibrary) -> dict[str, float]:
+    """Return weights which balance structure types.
+
+    Within a space group, a structure type is drawn as often as the
+    square root of its number of phases says.
+    """
+    types = {name: key for key, names in FORMULAS.items() for name in names}
+    with open(shared_data / "sht" / "index.csv", newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            formula, *_, last = row["phase"].split()
+            types.setdefault(formula, last.strip("[]").replace("_", ""))
+    with open(TABLE, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            types.setdefault(row["name"], row["prototype"].split("_")[-1])
+    keys = [
+        (int(number), types.get(name, name))
+        for name, number in zip(library.phase_names, library.space_groups)
+    ]
+    counts = Counter(keys)
+    return {
+        name: round(COMMON.get(key[1], 1) / counts[key] ** 0.5, 4)
+        for name, key in zip(library.phase_names, keys)
+    }
+
+
 def simulated() -> MasterPatternLibrary:
-    """Return kinematical master patterns of large structures."""
+    """Return kinematical master patterns.
+
+    Of structures too large for Bloch waves, and of one in six of the
+    others: were large structures the only kinematical ones, the network
+    could tell their space groups by how they were simulated.
+    """
     phases = load_structures(method="kinematical")
+    copies = list(load_structures(method="dynamical").items())[::6]
+    phases |= {k: v for k, v in copies if k not in (*HELD_OUT, *TWINS, *ALIKE)}
     energies = (15, 20, 25)
     signals = []
     for i, phase in enumerate(phases.values()):
@@ -108,7 +152,10 @@ def main() -> None:
     known = set(library.phase_names)
     held_out = [name for name in HELD_OUT if name in known]
     left_out = [name for name in (*TWINS, *ALIKE) if name in known]
-    library.select(exclude=[*held_out, *left_out]).save(args.output / "training.npz")
+    training = library.select(exclude=[*held_out, *left_out])
+    training.save(args.output / "training.npz")
+    weights = phase_weights(args.shared_data, training)
+    (args.output / "weights.json").write_text(json.dumps(weights, indent=1))
     library.select(held_out).save(args.output / "held_out.npz")
     print(library.select(held_out))
     print(library)

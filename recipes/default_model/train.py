@@ -23,7 +23,7 @@ import numpy as np
 
 from kikuchipy_spacegroup.classification import classify_space_group
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel
+from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.training import fit
 
 SPACE_GROUPS = (221, 223, 225, 227, 229, 230)
@@ -73,6 +73,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500, help="batches per epoch")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--start", type=Path, help="model to train further")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     handlers = [logging.FileHandler(args.output / "log.txt"), logging.StreamHandler()]
@@ -83,7 +85,11 @@ def main() -> None:
 
     keras.utils.set_random_seed(args.seed)
     library = MasterPatternLibrary.load(args.libraries / "training.npz")
-    model = SpaceGroupModel.create(SPACE_GROUPS, size=args.size)
+    weights = json.loads((args.libraries / "weights.json").read_text())
+    if args.start is None:
+        model = SpaceGroupModel.create(SPACE_GROUPS, size=args.size)
+    else:
+        model = load_model(args.start)
     _logger.info("%s", library)
     callbacks = [] if args.real is None else [WatchRealPatterns(model, args.real)]
     history = fit(
@@ -93,6 +99,8 @@ def main() -> None:
         steps_per_epoch=args.steps,
         label_smoothing=0.02,
         outlier_share=0.1,
+        phase_weights=weights,
+        learning_rate=args.learning_rate,
         seed=args.seed,
         backup_dir=args.output / "backup",
         callbacks=callbacks,
