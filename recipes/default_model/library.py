@@ -83,18 +83,22 @@ def phase_weights(shared_data: Path, library: MasterPatternLibrary) -> dict[str,
     Within a space group, a structure type is drawn as often as the
     square root of its number of phases says.
     """
-    types = {name: key for key, names in FORMULAS.items() for name in names}
+    named = {name: key for key, names in FORMULAS.items() for name in names}
+    # Allotropes share a name: iron is of type A1 or A2
+    types = {}
     with open(shared_data / "sht" / "index.csv", newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             formula, *_, last = row["phase"].split()
-            types.setdefault(formula, last.strip("[]").replace("_", ""))
+            group = row["space_group_of_structure"].split("(")[-1].rstrip(")")
+            types.setdefault((formula, group), last.strip("[]").replace("_", ""))
     with open(TABLE, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            types.setdefault(row["name"], row["prototype"].split("_")[-1])
-    keys = [
-        (int(number), types.get(name, name))
-        for name, number in zip(library.phase_names, library.space_groups)
-    ]
+            key = row["name"], row["space_group"]
+            types.setdefault(key, row["prototype"].split("_")[-1])
+    keys = []
+    for name, number in zip(library.phase_names, library.space_groups):
+        kind = types.get((name, str(number)), named.get(name, name))
+        keys.append((int(number), kind))
     counts = Counter(keys)
     return {
         name: round(COMMON.get(key[1], 1) / counts[key] ** 0.5, 4)
