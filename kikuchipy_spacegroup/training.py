@@ -131,7 +131,8 @@ def fit(
             from_logits=True, label_smoothing=label_smoothing
         ),
         metrics=["accuracy"],
-        jit_compile=False,
+        # JAX would run every operation by itself, and XLA does not pay under others
+        jit_compile=keras.backend.backend() == "jax",
     )
     every = [_FollowEpoch(dataset), *callbacks]
     if backup_dir is not None:
@@ -203,7 +204,11 @@ def recalibrate(
         Number of batches to go through.
     """
     # A step of length zero runs compiled, unlike calls of the model
-    graph.compile(keras.optimizers.SGD(0.0), keras.losses.CategoricalCrossentropy(True))
+    graph.compile(
+        keras.optimizers.SGD(0.0),
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+        jit_compile=keras.backend.backend() == "jax",
+    )
     graph.fit(dataset, steps_per_epoch=min(steps, len(dataset)), verbose=0)
 
 
