@@ -1,0 +1,88 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The same numbers come out under all backends of Keras."""
+
+from importlib.util import find_spec
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import kikuchipy as kp
+import numpy as np
+import pytest
+
+from kikuchipy_spacegroup.dataset import SimulatedDataset
+from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.simulation import ProjectPatterns
+
+OTHERS = sorted({"tensorflow", "jax", "torch"} - {keras.backend.backend()})
+
+# What another process does with a model file, a library, and patterns
+SCRIPT = """
+import json, sys
+import keras, numpy as np
+from kikuchipy_spacegroup import MasterPatternLibrary, fit, load_model
+from kikuchipy_spacegroup.dataset import SimulatedDataset
+from kikuchipy_spacegroup.simulation import ProjectPatterns
+
+folder = sys.argv[1]
+model = load_model(folder + "/model.keras")
+library = MasterPatternLibrary.load(folder + "/library.npz")
+probabilities = model.predict_proba(np.load(folder + "/patterns.npy"))
+inputs, _ = SimulatedDataset(library, [225, 229], batch_size=8)[0]
+projected = keras.ops.convert_to_numpy(ProjectPatterns(library, (30, 40))(inputs))
+np.savez(folder + "/other.npz", probabilities=probabilities, projected=projected)
+history = fit(
+    model, library, epochs=2, steps_per_epoch=2, batch_size=4, show_progressbar=False
+).history
+print(json.dumps([keras.backend.backend(), history["loss"]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Files for another process, and the numbers of this one."""
+    from kikuchipy_spacegroup.model import SpaceGroupModel
+
+    folder = tmp_path_factory.mktemp("backends")
+    mp = kp.data.nickel_ebsd_master_pattern_small(
+        projection="lambert", hemisphere="both"
+    )
+    library = MasterPatternLibrary.from_signals(
+        [mp, mp], ["a", "b"], [225, 229], half_width=40, check=False
+    )
+    library.save(folder / "library.npz")
+    keras.utils.set_random_seed(1)
+    model = SpaceGroupModel.create([225, 229], size=32, filters=(8, 8), stem=8)
+    model.save(folder / "model.keras")
+    patterns = kp.data.nickel_ebsd_small().data.reshape(-1, 60, 60).astype("float32")
+    patterns[:, :10, :10] = np.nan
+    np.save(folder / "patterns.npy", patterns)
+    inputs, _ = SimulatedDataset(library, [225, 229], batch_size=8)[0]
+    projected = keras.ops.convert_to_numpy(ProjectPatterns(library, (30, 40))(inputs))
+    probabilities = model.predict_proba(patterns)
+    return folder, {"probabilities": probabilities, "projected": projected}
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_same_under_other_backend(folder, backend):
+    """Saved here, predicts the same there, and trains there."""
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    path, expected = folder
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(path)],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stderr
+    used, loss = json.loads(result.stdout.splitlines()[-1])
+    assert used == backend
+    assert np.isfinite(loss).all()
+    with np.load(path / "other.npz") as other:
+        for name, values in expected.items():
+            assert np.allclose(other[name], values, rtol=1e-3, atol=1e-4), name
