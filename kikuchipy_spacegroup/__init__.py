@@ -10,6 +10,7 @@ The modules are layers, and import from lower ones only::
 
     __main__
     _signal  plot
+    calibration
     classification  training
     model  dataset  crystal_map
     network  acquisition  simulation

@@ -1,6 +1,7 @@
 from . import (
     acquisition,
     background,
+    calibration,
     classification,
     crystal_map,
     data,
@@ -18,8 +19,9 @@ from . import (
 )
 from ._logging import set_log_level
 from .acquisition import Acquisition
+from .calibration import calibrate
 from .classification import classify_space_group, compute_classification_map
-from .crystal_map import probabilities_from_map, save_map
+from .crystal_map import probabilities_from_map, save_map, space_group_sets
 from .master_patterns import MasterPatternLibrary
 from .model import SpaceGroupModel, load_model
 from .sht import load_sht
@@ -34,6 +36,8 @@ __all__ = [
     "SpaceGroupModel",
     "acquisition",
     "background",
+    "calibrate",
+    "calibration",
     "classification",
     "classify_space_group",
     "compute_classification_map",
@@ -53,6 +57,7 @@ __all__ = [
     "set_log_level",
     "sht",
     "simulation",
+    "space_group_sets",
     "space_groups",
     "structures",
     "training",

@@ -24,8 +24,8 @@ def read_header(path: Path) -> dict[str, Any]:
     Returns
     -------
     header
-        Space groups, temperature, smallest probability, version of
-        Keras, and metadata.
+        Space groups, temperature, smallest probability, conformal
+        thresholds, version of Keras, and metadata.
 
     Raises
     ------
@@ -56,14 +56,18 @@ def read_header(path: Path) -> dict[str, Any]:
         header = json.loads(content)
         version = int(header["format_version"])
         if version <= FORMAT_VERSION:
+            thresholds = header.get("conformal_thresholds", {})
             header = {
                 "space_groups": [int(i) for i in header["space_groups"]],
                 "temperature": float(header["temperature"]),
                 "min_probability": float(header["min_probability"]),
+                "conformal_thresholds": {
+                    float(k): float(v) for k, v in thresholds.items()
+                },
                 "keras_version": str(header["keras_version"]),
                 "metadata": dict(header["metadata"]),
             }
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: {MEMBER!r} is damaged: {error!r}") from error
     if version > FORMAT_VERSION:
         raise ValueError(

@@ -169,6 +169,57 @@ def probabilities_from_map(xmap: CrystalMap) -> tuple[np.ndarray, tuple[int, ...
     return probabilities, tuple(int(i) for i in space_groups[0])
 
 
+def space_group_sets(xmap: CrystalMap, threshold: float) -> list[tuple[int, ...]]:
+    """Return the space groups every point may be of.
+
+    Parameters
+    ----------
+    xmap
+        Map of space groups.
+    threshold
+        Lowest probability of a space group in a set, one of
+        :attr:`kikuchipy_spacegroup.model.SpaceGroupModel.conformal_thresholds`.
+
+    Returns
+    -------
+    sets
+        Space group numbers per point in the data, the most probable one
+        first and always there. Empty for points that could not be
+        classified.
+
+    Raises
+    ------
+    ValueError
+        If the threshold is not between 0 and 1, or so low that the map
+        does not have all space groups of a set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.crystal_map import crystal_map, space_group_sets
+    >>> probabilities = np.array([[0.5, 0.4, 0.1], [0.1, 0.0, 0.9]])
+    >>> xmap = crystal_map(probabilities, [221, 225, 229])
+    >>> space_group_sets(xmap, 0.2)
+    [(221, 225), (229,)]
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"The threshold must be in (0, 1], not {threshold}")
+    numbers = xmap.prop["top_space_groups"]
+    probabilities = xmap.prop["top_probabilities"]
+    # Those not kept are no more probable than the last one that is
+    others = np.minimum(probabilities[:, -1], 1 - probabilities.sum(axis=1))
+    if (others[numbers[:, 0] > 0] >= threshold).any():
+        raise ValueError(
+            f"Sets of the threshold {threshold} may have more than the "
+            f"{numbers.shape[1]} space groups kept in the map. Classify with a larger "
+            "`keep_n`"
+        )
+    inside = probabilities >= threshold
+    inside[:, 0] = True
+    inside &= numbers > 0
+    return [tuple(row[i].tolist()) for row, i in zip(numbers, inside)]
+
+
 def check_map_path(path: str | Path, *, overwrite: bool = False) -> Path:
     """Return a path if a map can be written there.
 

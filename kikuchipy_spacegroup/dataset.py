@@ -100,18 +100,38 @@ class SimulatedDataset(keras.utils.PyDataset):
         return self.steps
 
     def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        rng = np.random.default_rng([self.seed, self.epoch, index])
-        n, k = self.batch_size, len(self.space_groups)
-        labels = rng.integers(k, size=n)
+        recipe, labels = self.draw(index)
+        k = len(self.space_groups)
         targets = np.eye(k, dtype="float32")[labels]
+        targets[labels < 0] = 1 / k
+        return recipe, targets
+
+    def draw(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Return the recipe of a batch and its classes.
+
+        Parameters
+        ----------
+        index
+            Index of the batch.
+
+        Returns
+        -------
+        recipe
+            See :meth:`recipe`.
+        labels
+            Index of the class per pattern, -1 for outliers.
+        """
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        n = self.batch_size
+        labels = rng.integers(len(self.space_groups), size=n)
         phases = np.array(
             [rng.choice(self._phases[i], p=self._shares[i]) for i in labels]
         )
         outlier = rng.random(n) < self.outlier_share
         if outlier.any():
             phases[outlier] = rng.choice(self._outliers, outlier.sum())
-            targets[outlier] = 1 / k
-        return self.recipe(phases, rng), targets
+            labels[outlier] = -1
+        return self.recipe(phases, rng), labels
 
     def on_epoch_end(self) -> None:
         """Go on to the random numbers of the next epoch."""

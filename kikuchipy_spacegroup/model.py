@@ -48,6 +48,10 @@ class SpaceGroupModel:
     min_probability
         Probability below which a pattern counts as not identified
         unless the user says otherwise.
+    conformal_thresholds
+        Lowest probability of a space group in the prediction set of a
+        pattern, by coverage, see
+        :func:`~kikuchipy_spacegroup.calibration.conformal_threshold`.
     metadata
         What else is to be known of the model (what it was trained on,
         licences and so on), as JSON can hold it.
@@ -76,6 +80,7 @@ class SpaceGroupModel:
         *,
         temperature: float = 1.0,
         min_probability: float = 0.0,
+        conformal_thresholds: dict[float, float] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         space_groups = tuple(int(i) for i in space_groups)
@@ -97,6 +102,7 @@ class SpaceGroupModel:
         self._network = network
         self._temperature = float(temperature)
         self.min_probability = float(min_probability)
+        self.conformal_thresholds = dict(conformal_thresholds or {})
         self.metadata = dict(metadata or {})
         self._build_graph()
 
@@ -301,6 +307,7 @@ class SpaceGroupModel:
             "space_groups": list(self.space_groups),
             "temperature": self.temperature,
             "min_probability": self.min_probability,
+            "conformal_thresholds": self.conformal_thresholds,
             "keras_version": keras.version(),
             "metadata": self.metadata,
         }
@@ -371,6 +378,7 @@ def load_model(path_or_name: str | Path | None = None) -> SpaceGroupModel:
         prepare,
         temperature=header["temperature"],
         min_probability=header["min_probability"],
+        conformal_thresholds=header["conformal_thresholds"],
         metadata=header["metadata"],
     )
 

@@ -11,6 +11,7 @@ from kikuchipy_spacegroup.crystal_map import (
     crystal_map,
     probabilities_from_map,
     save_map,
+    space_group_sets,
 )
 
 GROUPS = (229, 225, 194, 62)
@@ -169,3 +170,33 @@ class TestFiles:
         assert path.read_text() == "mine"
         save_map(path, xmap, overwrite=True)
         assert io.load(str(path)).size == xmap.size
+
+
+class TestSpaceGroupSets:
+    def test_agrees_with_all_probabilities(self, xmap, probabilities, mask):
+        sets = space_group_sets(xmap, 0.15)
+        for row, found in zip(probabilities[~mask], sets, strict=True):
+            if np.isnan(row).any():
+                assert found == ()
+                continue
+            expected = {GROUPS[i] for i in np.flatnonzero(row >= 0.15)}
+            assert set(found) == expected | {GROUPS[row.argmax()]}
+            assert found[0] == GROUPS[row.argmax()]
+
+    def test_threshold_above_all_leaves_the_best(self, xmap):
+        assert {len(i) for i in space_group_sets(xmap, 1)} == {0, 1}
+
+    def test_of_a_saved_map(self, xmap, tmp_path):
+        save_map(tmp_path / "map.h5", xmap)
+        loaded = io.load(tmp_path / "map.h5")
+        assert space_group_sets(loaded, 0.2) == space_group_sets(xmap, 0.2)
+
+    def test_groups_that_were_not_kept(self, probabilities):
+        xmap = crystal_map(probabilities, GROUPS, keep_n=2)
+        with pytest.raises(ValueError, match="larger `keep_n`"):
+            space_group_sets(xmap, 0.05)
+
+    @pytest.mark.parametrize("threshold", [0, 1.1, -1])
+    def test_bad_threshold(self, xmap, threshold):
+        with pytest.raises(ValueError, match="The threshold must be in"):
+            space_group_sets(xmap, threshold)

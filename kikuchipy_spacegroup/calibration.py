@@ -1,0 +1,410 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make probabilities mean what they say, and know when to say nothing."""
+
+from collections.abc import Sequence
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+if TYPE_CHECKING:
+    from kikuchipy_spacegroup.acquisition import Acquisition
+    from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+    from kikuchipy_spacegroup.model import SpaceGroupModel
+
+_logger = logging.getLogger(__name__)
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the temperature which makes probabilities most likely.
+
+    Parameters
+    ----------
+    logits
+        Array of shape (n, k).
+    labels
+        Index of the right class per pattern in an array of shape (n,).
+
+    Returns
+    -------
+    temperature
+        Positive number to divide the logits by before the softmax. A
+        network that is too sure has a temperature above 1.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit together, or the logits are not finite.
+
+    Notes
+    -----
+    Temperature scaling is described in :cite:`guo2017calibration`. It
+    changes no label.
+
+    Examples
+    --------
+    Always sure, but right three times out of four only
+
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.calibration import fit_temperature
+    >>> logits = np.array([[5.0, 0.0]] * 4)
+    >>> temperature = fit_temperature(logits, np.array([0, 0, 0, 1]))
+    >>> round(temperature, 2)
+    4.55
+    """
+    logits, labels = _check(logits, labels)
+    if not np.isfinite(logits).all():
+        raise ValueError("Logits must be finite")
+    rows = np.arange(len(labels))
+
+    def loss(log_temperature: float) -> float:
+        scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -scaled[rows, labels].mean()
+
+    result = minimize_scalar(loss, bounds=np.log([0.05, 20]), method="bounded")
+    return float(np.exp(result.x))
+
+
+def calibration_error(
+    probabilities: np.ndarray, labels: np.ndarray, *, n_bins: int = 15
+) -> float:
+    """Return how far best probabilities are from the share that is right.
+
+    Parameters
+    ----------
+    probabilities
+        Array of shape (n, k).
+    labels
+        Index of the right class per pattern in an array of shape (n,).
+        -1 if none is right.
+    n_bins
+        Number of bins of equal width.
+
+    Returns
+    -------
+    error
+        Expected calibration error, between 0 and 1: the mean over
+        patterns of the absolute difference of mean probability and
+        accuracy in the bin a pattern is in :cite:`guo2017calibration`.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.calibration import calibration_error
+    >>> probabilities = np.array([[0.75, 0.25]] * 4)
+    >>> calibration_error(probabilities, np.array([0, 0, 0, 1]))
+    0.0
+    """
+    probabilities, labels = _check(probabilities, labels, none=True)
+    best = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bins = np.minimum((best * n_bins).astype(int), n_bins - 1)
+    size = np.bincount(bins, minlength=n_bins)
+    gap = np.bincount(bins, weights=best - right, minlength=n_bins)
+    return float(np.abs(gap).sum() / size.sum())
+
+
+def precision_threshold(
+    probabilities: np.ndarray, labels: np.ndarray, precision: float
+) -> float:
+    """Return the probability above which enough patterns are right.
+
+    Parameters
+    ----------
+    probabilities
+        Array of shape (n, k).
+    labels
+        Index of the right class per pattern in an array of shape (n,).
+        -1 if none is right, as for patterns of unknown space groups.
+    precision
+        Share of patterns which must be right among those whose best
+        probability is not below the threshold.
+
+    Returns
+    -------
+    threshold
+        Lowest such number that is above 1 / k. 1 if there is none.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit together or *precision* is not in
+        (0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.calibration import precision_threshold
+    >>> best = np.array([0.6, 0.7, 0.8, 0.9])
+    >>> probabilities = np.stack([best, 1 - best], axis=1)
+    >>> precision_threshold(probabilities, np.array([1, 0, 0, 0]), 1)
+    0.7
+    """
+    probabilities, labels = _check(probabilities, labels, none=True)
+    if not 0 < precision <= 1:
+        raise ValueError(f"Precision must be in (0, 1], not {precision}")
+    best = probabilities.max(axis=1)
+    order = np.argsort(-best)
+    right = (probabilities.argmax(axis=1) == labels)[order]
+    share = np.cumsum(right) / np.arange(1, right.size + 1)
+    enough = np.flatnonzero(share >= precision)
+    if enough.size == 0:
+        return 1.0
+    return float(max(best[order][enough[-1]], 1 / probabilities.shape[1]))
+
+
+def conformal_threshold(
+    probabilities: np.ndarray, labels: np.ndarray, coverage: float = 0.9
+) -> float:
+    """Return how probable a class must be to belong to prediction sets.
+
+    Parameters
+    ----------
+    probabilities
+        Array of shape (n, k) of patterns the model was not trained on.
+    labels
+        Index of the right class per pattern in an array of shape (n,).
+    coverage
+        Share of patterns whose set must have the right class in it.
+
+    Returns
+    -------
+    threshold
+        Lowest probability of a class in a set.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit together, or there are too few patterns
+        for this coverage.
+
+    Notes
+    -----
+    This is split conformal prediction with one minus the probability of
+    the right class as the score :cite:`sadinle2019least`. The coverage
+    holds on average over patterns which are drawn like those given. It
+    is not promised for each material.
+
+    See Also
+    --------
+    prediction_sets
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.calibration import conformal_threshold
+    >>> best = np.linspace(0.1, 1, 19)
+    >>> probabilities = np.stack([best, 1 - best], axis=1)
+    >>> round(conformal_threshold(probabilities, np.zeros(19, int)), 2)
+    0.15
+    """
+    probabilities, labels = _check(probabilities, labels)
+    if not 0 < coverage < 1:
+        raise ValueError(f"Coverage must be between 0 and 1, not {coverage}")
+    n = len(labels)
+    rank = int(np.ceil(round((n + 1) * coverage, 9)))
+    if rank > n:
+        needed = int(np.ceil(round(coverage / (1 - coverage), 9)))
+        raise ValueError(
+            f"A coverage of {coverage} needs at least {needed} patterns, not {n}"
+        )
+    of_right = np.sort(probabilities[np.arange(n), labels])[::-1]
+    return float(of_right[rank - 1])
+
+
+def prediction_sets(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    """Return which classes a pattern may be of.
+
+    Parameters
+    ----------
+    probabilities
+        Array of shape (n, k). Rows with NaN are not classified.
+    threshold
+        Lowest probability of a class in a set, from
+        :func:`conformal_threshold`.
+
+    Returns
+    -------
+    sets
+        Boolean array of shape (n, k). The most probable class is always
+        in the set. Sets of rows with NaN are empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.calibration import prediction_sets
+    >>> probabilities = np.array([[0.5, 0.4, 0.1], [0.9, 0.05, 0.05]])
+    >>> prediction_sets(probabilities, 0.15)
+    array([[ True,  True, False],
+           [ True, False, False]])
+    """
+    known = np.isfinite(probabilities).all(axis=1)
+    values = np.where(known[:, None], probabilities, -1.0)
+    sets = values >= threshold
+    sets[np.arange(len(sets)), values.argmax(axis=1)] = True
+    return sets & known[:, None]
+
+
+def calibrate(
+    model: "SpaceGroupModel",
+    library: "MasterPatternLibrary",
+    *,
+    n_patterns: int = 4000,
+    precision: float | None = 0.9,
+    coverage: Sequence[float] = (0.9, 0.95),
+    acquisition: "Acquisition | None" = None,
+    seed: int = 0,
+) -> None:
+    """Set temperature and thresholds of a model.
+
+    Parameters
+    ----------
+    model
+        Model to change in place.
+    library
+        Master patterns of phases the model was *not* trained on. Those
+        of space groups the model does not know only count in
+        *precision*.
+    n_patterns
+        Number of patterns to simulate, with space groups of the model
+        that are in the library in equal parts.
+    precision
+        Share of patterns that must be right among those identified,
+        which sets ``model.min_probability``. If None, the latter is not
+        changed.
+    coverage
+        Coverages to set ``model.conformal_thresholds`` for.
+    acquisition
+        Ranges of what the camera does. They should be those of the
+        patterns to be classified.
+    seed
+        Seed of the random numbers.
+
+    Raises
+    ------
+    ValueError
+        If the library has no phase of the model's space groups.
+
+    See Also
+    --------
+    fit_temperature, precision_threshold, conformal_threshold
+    """
+    logits, labels = simulate_logits(
+        model, library, n_patterns=n_patterns, acquisition=acquisition, seed=seed
+    )
+    known = labels >= 0
+    model.temperature = fit_temperature(logits[known], labels[known])
+    probabilities = softmax(logits / model.temperature, axis=1)
+    if precision is not None:
+        model.min_probability = precision_threshold(probabilities, labels, precision)
+    model.conformal_thresholds = {
+        c: conformal_threshold(probabilities[known], labels[known], c) for c in coverage
+    }
+    _logger.info(
+        "Temperature %.3f, min_probability %.3f, conformal thresholds %s, from %d "
+        "patterns of %d phases",
+        model.temperature,
+        model.min_probability,
+        model.conformal_thresholds,
+        len(labels),
+        library.n_phases,
+    )
+
+
+def simulate_logits(
+    model: "SpaceGroupModel",
+    library: "MasterPatternLibrary",
+    *,
+    n_patterns: int = 4000,
+    outlier_share: float = 0.1,
+    acquisition: "Acquisition | None" = None,
+    seed: int = 0,
+    batch_size: int = 50,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits of simulated patterns and their classes.
+
+    Parameters
+    ----------
+    model
+        Model whose network is used.
+    library
+        Master patterns.
+    n_patterns
+        Number of patterns.
+    outlier_share
+        Share of patterns of space groups the model does not know, if
+        there are any in the library.
+    acquisition
+        Ranges of what the camera does.
+    seed
+        Seed of the random numbers.
+    batch_size
+        Number of patterns at a time.
+
+    Returns
+    -------
+    logits
+        Array of shape (n_patterns, k) and dtype float32.
+    labels
+        Index of the right class per pattern of shape (n_patterns,). -1
+        for space groups the model does not know.
+
+    Raises
+    ------
+    ValueError
+        If the library has no phase of the model's space groups.
+    """
+    import keras
+
+    from kikuchipy_spacegroup.dataset import SimulatedDataset
+    from kikuchipy_spacegroup.training import training_graph
+
+    there = [n for n in model.space_groups if n in library.space_groups]
+    if not there:
+        raise ValueError(
+            f"The library has space groups {np.unique(library.space_groups).tolist()} "
+            f"only, and the model knows {list(model.space_groups)}"
+        )
+    steps = -(-n_patterns // batch_size)
+    dataset = SimulatedDataset(
+        library,
+        there,
+        batch_size=batch_size,
+        steps=steps,
+        outlier_share=outlier_share,
+        seed=seed,
+    )
+    graph = training_graph(model, library, acquisition=acquisition, seed=seed)
+    index = np.array([model.space_groups.index(n) for n in there])
+    logits, labels = [], []
+    for i in range(steps):
+        recipe, drawn = dataset.draw(i)
+        logits.append(keras.ops.convert_to_numpy(graph(recipe, training=False)))
+        labels.append(np.where(drawn < 0, -1, index[drawn]))
+    return np.concatenate(logits)[:n_patterns], np.concatenate(labels)[:n_patterns]
+
+
+def _check(
+    values: np.ndarray, labels: np.ndarray, *, none: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return arrays, or raise an error if they do not fit together."""
+    values, labels = np.asarray(values, dtype="float64"), np.asarray(labels)
+    if values.ndim != 2 or labels.shape != values.shape[:1] or labels.size == 0:
+        raise ValueError(
+            "Expected arrays of shape (n, k) and (n,), not "
+            f"{values.shape} and {labels.shape}"
+        )
+    low = -1 if none else 0
+    if labels.dtype.kind not in "iu" or not (
+        low <= labels.min() and labels.max() < values.shape[1]
+    ):
+        raise ValueError(f"Labels must be integers from {low} to {values.shape[1] - 1}")
+    return values, labels
