@@ -13,11 +13,12 @@ The modules are layers, and import from lower ones only::
     calibration
     classification  training
     model  dataset  crystal_map
-    network  acquisition  simulation
+    network  acquisition  simulation  experimental
     preprocessing  master_patterns
     _library_builder
-    sht  structures
-    space_groups  background  data  _checks  _logging  _model_file  _sht_file
+    sht  structures  aztec
+    _scan
+    space_groups  background  data  _checks  _logging  _model_file  _sht_file  _trainer
 """
 
 import lazy_loader

@@ -1,11 +1,13 @@
 from . import (
     acquisition,
+    aztec,
     background,
     calibration,
     classification,
     crystal_map,
     data,
     dataset,
+    experimental,
     master_patterns,
     model,
     network,
@@ -19,9 +21,11 @@ from . import (
 )
 from ._logging import set_log_level
 from .acquisition import Acquisition
+from .aztec import load_grain_list
 from .calibration import calibrate
 from .classification import classify_space_group, compute_classification_map
 from .crystal_map import probabilities_from_map, save_map, space_group_sets
+from .experimental import LabelledPatterns
 from .master_patterns import MasterPatternLibrary
 from .model import SpaceGroupModel, load_model
 from .sht import load_sht
@@ -32,9 +36,11 @@ __version__: str
 __all__ = [
     "Acquisition",
     "Geometry",
+    "LabelledPatterns",
     "MasterPatternLibrary",
     "SpaceGroupModel",
     "acquisition",
+    "aztec",
     "background",
     "calibrate",
     "calibration",
@@ -44,7 +50,9 @@ __all__ = [
     "crystal_map",
     "data",
     "dataset",
+    "experimental",
     "fit",
+    "load_grain_list",
     "load_model",
     "load_sht",
     "master_patterns",

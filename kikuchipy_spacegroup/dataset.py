@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
+from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup.experimental import LabelledPatterns
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.simulation import Geometry, random_rotation_matrices
 
@@ -163,3 +165,162 @@ class SimulatedDataset(keras.utils.PyDataset):
             "orientation": random_rotation_matrices(n, rng),
             "geometry": self.geometry.sample(n, rng),
         }
+
+
+class ExperimentalDataset(keras.utils.PyDataset):
+    """Random batches of experimental patterns.
+
+    Parameters
+    ----------
+    patterns
+        Labelled patterns.
+    space_groups
+        Space group numbers in the order of the classes.
+    batch_size
+        Number of patterns per batch.
+    steps
+        Number of batches per epoch.
+    balanced
+        Whether to draw space groups with equal probability, then
+        materials with equal probability. Otherwise all patterns are
+        drawn with equal probability.
+    augment
+        Whether to turn patterns by a random multiple of 90 degrees and
+        to mirror every second one. A mirror image is a pattern of the
+        other enantiomorph: if the classes have enantiomorphic pairs,
+        nothing is mirrored.
+    seed
+        Seed of the random numbers, see :class:`SimulatedDataset`.
+
+    Raises
+    ------
+    ValueError
+        If there are patterns of other space groups.
+    """
+
+    def __init__(
+        self,
+        patterns: LabelledPatterns,
+        space_groups: Sequence[int],
+        *,
+        batch_size: int = 64,
+        steps: int = 100,
+        balanced: bool = True,
+        augment: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.patterns = patterns
+        self.space_groups = tuple(space_groups)
+        self.labels = class_indices(patterns, self.space_groups)
+        self.batch_size = batch_size
+        self.steps = steps
+        self.augment = augment
+        partners = {sg.get_space_group(i).enantiomorph for i in self.space_groups}
+        self.mirror = not partners & set(self.space_groups)
+        self.seed = seed
+        self.epoch = 0
+        if balanced:
+            materials = np.unique(patterns.materials.astype(str), return_inverse=True)
+            self._groups = [
+                [np.flatnonzero(of_class & (materials[1] == i)) for i in present]
+                for of_class in (self.labels == j for j in np.unique(self.labels))
+                for present in [np.unique(materials[1][of_class])]
+            ]
+        else:
+            self._groups = [[np.arange(len(patterns))]]
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        rng = np.random.default_rng([self.seed, self.epoch, index, 1])
+        picked = np.empty(self.batch_size, dtype=int)
+        for i in range(self.batch_size):
+            materials = self._groups[rng.integers(len(self._groups))]
+            picked[i] = rng.choice(materials[rng.integers(len(materials))])
+        patterns = self.patterns.patterns[picked].astype("float32")
+        if self.augment:
+            patterns = np.stack([self._turned(p, rng) for p in patterns])
+        targets = np.eye(len(self.space_groups), dtype="float32")[self.labels[picked]]
+        return {"patterns": patterns}, targets
+
+    def _turned(self, pattern: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        pattern = np.rot90(pattern, rng.integers(4))
+        return pattern[:, ::-1] if self.mirror and rng.random() < 0.5 else pattern
+
+    def on_epoch_end(self) -> None:
+        """Go on to the random numbers of the next epoch."""
+        self.epoch += 1
+
+
+class MixedDataset(keras.utils.PyDataset):
+    """Batches of simulated patterns followed by experimental ones.
+
+    Parameters
+    ----------
+    simulated, experimental
+        Datasets of the same number of batches. A batch of this dataset
+        is one of each put together.
+    """
+
+    def __init__(
+        self, simulated: SimulatedDataset, experimental: ExperimentalDataset
+    ) -> None:
+        super().__init__()
+        self.parts = (simulated, experimental)
+
+    @property
+    def epoch(self) -> int:
+        """Return or set the epoch of both."""
+        return self.parts[0].epoch
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        for part in self.parts:
+            part.epoch = value
+
+    def __len__(self) -> int:
+        return len(self.parts[0])
+
+    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        (recipe, targets), (patterns, others) = (part[index] for part in self.parts)
+        return recipe | patterns, np.concatenate([targets, others])
+
+    def on_epoch_end(self) -> None:
+        """Go on to the random numbers of the next epoch."""
+        for part in self.parts:
+            part.on_epoch_end()
+
+
+def class_indices(
+    patterns: LabelledPatterns, space_groups: Sequence[int]
+) -> np.ndarray:
+    """Return the index of the class of labelled patterns.
+
+    Parameters
+    ----------
+    patterns
+        Labelled patterns.
+    space_groups
+        Space group numbers in the order of the classes.
+
+    Returns
+    -------
+    labels
+        Indices of shape (n,).
+
+    Raises
+    ------
+    ValueError
+        If there are patterns of other space groups.
+    """
+    others = sorted(set(patterns.space_groups.tolist()) - set(space_groups))
+    if others:
+        raise ValueError(
+            f"There are patterns of space group(s) {others}, which the model does not "
+            f"know: it has {list(space_groups)}. Leave them out, or create a model "
+            "with them"
+        )
+    index = {number: i for i, number in enumerate(space_groups)}
+    return np.array([index[number] for number in patterns.space_groups.tolist()])

@@ -3,62 +3,114 @@
 """Train a model on simulated patterns."""
 
 from collections.abc import Mapping, Sequence
-import logging
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import keras
+import numpy as np
 
+from kikuchipy_spacegroup._trainer import (
+    FollowEpoch,
+    Validate,
+    compile_graph,
+    make_optimizer,
+    network_precision,
+)
 from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
-from kikuchipy_spacegroup.dataset import SimulatedDataset
+from kikuchipy_spacegroup.dataset import (
+    ExperimentalDataset,
+    MixedDataset,
+    SimulatedDataset,
+    class_indices,
+)
+from kikuchipy_spacegroup.experimental import LabelledPatterns
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.model import SpaceGroupModel
 from kikuchipy_spacegroup.simulation import Geometry, ProjectPatterns
 
-_logger = logging.getLogger(__name__)
+# What Kaufmann et al. 2020 trained with, as arguments of :func:`fit` for
+# a model made with ``SpaceGroupModel.create(..., network="xception")``
+# and 400 + 100 patterns per space group, see
+# :meth:`kikuchipy_spacegroup.LabelledPatterns.split`
+KAUFMANN2020 = MappingProxyType(
+    {
+        "epochs": 1000,
+        "batch_size": 32,
+        "learning_rate": 1e-3,
+        "decay": False,
+        "weight_decay": 1e-5,
+        "patience": 25,
+        "min_delta": 1e-3,
+        "average": None,
+        "augment": False,
+    }
+)
 
 
 def fit(
     model: SpaceGroupModel,
-    library: MasterPatternLibrary,
+    library: MasterPatternLibrary | None = None,
+    experimental: LabelledPatterns | None = None,
     *,
     epochs: int = 10,
-    steps_per_epoch: int = 100,
+    steps_per_epoch: int | None = None,
     batch_size: int = 64,
+    experimental_share: float = 0.5,
+    balanced: bool = True,
+    augment: bool = True,
     learning_rate: float = 2e-3,
+    decay: bool = True,
     weight_decay: float = 1e-2,
     label_smoothing: float = 0.0,
     outlier_share: float = 0.1,
     phase_weights: Mapping[str, float] | None = None,
     average: float | None = 0.999,
+    validation: LabelledPatterns | None = None,
+    patience: int | None = None,
+    min_delta: float = 0.0,
     acquisition: Acquisition | None = None,
     geometry: Geometry | None = None,
+    mixed_precision: bool = False,
     seed: int = 0,
     backup_dir: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     show_progressbar: bool = True,
 ) -> keras.callbacks.History:
-    """Train a model in place on patterns simulated as training goes on.
+    """Train a model in place, on simulated or experimental patterns.
 
-    No pattern is seen twice: every batch draws space groups, phases,
-    energies, orientations, detector geometries, and what the camera
-    does to the patterns anew.
+    No simulated pattern is seen twice: every batch draws space groups,
+    phases, energies, orientations, detector geometries, and what the
+    camera does to the patterns anew.
 
     Parameters
     ----------
     model
-        Model to train. A trained one is trained further.
+        Model to train. A trained one is trained further (fine-tuned).
     library
-        Master patterns. Phases of space groups the model does not know
-        are used as outliers.
+        Master patterns to simulate patterns from. Phases of space
+        groups the model does not know are used as outliers.
+    experimental
+        Experimental patterns. They need not be of all space groups of
+        the model, but without a library it forgets the others.
     epochs
         Number of epochs.
     steps_per_epoch
-        Number of batches per epoch.
+        Number of batches per epoch. If not given, 100, or without a
+        library as many as show every pattern once on average.
     batch_size
         Number of patterns per batch.
+    experimental_share
+        Share of experimental patterns in a batch if there is a library
+        as well.
+    balanced, augment
+        How to draw and to vary experimental patterns, see
+        :class:`~kikuchipy_spacegroup.dataset.ExperimentalDataset`.
     learning_rate
-        Learning rate after a short warm-up, from where it falls to zero
-        along a cosine.
+        Learning rate.
+    decay
+        Whether the learning rate falls to zero along a cosine, after a
+        short warm-up, or stays as it is.
     weight_decay
         Weight decay of AdamW :cite:`loshchilov2019decoupled`.
     label_smoothing
@@ -69,10 +121,22 @@ def fit(
     average
         Momentum of the running average of the weights, which replaces
         the weights in the end. If None, weights are not averaged.
+    validation
+        Experimental patterns whose loss and accuracy are part of the
+        history after every epoch.
+    patience
+        Number of epochs after which training stops if the validation
+        loss has not become better by *min_delta*. The best weights are
+        kept.
+    min_delta
+        Smallest difference that counts as better.
     acquisition
-        Ranges of what the camera does.
+        Ranges of what the camera does to simulated patterns.
     geometry
-        Ranges of detector geometries.
+        Ranges of detector geometries of simulated patterns.
+    mixed_precision
+        Whether the network computes in bfloat16 while it is trained,
+        which is faster on GPUs that have it. Weights stay in float32.
     seed
         Seed of the random numbers.
     backup_dir
@@ -92,57 +156,80 @@ def fit(
     Raises
     ------
     ValueError
-        If the library lacks one of the model's space groups, or a
-        number is out of range.
+        If there is nothing to train on, the library lacks one of the
+        model's space groups, there are experimental patterns of other
+        space groups, or a number is out of range.
+
+    Examples
+    --------
+    Fine-tune a model with the patterns of a scan of known phases
+
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=48)
+    >>> s = kp.data.nickel_ebsd_small()
+    >>> patterns = kpsg.LabelledPatterns.from_signal(s, size=48)
+    >>> history = kpsg.fit(
+    ...     model, experimental=patterns, epochs=2, show_progressbar=False
+    ... )
+    >>> sorted(history.history)
+    ['accuracy', 'loss']
     """
-    for name, value in [("epochs", epochs), ("steps_per_epoch", steps_per_epoch)]:
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
-    dataset = SimulatedDataset(
-        library,
+    _check(epochs, steps_per_epoch, library, experimental, experimental_share)
+    if patience is not None and (validation is None or average is not None):
+        raise ValueError(
+            "`patience` needs `validation` patterns, and `average=None` since the best "
+            "weights are kept instead"
+        )
+    if steps_per_epoch is None:
+        alone = library is None
+        steps_per_epoch = -(-len(experimental) // batch_size) if alone else 100
+    dataset = _dataset(
         model.space_groups,
-        batch_size=batch_size,
-        steps=steps_per_epoch,
-        outlier_share=outlier_share,
-        phase_weights=phase_weights,
-        geometry=geometry,
-        seed=seed,
+        library,
+        experimental,
+        batch_size,
+        experimental_share,
+        common={"steps": steps_per_epoch, "seed": seed},
+        simulated={
+            "outlier_share": outlier_share,
+            "phase_weights": phase_weights,
+            "geometry": geometry,
+        },
+        recorded={"balanced": balanced, "augment": augment},
     )
-    trainer = training_graph(model, library, acquisition=acquisition, seed=seed)
-    steps = epochs * steps_per_epoch
-    warmup = min(500, steps // 20)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        learning_rate / 100,
-        max(steps - warmup, 1),
-        alpha=0.0,
-        warmup_target=learning_rate,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.AdamW(
-        schedule,
-        weight_decay=weight_decay,
-        use_ema=average is not None,
-        ema_momentum=average or 0.99,
-    )
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    trainer.compile(
-        optimizer,
-        keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=label_smoothing
-        ),
-        metrics=["accuracy"],
-        # JAX would run every operation by itself, and XLA does not pay under others
-        jit_compile=keras.backend.backend() == "jax",
-    )
-    every = [_FollowEpoch(dataset), *callbacks]
+    every: list[keras.callbacks.Callback] = [FollowEpoch(dataset)]
+    if validation is not None:
+        every.append(_validate(model, validation))
+    if patience is not None:
+        every.append(
+            keras.callbacks.EarlyStopping(
+                "val_loss", min_delta, patience, mode="min", restore_best_weights=True
+            )
+        )
+    every.extend(callbacks)
     if backup_dir is not None:
         every.append(keras.callbacks.BackupAndRestore(str(backup_dir)))
-    history = trainer.fit(
-        dataset,
-        epochs=epochs,
-        callbacks=every,
-        verbose="auto" if show_progressbar else 0,
+    trainer = training_graph(
+        model,
+        library,
+        experimental is not None,
+        acquisition=acquisition,
+        seed=seed,
     )
+    optimizer = make_optimizer(
+        epochs * steps_per_epoch, learning_rate, decay, weight_decay, average
+    )
+    with network_precision(
+        model.network, "mixed_bfloat16" if mixed_precision else None
+    ):
+        compile_graph(trainer, optimizer, label_smoothing)
+        history = trainer.fit(
+            dataset,
+            epochs=epochs,
+            callbacks=every,
+            verbose="auto" if show_progressbar else 0,
+        )
     if average is not None:
         recalibrate(trainer, dataset)
     return history
@@ -150,21 +237,25 @@ def fit(
 
 def training_graph(
     model: SpaceGroupModel,
-    library: MasterPatternLibrary,
+    library: MasterPatternLibrary | None,
+    experimental: bool = False,
     *,
     acquisition: Acquisition | None = None,
     seed: int = 0,
 ) -> keras.Model:
-    """Return the Keras model from recipes of patterns to logits.
+    """Return the Keras model from batches of a dataset to logits.
 
     Parameters
     ----------
     model
         Model whose preprocessing and network are used.
     library
-        Master patterns.
+        Master patterns to simulate patterns from, if any.
+    experimental
+        Whether there is an input ``"patterns"`` of experimental
+        patterns, which follow the simulated ones in the output.
     acquisition
-        Ranges of what the camera does.
+        Ranges of what the camera does to simulated patterns.
     seed
         Seed of the random numbers.
 
@@ -177,16 +268,25 @@ def training_graph(
         make the patterns.
     """
     size = model.size
-    inputs = {
-        "upper": keras.Input((), dtype="int32", name="upper"),
-        "lower": keras.Input((), dtype="int32", name="lower"),
-        "orientation": keras.Input((3, 3), name="orientation"),
-        "geometry": keras.Input((5,), name="geometry"),
-    }
-    x = ProjectPatterns(library, (size, size), name="project")(inputs)
-    x = SimulateCamera(acquisition, size=size, seed=seed, name="camera")(x)
-    x = keras.layers.Reshape((size, size, 1), name="channel")(x)
-    return keras.Model(inputs, model.network(model.prepare(x)), name="trainer")
+    inputs, prepared = {}, []
+    if library is not None:
+        inputs |= {
+            "upper": keras.Input((), dtype="int32", name="upper"),
+            "lower": keras.Input((), dtype="int32", name="lower"),
+            "orientation": keras.Input((3, 3), name="orientation"),
+            "geometry": keras.Input((5,), name="geometry"),
+        }
+        x = ProjectPatterns(library, (size, size), name="project")(inputs)
+        x = SimulateCamera(acquisition, size=size, seed=seed, name="camera")(x)
+        x = keras.layers.Reshape((size, size, 1), name="channel")(x)
+        prepared.append(model.prepare(x))
+    if experimental:
+        inputs["patterns"] = keras.Input((None, None), name="patterns")
+        prepared.append(model.prepare(keras.ops.expand_dims(inputs["patterns"], -1)))
+    x = prepared[0]
+    if len(prepared) == 2:
+        x = keras.ops.concatenate(prepared, axis=0)
+    return keras.Model(inputs, model.network(x), name="trainer")
 
 
 def recalibrate(
@@ -204,20 +304,64 @@ def recalibrate(
         Number of batches to go through.
     """
     # A step of length zero runs compiled, unlike calls of the model
-    graph.compile(
-        keras.optimizers.SGD(0.0),
-        keras.losses.CategoricalCrossentropy(from_logits=True),
-        jit_compile=keras.backend.backend() == "jax",
-    )
+    compile_graph(graph, keras.optimizers.SGD(0.0))
     graph.fit(dataset, steps_per_epoch=min(steps, len(dataset)), verbose=0)
 
 
-class _FollowEpoch(keras.callbacks.Callback):
-    """Tell the dataset its epoch, so that resumed training goes on."""
+def _check(
+    epochs: int,
+    steps_per_epoch: int | None,
+    library: Any,
+    experimental: Any,
+    experimental_share: float,
+) -> None:
+    """Raise if there is nothing to train on or a number is out of range."""
+    if library is None and experimental is None:
+        raise ValueError("Give a `library`, `experimental` patterns, or both")
+    for name, value in [("epochs", epochs), ("steps_per_epoch", steps_per_epoch)]:
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
+    if not 0 < experimental_share < 1:
+        raise ValueError(
+            f"experimental_share must be between 0 and 1, not {experimental_share}"
+        )
 
-    def __init__(self, dataset: SimulatedDataset) -> None:
-        super().__init__()
-        self.dataset = dataset
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.dataset.epoch = epoch
+def _dataset(
+    space_groups: Sequence[int],
+    library: MasterPatternLibrary | None,
+    experimental: LabelledPatterns | None,
+    batch_size: int,
+    share: float,
+    *,
+    common: dict[str, Any],
+    simulated: dict[str, Any],
+    recorded: dict[str, Any],
+) -> keras.utils.PyDataset:
+    """Return simulated patterns, experimental ones or both."""
+    if experimental is None:
+        return SimulatedDataset(
+            library, space_groups, batch_size=batch_size, **common, **simulated
+        )
+    if library is None:
+        return ExperimentalDataset(
+            experimental, space_groups, batch_size=batch_size, **common, **recorded
+        )
+    n = min(max(round(batch_size * share), 1), batch_size - 1)
+    return MixedDataset(
+        SimulatedDataset(
+            library, space_groups, batch_size=batch_size - n, **common, **simulated
+        ),
+        ExperimentalDataset(
+            experimental, space_groups, batch_size=n, **common, **recorded
+        ),
+    )
+
+
+def _validate(model: SpaceGroupModel, patterns: LabelledPatterns) -> Validate:
+    """Return the callback that looks at patterns not trained on."""
+    labels = class_indices(patterns, model.space_groups)
+    targets = np.eye(len(model.space_groups), dtype="float32")[labels]
+    evaluator = training_graph(model, None, True)
+    compile_graph(evaluator, "sgd")
+    return Validate(evaluator, patterns.patterns.astype("float32"), targets)

@@ -23,7 +23,7 @@ OTHERS = sorted({"tensorflow", "jax", "torch"} - {keras.backend.backend()})
 SCRIPT = """
 import json, sys
 import keras, numpy as np
-from kikuchipy_spacegroup import MasterPatternLibrary, fit, load_model
+from kikuchipy_spacegroup import LabelledPatterns, MasterPatternLibrary, fit, load_model
 from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.simulation import ProjectPatterns
 
@@ -34,8 +34,16 @@ probabilities = model.predict_proba(np.load(folder + "/patterns.npy"))
 inputs, _ = SimulatedDataset(library, [225, 229], batch_size=8)[0]
 projected = keras.ops.convert_to_numpy(ProjectPatterns(library, (30, 40))(inputs))
 np.savez(folder + "/other.npz", probabilities=probabilities, projected=projected)
+recorded = np.load(folder + "/patterns.npy").astype("float16")
+recorded = LabelledPatterns(recorded, np.full(9, 225), np.full(9, "Ni"))
 history = fit(
-    model, library, epochs=2, steps_per_epoch=2, batch_size=4, show_progressbar=False
+    model,
+    library,
+    recorded,
+    epochs=2,
+    steps_per_epoch=2,
+    batch_size=4,
+    show_progressbar=False,
 ).history
 print(json.dumps([keras.backend.backend(), history["loss"]]))
 """

@@ -19,14 +19,14 @@ MODULES = sorted(
 )
 HEAVY = {"keras", "tensorflow", "torch", "jax"}
 # Where heavy dependencies are imported at the top of a module
-KERAS = "preprocessing network acquisition simulation model dataset training".split()
+KERAS = "preprocessing network acquisition simulation model dataset training _trainer".split()
 DOORS = {
     "keras": KERAS,
     "tensorflow": [],
     "torch": [],
     "jax": [],
     "matplotlib": ["plot"],
-    "dask": ["classification"],
+    "dask": ["classification", "_scan", "aztec"],
     "hyperspy": ["classification"],
 }
 

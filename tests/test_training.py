@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from kikuchipy_spacegroup.acquisition import Acquisition
-from kikuchipy_spacegroup.dataset import SimulatedDataset
+from kikuchipy_spacegroup.dataset import (
+    ExperimentalDataset,
+    MixedDataset,
+    SimulatedDataset,
+)
+from kikuchipy_spacegroup.experimental import LabelledPatterns
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.model import SpaceGroupModel
 from kikuchipy_spacegroup.training import fit, training_graph
@@ -133,6 +138,36 @@ class TestFit:
         assert not np.allclose(before[0], weights(model)[0])
         # The backup of a finished training is gone
         assert not any((tmp_path / "backup").glob("*.h5"))
+
+    def test_simulated_and_experimental_patterns_together(self, library):
+        """Every batch is half and half, and both are learned."""
+        rng = np.random.default_rng(1)
+        wave = np.sin(np.arange(40) * 2 * np.pi / 7)
+        recorded = wave[None, :, None] + wave + 0.3 * rng.normal(size=(20, 40, 40))
+        recorded = LabelledPatterns(
+            recorded.astype("float16"), np.full(20, 194), np.full(20, "waves")
+        )
+        simulated = SimulatedDataset(library, [225, 229, 194], batch_size=6)
+        experimental = ExperimentalDataset(recorded, [225, 229, 194], batch_size=2)
+        inputs, targets = MixedDataset(simulated, experimental)[0]
+        assert inputs["upper"].shape == (6,)
+        assert inputs["patterns"].shape == (2, 40, 40)
+        assert targets.shape == (8, 3)
+        assert (targets[6:] == [0, 0, 1]).all()
+        keras.utils.set_random_seed(1)
+        model = SpaceGroupModel.create([225, 229, 194], size=32, filters=(16,), stem=8)
+        fit(
+            model,
+            library,
+            recorded,
+            epochs=3,
+            steps_per_epoch=20,
+            batch_size=32,
+            average=0.9,
+            acquisition=CLEAN,
+            show_progressbar=False,
+        )
+        assert (model.predict(recorded.patterns) == 194).all()
 
     def test_wrong_numbers(self, library):
         with pytest.raises(ValueError, match="epochs must be at least 1, not 0"):

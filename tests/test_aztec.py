@@ -1,0 +1,127 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scans exported from AZtec as images and a list of grains."""
+
+from imageio.v3 import imwrite
+from kikuchipy.signals import LazyEBSD
+import numpy as np
+from orix.quaternion import Rotation
+import pytest
+
+from kikuchipy_spacegroup import LabelledPatterns, load_grain_list
+
+HEADER = "ID\tPhase\tX\tY\tphi1\tPHI\tphi2\tMAD\tAFI\tBC\tBS\tGrain ID\n"
+
+
+def pattern(i):
+    return np.random.default_rng(i).integers(0, 255, size=(40, 50), dtype="uint8")
+
+
+def write(folder, n=6, columns=3, images="Images", phase=lambda i: "Al"):
+    """Write a scan as AZtec does: IDs from zero, images from one."""
+    (folder / images).mkdir(exist_ok=True)
+    lines = [HEADER]
+    for i in range(n):
+        row, column = divmod(i, columns)
+        lines.append(
+            f"{i}\t{phase(i)}\t{20 * column}.000\t{10 * row}.000\t{10 * i}\t45.5\t7"
+            f"\t0.24\t0\t{100 + i}\t211\t{i}\n"
+        )
+        imwrite(folder / images / f"Al Site 1 Map Data 2_{i + 1:04}.tiff", pattern(i))
+    path = folder / "Grain List.txt"
+    path.write_text("".join(lines))
+    return path
+
+
+def test_grid(tmp_path):
+    path = write(tmp_path, phase=lambda i: "Zero solution" if i == 4 else "Al")
+    s = load_grain_list(path, {"Al": 225})
+    assert s.data.shape == (2, 3, 40, 50)
+    for i in range(6):
+        assert np.array_equal(s.data.reshape(6, 40, 50)[i], pattern(i))
+    assert [(a.name, a.scale, a.units) for a in s.axes_manager.navigation_axes] == [
+        ("x", 20, "um"),
+        ("y", 10, "um"),
+    ]
+    assert s.xmap.shape == (2, 3)
+    assert s.xmap.phase_id.tolist() == [0, 0, 0, 0, -1, 0]
+    assert s.xmap.phases["Al"].space_group.number == 225
+    assert s.xmap.prop["BC"].tolist() == [100, 101, 102, 103, 104, 105]
+    assert s.xmap.prop["grain_id"].tolist() == [0, 1, 2, 3, 4, 5]
+    expected = Rotation.from_euler([30, 45.5, 7], degrees=True)
+    assert s.xmap.rotations[3].angle_with(expected) < 1e-6
+    patterns = LabelledPatterns.from_signal(s, size=32)
+    assert patterns.space_groups.tolist() == [225] * 5
+
+
+def test_lazy(tmp_path):
+    path = write(tmp_path)
+    s = load_grain_list(path, lazy=True)
+    assert isinstance(s, LazyEBSD)
+    assert np.array_equal(s.data.compute(), load_grain_list(path).data)
+
+
+def test_points_without_image(tmp_path):
+    path = write(tmp_path)
+    (tmp_path / "Images" / "Al Site 1 Map Data 2_0002.tiff").unlink()
+    s = load_grain_list(path)
+    assert s.data.shape == (5, 40, 50)
+    assert np.array_equal(s.data[1], pattern(2))
+    assert s.xmap.prop["X"].tolist() == [0, 40, 0, 20, 40]
+    assert s.xmap.prop["Y"].tolist() == [0, 0, 10, 10, 10]
+
+
+def test_other_folder_and_numbers(tmp_path):
+    path = write(tmp_path, images="elsewhere")
+    s = load_grain_list(path, folder=tmp_path / "elsewhere", first_image=2)
+    assert np.array_equal(s.data[0], pattern(1))
+
+
+class TestErrors:
+    def test_no_list(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="No list of grains"):
+            load_grain_list(tmp_path / "Grain List.txt")
+
+    def test_no_images(self, tmp_path):
+        path = write(tmp_path, images="elsewhere")
+        with pytest.raises(FileNotFoundError, match="No TIFF images"):
+            load_grain_list(path)
+        with pytest.raises(FileNotFoundError, match="`first_image` is 100"):
+            load_grain_list(path, folder=tmp_path / "elsewhere", first_image=100)
+
+    def test_not_a_list(self, tmp_path):
+        path = write(tmp_path)
+        path.write_text("ID,Phase\n1,Al\n")
+        with pytest.raises(ValueError, match="lacks the columns"):
+            load_grain_list(path)
+        path.write_bytes(b"\x80\xff" * 100)
+        with pytest.raises(ValueError, match="not a text file"):
+            load_grain_list(path)
+        path.write_text(HEADER)
+        with pytest.raises(ValueError, match="has no points"):
+            load_grain_list(path)
+        path.write_text(HEADER + "0\tAl\t0\t0\tx\t0\t0\n")
+        with pytest.raises(ValueError, match="point 1"):
+            load_grain_list(path)
+
+    def test_images(self, tmp_path):
+        path = write(tmp_path)
+        image = tmp_path / "Images" / "Al Site 1 Map Data 2_0003.tiff"
+        imwrite(image, pattern(2)[:20])
+        with pytest.raises(ValueError, match="0003.tiff is of shape"):
+            load_grain_list(path)
+        image.write_bytes(b"II*\0 not an image")
+        with pytest.raises(
+            ValueError, match="0003.tiff (cannot be read|is not a single)"
+        ):
+            load_grain_list(path)
+        imwrite(tmp_path / "Images" / "copy_3.tiff", pattern(2))
+        with pytest.raises(ValueError, match="have the same number"):
+            load_grain_list(path)
+
+    def test_unknown_phase(self, tmp_path):
+        path = write(tmp_path)
+        with pytest.raises(ValueError, match="no phase 'Fe', only"):
+            load_grain_list(path, {"Fe": 229})
+        with pytest.raises(ValueError, match="1 to 230"):
+            load_grain_list(path, {"Al": 0})
