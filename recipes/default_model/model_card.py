@@ -15,6 +15,7 @@ from collections import Counter
 import csv
 from pathlib import Path
 
+from calibrate import CALIBRATION
 import numpy as np
 
 from kikuchipy_spacegroup import space_groups as sg
@@ -39,7 +40,8 @@ with de-ebsd; simulated kinematically with kikuchipy and diffsims.
 
 {n} random orientations, geometries and cameras each. Noise is relative to the
 diffraction signal: low {low}, moderate {moderate}, high {high}. Chance is
-{chance:.2f}. In parentheses: the space group found most often, where it is the wrong one.
+{chance:.2f}. In parentheses: the space group found most often, where it is the wrong one. Materials with a star calibrated the
+model and are not in the mean.
 
 {simulated}
 
@@ -87,9 +89,11 @@ def simulated_table(rows: list[dict]) -> str:
         by_material.setdefault(key, {})[row["noise"]] = cell
     lines = [["material", "space group", *(f"{level} noise" for level in levels)]]
     for (name, group), cells in sorted(by_material.items(), key=lambda i: i[0][::-1]):
-        lines.append([name, group, *(cells[level] for level in levels)])
+        star = " *" if name in CALIBRATION else ""
+        lines.append([name + star, group, *(cells[level] for level in levels)])
+    judging = [r for r in rows if r["material"] not in CALIBRATION]
     means = [
-        np.mean([float(r["accuracy"]) for r in rows if r["noise"] == level])
+        np.mean([float(r["accuracy"]) for r in judging if r["noise"] == level])
         for level in levels
     ]
     lines.append(["**mean**", "", *(f"**{mean:.2f}**" for mean in means)])
@@ -125,7 +129,6 @@ def card(model: SpaceGroupModel, results: Path) -> str:
     maps = sum(row["pooled"] in row["space_group"].split(" or ") for row in known)
     counts = Counter(phase.split("(")[-1][:-1] for phase in model.metadata["phases"])
     numbers = [str(number) for number in model.space_groups]
-    temperature = model.temperature
     from score import NOISE
 
     return TEXT.format(
@@ -145,9 +148,11 @@ def card(model: SpaceGroupModel, results: Path) -> str:
         f"pooled, and {right / n:.1%} of {n} patterns one by one.",
         k=len(numbers),
         calibrated="not calibrated"
-        if temperature == 1
-        else f"calibrated with a temperature of {temperature:.2f} on simulated "
-        "patterns of materials never trained on",
+        if "calibrated_on" not in model.metadata
+        else f"calibrated with a temperature of {model.temperature:.2f} on simulated "
+        f"patterns of {', '.join(model.metadata['calibrated_on'])}, which were not "
+        f"trained on. A best probability below {model.min_probability:.2f} counts as "
+        "not identified",
     )
 
 
