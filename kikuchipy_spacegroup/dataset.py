@@ -19,8 +19,8 @@ class SimulatedDataset(keras.utils.PyDataset):
     A batch holds no patterns, only what
     :class:`~kikuchipy_spacegroup.simulation.ProjectPatterns` needs to
     make them: which master patterns, orientations, and geometries.
-    Space groups are drawn with equal probability, then phases by their
-    weights, then energies.
+    Space groups and then phases are drawn by their weights, then
+    energies with equal probability.
 
     Parameters
     ----------
@@ -38,8 +38,11 @@ class SimulatedDataset(keras.utils.PyDataset):
         class, so that the network learns to be unsure of what it does
         not know. Without effect if there are no outliers.
     phase_weights
-        How often phases of a space group are drawn relative to each
-        other, by name. Phases not in it have weight 1.
+        How often phases of a space group, or outliers, are drawn
+        relative to each other, by name. Phases not in it have weight 1.
+    space_group_weights
+        How often space groups are drawn relative to each other, by
+        number. Those not in it have weight 1.
     geometry
         Ranges of detector geometries.
     seed
@@ -67,6 +70,7 @@ class SimulatedDataset(keras.utils.PyDataset):
         steps: int = 100,
         outlier_share: float = 0.0,
         phase_weights: Mapping[str, float] | None = None,
+        space_group_weights: Mapping[int, float] | None = None,
         geometry: Geometry | None = None,
         seed: int = 0,
     ) -> None:
@@ -87,16 +91,17 @@ class SimulatedDataset(keras.utils.PyDataset):
                 "patterns of them or leave them out of the model's space groups"
             )
         self._outliers = np.flatnonzero(~np.isin(of_phase, self.space_groups))
-        self.outlier_share = outlier_share if len(self._outliers) else 0.0
         phase_index = np.asarray(library.phase_index)
         self._entries = [
             np.flatnonzero(phase_index == i) for i in range(library.n_phases)
         ]
-        given = phase_weights or {}
-        weights = np.array([given.get(name, 1.0) for name in library.phase_names])
-        if not (weights >= 0).all():
-            raise ValueError("Weights of phases must not be negative")
+        weights = _weights(phase_weights, library.phase_names)
         self._shares = [weights[i] / weights[i].sum() for i in self._phases]
+        self._class_shares = _weights(space_group_weights, self.space_groups)
+        self._class_shares /= self._class_shares.sum()
+        of_outliers = weights[self._outliers]
+        self.outlier_share = outlier_share if of_outliers.sum() > 0 else 0.0
+        self._outlier_shares = of_outliers / (of_outliers.sum() or 1)
 
     def __len__(self) -> int:
         return self.steps
@@ -125,13 +130,15 @@ class SimulatedDataset(keras.utils.PyDataset):
         """
         rng = np.random.default_rng([self.seed, self.epoch, index])
         n = self.batch_size
-        labels = rng.integers(len(self.space_groups), size=n)
+        labels = rng.choice(len(self.space_groups), size=n, p=self._class_shares)
         phases = np.array(
             [rng.choice(self._phases[i], p=self._shares[i]) for i in labels]
         )
         outlier = rng.random(n) < self.outlier_share
         if outlier.any():
-            phases[outlier] = rng.choice(self._outliers, outlier.sum())
+            phases[outlier] = rng.choice(
+                self._outliers, outlier.sum(), p=self._outlier_shares
+            )
             labels[outlier] = -1
         return self.recipe(phases, rng), labels
 
@@ -165,6 +172,15 @@ class SimulatedDataset(keras.utils.PyDataset):
             "orientation": random_rotation_matrices(n, rng),
             "geometry": self.geometry.sample(n, rng),
         }
+
+
+def _weights(given: Mapping | None, names: Sequence) -> np.ndarray:
+    """Return weights in the order of names, 1 if not given."""
+    given = given or {}
+    weights = np.array([given.get(name, 1.0) for name in names], dtype="float64")
+    if not (weights >= 0).all():
+        raise ValueError("Weights must not be negative")
+    return weights
 
 
 class ExperimentalDataset(keras.utils.PyDataset):

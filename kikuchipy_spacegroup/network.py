@@ -13,6 +13,7 @@ def residual_network(
     n_classes: int,
     *,
     filters: Sequence[int] = (32, 64, 128, 256),
+    blocks: Sequence[int] | None = None,
     stem: int = 32,
     dropout: float = 0.2,
 ) -> keras.Model:
@@ -25,8 +26,10 @@ def residual_network(
     n_classes
         Number of classes.
     filters
-        Number of filters per stage. Every stage is one residual block
-        which halves height and width.
+        Number of filters per stage. The first residual block of a stage
+        halves height and width.
+    blocks
+        Number of residual blocks per stage. If not given, one each.
     stem
         Number of filters of the first 5 x 5 convolution of stride 2.
     dropout
@@ -39,7 +42,10 @@ def residual_network(
 
     Notes
     -----
-    Residual blocks follow :cite:`he2016deep` (basic block).
+    Residual blocks follow :cite:`he2016deep` (basic block). Blocks after
+    the first of a stage change nothing before they are trained, since
+    their last normalisation starts with a scale of zero
+    :cite:`goyal2017accurate`. They can thus be added to trained weights.
 
     Examples
     --------
@@ -51,17 +57,19 @@ def residual_network(
     x = _convolution(x, stem, 5, strides=2, name="stem")
     for i, n in enumerate(filters, 1):
         x = _residual_block(x, n, name=f"stage{i}")
+        for j in range(2, 1 + (blocks[i - 1] if blocks else 1)):
+            x = _identity_block(x, n, name=f"stage{i}_{j}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     logits = layers.Dense(n_classes, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name="residual_network")
 
 
-def _convolution(x, n, size, *, strides=1, activation=True, name):
+def _convolution(x, n, size, *, strides=1, activation=True, gamma="ones", name):
     x = layers.Conv2D(
         n, size, strides, padding="same", use_bias=False, name=f"{name}_conv"
     )(x)
-    x = layers.BatchNormalization(name=f"{name}_norm")(x)
+    x = layers.BatchNormalization(gamma_initializer=gamma, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if activation else x
 
 
@@ -69,6 +77,12 @@ def _residual_block(x, n, *, name):
     y = _convolution(x, n, 3, strides=2, name=f"{name}_a")
     y = _convolution(y, n, 3, activation=False, name=f"{name}_b")
     x = _convolution(x, n, 1, strides=2, activation=False, name=f"{name}_skip")
+    return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([x, y]))
+
+
+def _identity_block(x, n, *, name):
+    y = _convolution(x, n, 3, name=f"{name}_a")
+    y = _convolution(y, n, 3, activation=False, gamma="zeros", name=f"{name}_b")
     return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([x, y]))
 
 

@@ -65,6 +65,7 @@ def fit(
     label_smoothing: float = 0.0,
     outlier_share: float = 0.1,
     phase_weights: Mapping[str, float] | None = None,
+    space_group_weights: Mapping[int, float] | None = None,
     average: float | None = 0.999,
     validation: LabelledPatterns | None = None,
     patience: int | None = None,
@@ -115,8 +116,9 @@ def fit(
         Weight decay of AdamW :cite:`loshchilov2019decoupled`.
     label_smoothing
         Share of every target spread evenly over all classes.
-    outlier_share, phase_weights
-        Share of patterns of outliers and weights of phases, see
+    outlier_share, phase_weights, space_group_weights
+        Share of patterns of outliers, and how often phases and space
+        groups are simulated, see
         :class:`~kikuchipy_spacegroup.dataset.SimulatedDataset`.
     average
         Momentum of the running average of the weights, which replaces
@@ -194,6 +196,7 @@ def fit(
         simulated={
             "outlier_share": outlier_share,
             "phase_weights": phase_weights,
+            "space_group_weights": space_group_weights,
             "geometry": geometry,
         },
         recorded={"balanced": balanced, "augment": augment},

@@ -80,6 +80,20 @@ class TestDataset:
         assert 0.15 < outlier.mean() < 0.25
         assert (targets[outlier] == 0.5).all()
 
+    def test_weights_of_space_groups_and_phases(self, library):
+        dataset = SimulatedDataset(
+            library,
+            [229, 225],
+            batch_size=4000,
+            space_group_weights={229: 0.25},
+            phase_weights={"b": 0},
+            outlier_share=0,
+        )
+        _, targets = dataset[0]
+        assert targets[:, 0].mean() == pytest.approx(0.2, abs=0.03)
+        with pytest.raises(ValueError, match="must not be negative"):
+            SimulatedDataset(library, [225], space_group_weights={225: -1})
+
     def test_missing_space_group(self, library):
         with pytest.raises(ValueError, match=r"no phase of space group\(s\) \[227\]"):
             SimulatedDataset(library, [225, 227])

@@ -20,6 +20,7 @@ import json
 import logging
 from pathlib import Path
 
+import numpy as np
 from simulate_masters import TABLE, load_structures
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
@@ -35,6 +36,9 @@ HELD_OUT = (
 ).split()
 # Too much like a held-out material to train on
 TWINS = "TaW_alloy DyAG_Dy3Al5O12 LuAG_Lu3Al5O12 SiGe_alloy".split()
+# Space groups never trained on, not even as what the model does not
+# know, to measure whether it says so
+UNKNOWN = (62, 136, 141, 152, 154, 180, 187, 205, 213)
 # Patterns that cannot be told from those of another group: atoms of two
 # elements which scatter alike, or light atoms between heavy ones
 ALIKE = "CsI Fe2VAl Ag2O Pb2O".split()
@@ -100,10 +104,11 @@ def phase_weights(shared_data: Path, library: MasterPatternLibrary) -> dict[str,
         kind = types.get((name, str(number)), named.get(name, name))
         keys.append((int(number), kind))
     counts = Counter(keys)
-    return {
+    weights = {
         name: round(COMMON.get(key[1], 1) / counts[key] ** 0.5, 4)
         for name, key in zip(library.phase_names, keys)
     }
+    return weights | {"no_diffraction": 8.0}
 
 
 def simulated() -> MasterPatternLibrary:
@@ -132,6 +137,19 @@ def simulated() -> MasterPatternLibrary:
     return MasterPatternLibrary.from_signals(signals, names, check=False)
 
 
+def no_diffraction() -> MasterPatternLibrary:
+    """Return a master pattern without bands, so that noise is learned."""
+    return MasterPatternLibrary(
+        np.ones((1, 2 * HALF_WIDTH + 1, 2 * HALF_WIDTH + 1), dtype="float16"),
+        phase_index=[0],
+        upper=[0],
+        lower=[0],
+        energies=[20],
+        phase_names=["no_diffraction"],
+        space_groups=[1],
+    )
+
+
 def main() -> None:
     """Build both libraries."""
     parser = argparse.ArgumentParser(description="Gather master patterns")
@@ -149,18 +167,20 @@ def main() -> None:
     library = MasterPatternLibrary.from_files(
         list(files), names, groups, half_width=HALF_WIDTH, check=False
     )
-    library = library + simulated()
+    library = library + simulated() + no_diffraction()
     if set(library.phase_names) & set(RESERVED):
         raise ValueError("Reserved materials are in the library")
     args.output.mkdir(parents=True, exist_ok=True)
     known = set(library.phase_names)
     held_out = [name for name in HELD_OUT if name in known]
     left_out = [name for name in (*TWINS, *ALIKE) if name in known]
-    training = library.select(exclude=[*held_out, *left_out])
+    known_groups = set(library.space_groups.tolist()) - set(UNKNOWN)
+    training = library.select(space_groups=known_groups, exclude=[*held_out, *left_out])
     training.save(args.output / "training.npz")
     weights = phase_weights(args.shared_data, training)
     (args.output / "weights.json").write_text(json.dumps(weights, indent=1))
     library.select(held_out).save(args.output / "held_out.npz")
+    library.select(space_groups=UNKNOWN).save(args.output / "unknown.npz")
     print(library.select(held_out))
     print(library)
 

@@ -27,6 +27,8 @@ from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.training import fit
 
 SPACE_GROUPS = (221, 223, 225, 227, 229, 230)
+# Space groups of one or two known structures are drawn less often
+RARE = {222: 0.3, 224: 0.3, 226: 0.7, 228: 0.3}
 _logger = logging.getLogger("default_model")
 
 
@@ -41,7 +43,7 @@ class WatchRealPatterns(keras.callbacks.Callback):
         self.space_group_model = model
         self.maps = {}
         for name, (patterns, group) in load_real(folder).items():
-            if group.isdigit() and int(group) in SPACE_GROUPS:
+            if group.isdigit() and int(group) in model.space_groups:
                 if patterns.shape[:2] == (20, 20):
                     patterns = patterns[::4, ::4]
                 self.maps[name] = (EBSD(patterns), int(group))
@@ -63,6 +65,16 @@ class WatchRealPatterns(keras.callbacks.Callback):
             variable.assign(value)
 
 
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copy the weights of layers that are in both networks."""
+    layers = {layer.name: layer for layer in source.layers}
+    for layer in target.layers:
+        old = layers[layer.name].get_weights() if layer.name in layers else []
+        new = layer.get_weights()
+        if old and [w.shape for w in old] == [w.shape for w in new]:
+            layer.set_weights(old)
+
+
 def main() -> None:
     """Train and save the model."""
     parser = argparse.ArgumentParser(description="Train the default model")
@@ -74,7 +86,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--start", type=Path, help="model to train further")
+    parser.add_argument("--start", type=Path, help="model to take weights from")
+    parser.add_argument("--space-groups", type=int, nargs="+", default=SPACE_GROUPS)
+    parser.add_argument("--blocks", type=int, nargs=4, default=(1, 1, 1, 1))
+    parser.add_argument("--outlier-share", type=float, default=0.1)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     handlers = [logging.FileHandler(args.output / "log.txt"), logging.StreamHandler()]
@@ -86,10 +101,11 @@ def main() -> None:
     keras.utils.set_random_seed(args.seed)
     library = MasterPatternLibrary.load(args.libraries / "training.npz")
     weights = json.loads((args.libraries / "weights.json").read_text())
-    if args.start is None:
-        model = SpaceGroupModel.create(SPACE_GROUPS, size=args.size)
-    else:
-        model = load_model(args.start)
+    model = SpaceGroupModel.create(
+        args.space_groups, size=args.size, blocks=args.blocks
+    )
+    if args.start is not None:
+        copy_weights(load_model(args.start).network, model.network)
     _logger.info("%s", library)
     callbacks = [] if args.real is None else [WatchRealPatterns(model, args.real)]
     history = fit(
@@ -98,15 +114,16 @@ def main() -> None:
         epochs=args.epochs,
         steps_per_epoch=args.steps,
         label_smoothing=0.02,
-        outlier_share=0.1,
+        outlier_share=args.outlier_share,
         phase_weights=weights,
+        space_group_weights=RARE,
         learning_rate=args.learning_rate,
         seed=args.seed,
         backup_dir=args.output / "backup",
         callbacks=callbacks,
         show_progressbar=False,
     )
-    of_class = np.isin(library.space_groups, SPACE_GROUPS)
+    of_class = np.isin(library.space_groups, args.space_groups)
     model.metadata |= {
         "name": "default",
         "trained_on": f"{of_class.sum()} simulated phases, and {(~of_class).sum()} of "
