@@ -10,7 +10,7 @@ The modules are layers, and import from lower ones only::
 
     __main__
     _signal  plot
-    calibration
+    calibration  adaptation
     classification  training
     model  dataset  crystal_map
     network  acquisition  simulation  experimental

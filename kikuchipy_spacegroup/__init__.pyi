@@ -1,5 +1,6 @@
 from . import (
     acquisition,
+    adaptation,
     aztec,
     background,
     calibration,
@@ -21,6 +22,7 @@ from . import (
 )
 from ._logging import set_log_level
 from .acquisition import Acquisition
+from .adaptation import adapt_normalization, self_train
 from .aztec import load_grain_list
 from .calibration import calibrate
 from .classification import classify_space_group, compute_classification_map
@@ -40,6 +42,8 @@ __all__ = [
     "MasterPatternLibrary",
     "SpaceGroupModel",
     "acquisition",
+    "adapt_normalization",
+    "adaptation",
     "aztec",
     "background",
     "calibrate",
@@ -62,6 +66,7 @@ __all__ = [
     "preprocessing",
     "probabilities_from_map",
     "save_map",
+    "self_train",
     "set_log_level",
     "sht",
     "simulation",

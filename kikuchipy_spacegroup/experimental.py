@@ -137,7 +137,9 @@ class LabelledPatterns:
         if not (numbers > 0).any():
             raise ValueError("No pattern is left that has a label")
         mask = (numbers <= 0).reshape(nav_shape)
-        patterns, wanted = _read(signal, mask, signal_mask, static_background, size)
+        patterns, wanted = read_patterns(
+            signal, mask, signal_mask, static_background, size
+        )
         return cls(patterns, numbers[wanted], materials[wanted])
 
     @classmethod
@@ -248,14 +250,41 @@ def _labels(
     return numbers, materials
 
 
-def _read(
+def read_patterns(
     signal: EBSD,
     mask: np.ndarray,
-    signal_mask: np.ndarray | None,
-    static_background: np.ndarray | str | None,
-    size: int,
+    signal_mask: np.ndarray | None = None,
+    static_background: np.ndarray | str | None = "auto",
+    size: int = 96,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return resized patterns and the flat indices they are from."""
+    """Return resized patterns of a scan.
+
+    Parameters
+    ----------
+    signal
+        Scan, which may be lazy.
+    mask
+        Boolean array of the navigation shape, True for patterns to
+        leave out.
+    signal_mask, static_background
+        See :func:`kikuchipy_spacegroup.classify_space_group`.
+    size
+        Side length of the patterns in pixels.
+
+    Returns
+    -------
+    patterns
+        Patterns of shape (n, size, size) and dtype float16 with the
+        background divided out. Those that cannot be classified are left
+        out.
+    index
+        Flat indices in the scan of shape (n,).
+
+    Raises
+    ------
+    ValueError
+        If no pattern can be classified.
+    """
     import keras
 
     from kikuchipy_spacegroup.preprocessing import PreparePatterns

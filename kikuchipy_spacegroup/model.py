@@ -144,6 +144,26 @@ class SpaceGroupModel:
         metadata = {"network": network}
         return cls(net, space_groups, prepare, metadata=metadata)
 
+    def copy(self) -> "SpaceGroupModel":
+        """Return a model of its own with the same weights.
+
+        Returns
+        -------
+        model
+            Changes to it do not change this model.
+        """
+        network = keras.models.clone_model(self._network)
+        network.set_weights(self._network.get_weights())
+        return type(self)(
+            network,
+            self.space_groups,
+            PreparePatterns.from_config(self._prepare.get_config()),
+            temperature=self.temperature,
+            min_probability=self.min_probability,
+            conformal_thresholds=self.conformal_thresholds,
+            metadata=json.loads(json.dumps(self.metadata)),
+        )
+
     def __repr__(self) -> str:
         numbers = [f"{n} ({sg.label(n)})" for n in self.space_groups]
         lines = [

@@ -1,0 +1,256 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Score a model under one condition at a time, and its trustworthiness.
+
+Usage::
+
+    python recipes/default_model/scoreboard.py MODEL LIBRARIES OUTPUT
+
+where LIBRARIES is the folder written by ``library.py``. Writes
+``conditions.csv`` and ``trust.csv`` to the folder OUTPUT. All patterns
+are simulated, of materials the model was neither trained nor calibrated
+on.
+"""
+
+import argparse
+import csv
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from calibrate import CALIBRATION
+import keras
+from library import no_diffraction
+import numpy as np
+from scipy.special import softmax
+from sklearn.metrics import roc_auc_score
+
+from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
+from kikuchipy_spacegroup.calibration import calibration_error, prediction_sets
+from kikuchipy_spacegroup.dataset import SimulatedDataset
+from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.simulation import Geometry, ProjectPatterns
+
+SEED = 2026
+NOISE = {"low": 0.2, "moderate": 0.6, "high": 1.5}
+LEVELS = ("space_group", "point_group", "laue_class", "crystal_system")
+# Noise of one frame; n frames have 1 / sqrt(n) of it
+ONE_FRAME = 2.0
+
+
+def logits_of(
+    model: SpaceGroupModel,
+    library: MasterPatternLibrary,
+    n: int,
+    *,
+    side: int = 96,
+    acquisition: Acquisition | None = None,
+    geometry: Geometry | None = None,
+    mixed: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits and space groups of n patterns per phase."""
+    groups = sorted(set(library.space_groups.tolist()))
+    dataset = SimulatedDataset(library, groups, geometry=geometry)
+    phases = np.repeat(np.arange(library.n_phases), n)
+    rng = np.random.default_rng(SEED)
+    if mixed:
+        phases = rng.permutation(phases)
+    recipe = dataset.recipe(phases, rng)
+    inputs = {
+        "upper": keras.Input((), dtype="int32", name="upper"),
+        "lower": keras.Input((), dtype="int32", name="lower"),
+        "orientation": keras.Input((3, 3), name="orientation"),
+        "geometry": keras.Input((5,), name="geometry"),
+    }
+    x = ProjectPatterns(library, (side, side))(inputs)
+    x = SimulateCamera(acquisition, size=side, seed=SEED)(x)
+    x = keras.layers.Reshape((side, side, 1))(x)
+    graph = keras.Model(inputs, model.network(model.prepare(x)))
+    logits = graph.predict(recipe, batch_size=50, verbose=0)
+    return logits, library.space_groups[phases]
+
+
+def conditions() -> list[tuple[str, str, dict]]:
+    """Return axis, value and what it changes, one at a time."""
+    moderate = replace(Acquisition(), noise=(0.6, 0.601))
+    rows = []
+    for side in (60, 96, 128, 256):
+        for level, noise in NOISE.items():
+            camera = replace(
+                Acquisition(), noise=(noise, noise + 1e-3), resolution=(side, side + 1)
+            )
+            rows.append(
+                (
+                    f"size, {level} noise",
+                    f"{side} px",
+                    {"side": side, "acquisition": camera},
+                )
+            )
+    for frames in (1, 4, 16, 30):
+        noise = ONE_FRAME / frames**0.5
+        camera = replace(Acquisition(), noise=(noise, noise + 1e-3))
+        rows.append(("frames averaged", str(frames), {"acquisition": camera}))
+    for tilt in (-15, -7.5, 0, 7.5, 15):
+        # With orientations at random, a tilt only moves the projection center
+        pcy = 0.3 + 0.65 * np.tan(np.deg2rad(tilt))
+        geometry = Geometry(pcy=(pcy - 0.01, pcy + 0.01), pcz=(0.64, 0.66))
+        change = {"acquisition": moderate, "geometry": geometry}
+        rows.append(("detector tilt", f"{tilt:g} degrees", change))
+    for pcz in (0.45, 0.55, 0.65, 0.8, 0.95):
+        geometry = Geometry(pcz=(pcz - 0.01, pcz + 0.01))
+        change = {"acquisition": moderate, "geometry": geometry}
+        rows.append(("detector distance", f"PCz {pcz}", change))
+    for resolution in (240, 120, 80, 60, 45):
+        camera = replace(moderate, resolution=(resolution, resolution + 1))
+        rows.append(("resolution", f"{resolution} px", {"acquisition": camera}))
+    return rows
+
+
+def score_conditions(
+    model: SpaceGroupModel, library: MasterPatternLibrary, n: int
+) -> list[dict]:
+    """Return the accuracy at every level of symmetry per condition."""
+    rows = []
+    for axis, value, change in conditions():
+        logits, truth = logits_of(model, library, n, **change)
+        rows.append(row_of(model, logits, truth, axis, value, library.n_phases))
+    # Three voltages of the one material there are files of
+    moderate = replace(Acquisition(), noise=(0.6, 0.601))
+    for energy in (15, 20, 30):
+        entries = np.flatnonzero(
+            (np.round(library.energies) == energy)
+            & (np.array(library.phase_names)[library.phase_index] == "Ta")
+        )
+        if len(entries) == 0:
+            continue
+        part = MasterPatternLibrary(
+            library.data,
+            phase_index=np.arange(len(entries)),
+            upper=library.upper[entries],
+            lower=library.lower[entries],
+            energies=library.energies[entries],
+            phase_names=[library.phase_names[library.phase_index[i]] for i in entries],
+            space_groups=library.space_groups[library.phase_index[entries]],
+        )
+        logits, truth = logits_of(model, part, 5 * n, acquisition=moderate)
+        name = f"{energy} kV (Ta)"
+        rows.append(row_of(model, logits, truth, "voltage", name, len(entries)))
+    return rows
+
+
+def row_of(model, logits, truth, axis, value, n_materials) -> dict:
+    """Return a row of the table of conditions."""
+    found = np.array(model.space_groups)[logits.argmax(axis=1)]
+    row = {"axis": axis, "value": value, "n": len(truth), "materials": n_materials}
+    for level in LEVELS:
+        names = {
+            i: getattr(sg.get_space_group(i), level) if level != "space_group" else i
+            for i in {*found.tolist(), *truth.tolist()}
+        }
+        right = [names[a] == names[b] for a, b in zip(found.tolist(), truth.tolist())]
+        row[level] = round(float(np.mean(right)), 3)
+    probabilities = softmax(logits / model.temperature, axis=1)
+    labels = np.array([model.space_groups.index(i) for i in truth.tolist()])
+    for coverage, threshold in model.conformal_thresholds.items():
+        sets = prediction_sets(probabilities, threshold)
+        row[f"in_set_{coverage:g}"] = round(
+            float(sets[np.arange(len(labels)), labels].mean()), 3
+        )
+        row[f"set_size_{coverage:g}"] = round(float(sets.sum(axis=1).mean()), 2)
+    return row | {"seed": SEED, "date": date.today().isoformat()}
+
+
+def score_trust(
+    model: SpaceGroupModel,
+    library: MasterPatternLibrary,
+    unknown: MasterPatternLibrary,
+    n: int,
+) -> list[dict]:
+    """Return calibration, coverage and how well the unknown is told."""
+
+    def best(logits):
+        return softmax(logits / model.temperature, axis=1).max(axis=1)
+
+    camera = replace(Acquisition(), overlap_probability=0.0)
+    logits, truth = logits_of(model, library, n, acquisition=camera)
+    labels = np.array([model.space_groups.index(i) for i in truth.tolist()])
+    probabilities = softmax(logits / model.temperature, axis=1)
+    known = best(logits)
+    rows = [
+        ("calibration error", calibration_error(probabilities, labels)),
+        ("accuracy", float((probabilities.argmax(axis=1) == labels).mean())),
+        ("identified", float((known >= model.min_probability).mean())),
+        (
+            "accuracy of those identified",
+            float(
+                (probabilities.argmax(axis=1) == labels)[
+                    known >= model.min_probability
+                ].mean()
+            ),
+        ),
+    ]
+    for coverage, threshold in model.conformal_thresholds.items():
+        sets = prediction_sets(probabilities, threshold)
+        covered = sets[np.arange(len(labels)), labels].mean()
+        rows.append((f"coverage of sets for {coverage:g}", float(covered)))
+        rows.append((f"mean size of sets for {coverage:g}", float(sets.sum(1).mean())))
+    overlap = replace(camera, overlap=(0.8, 1.0), overlap_probability=1.0)
+    others = {
+        "space groups never trained on": logits_of(
+            model, unknown, n, acquisition=camera
+        )[0],
+        "noise without diffraction": logits_of(
+            model, no_diffraction(), 10 * n, acquisition=camera
+        )[0],
+        "overlap of two materials": logits_of(
+            model, library, n, acquisition=overlap, mixed=True
+        )[0],
+    }
+    for name, values in others.items():
+        scores = np.concatenate([known, best(values)])
+        is_known = np.repeat([1, 0], [len(known), len(values)])
+        rows.append((f"AUROC, {name}", float(roc_auc_score(is_known, scores))))
+        rejected = float((best(values) < model.min_probability).mean())
+        rows.append((f"not identified, {name}", rejected))
+    return [
+        {
+            "what": what,
+            "value": round(value, 3),
+            "n": len(labels),
+            "materials": library.n_phases,
+            "seed": SEED,
+            "date": date.today().isoformat(),
+        }
+        for what, value in rows
+    ]
+
+
+def main() -> None:
+    """Write the tables."""
+    parser = argparse.ArgumentParser(description="Score a model")
+    for name in ("model", "libraries", "output"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("-n", type=int, default=60, help="patterns per material")
+    args = parser.parse_args()
+    model = load_model(args.model)
+    library = MasterPatternLibrary.load(args.libraries / "held_out.npz")
+    library = library.select(exclude=CALIBRATION)
+    unknown = MasterPatternLibrary.load(args.libraries / "unknown.npz")
+    tables = {
+        "trust": score_trust(model, library, unknown, 4 * args.n),
+        "conditions": score_conditions(model, library, args.n),
+    }
+    for name, rows in tables.items():
+        path = args.output / f"{name}.csv"
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        for row in rows:
+            print({k: v for k, v in row.items() if k not in ("seed", "date")})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Adaptation to a scan without labels."""
+
+import keras
+import kikuchipy as kp
+from kikuchipy.signals import EBSD
+import numpy as np
+import pytest
+
+from kikuchipy_spacegroup import (
+    MasterPatternLibrary,
+    SpaceGroupModel,
+    adapt_normalization,
+    self_train,
+)
+from kikuchipy_spacegroup.acquisition import Acquisition
+
+
+@pytest.fixture(scope="module")
+def scan():
+    """Nickel, mirrored and turned to have more patterns."""
+    data = kp.data.nickel_ebsd_small().data.reshape(9, 60, 60)
+    return EBSD(np.concatenate([data, data[:, ::-1], np.rot90(data, axes=(1, 2))]))
+
+
+@pytest.fixture
+def model():
+    keras.utils.set_random_seed(2)
+    return SpaceGroupModel.create([225, 229], size=48, filters=(8, 8), stem=8)
+
+
+@pytest.fixture(scope="module")
+def library():
+    mp = kp.data.nickel_ebsd_master_pattern_small(
+        projection="lambert", hemisphere="both"
+    )
+    return MasterPatternLibrary.from_signals(
+        [mp, mp], ["a", "b"], [225, 229], half_width=40, check=False
+    )
+
+
+def weights(model):
+    return [np.array(w) for w in model.network.get_weights()]
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+class TestNormalization:
+    def test_full_share_normalises_the_scan(self, model, scan):
+        """As batch normalisation in training does, by Keras itself."""
+        before = weights(model)
+        adapted = adapt_normalization(model, scan, share=1, static_background=None)
+        assert same(before, weights(model))
+        prepared = model.prepare(scan.data[..., None].astype("float32"))
+        network = keras.models.clone_model(model.network)
+        network.set_weights(model.network.get_weights())
+        network.get_layer("dropout").rate = 0.0
+        expected = keras.ops.convert_to_numpy(network(prepared, training=True))
+        found = keras.ops.convert_to_numpy(adapted.network(prepared, training=False))
+        assert np.allclose(found, expected, atol=0.02 * np.ptp(expected))
+
+    def test_no_share_changes_nothing(self, model, scan):
+        adapted = adapt_normalization(model, scan, share=0)
+        assert all(np.allclose(a, b) for a, b in zip(weights(model), weights(adapted)))
+
+    def test_part_of_the_scan(self, model, scan):
+        mask = np.zeros(27, dtype=bool)
+        mask[:9] = True
+        part = adapt_normalization(model, scan, navigation_mask=mask)
+        alone = adapt_normalization(model, EBSD(scan.data[9:]))
+        assert all(
+            np.allclose(a, b, atol=1e-3) for a, b in zip(weights(part), weights(alone))
+        )
+
+    def test_errors(self, model, scan):
+        with pytest.raises(ValueError, match="share must be"):
+            adapt_normalization(model, scan, share=1.1)
+        with pytest.raises(ValueError, match="9 patterns can be classified"):
+            adapt_normalization(model, EBSD(scan.data[:9]))
+        with pytest.raises(ValueError, match="n_patterns must be at least"):
+            adapt_normalization(model, scan, n_patterns=3)
+        with pytest.raises(TypeError, match="kikuchipy EBSD signal"):
+            adapt_normalization(model, scan.data)
+
+
+class TestSelfTraining:
+    def test_becomes_surer_and_leaves_the_model(self, model, library, scan):
+        before = weights(model)
+        adapted = self_train(
+            model,
+            library,
+            scan,
+            confidence=0.501,
+            rounds=1,
+            steps=30,
+            learning_rate=2e-3,
+            average=None,
+            batch_size=16,
+            acquisition=Acquisition(),
+            show_progressbar=False,
+        )
+        assert same(before, weights(model))
+        old, new = (
+            m.predict_proba(scan.data).max(axis=1).mean() for m in (model, adapted)
+        )
+        assert new > old
+        assert "self-training" in adapted.metadata["adapted"]
+
+    def test_not_sure_of_enough(self, model, library, scan, caplog):
+        adapted = self_train(model, library, scan, confidence=0.999)
+        assert "sure of 0 patterns only" in caplog.text
+        assert same(weights(adapted), weights(model))
+
+    def test_errors(self, model, library, scan):
+        with pytest.raises(ValueError, match="confidence must be"):
+            self_train(model, library, scan, confidence=1)
+        with pytest.raises(ValueError, match="rounds must be"):
+            self_train(model, library, scan, rounds=0)
