@@ -16,7 +16,9 @@ The modules are layers, and import from lower ones only::
     network  acquisition  simulation  experimental
     preprocessing  master_patterns
     _library_builder
-    sht  structures  aztec
+    phases
+    sht  kinematical  aztec
+    structures
     _scan
     space_groups  background  data  _checks  _logging  _model_file  _sht_file  _trainer
 """

@@ -9,9 +9,11 @@ from . import (
     data,
     dataset,
     experimental,
+    kinematical,
     master_patterns,
     model,
     network,
+    phases,
     plot,
     preprocessing,
     sht,
@@ -30,6 +32,7 @@ from .crystal_map import probabilities_from_map, save_map, space_group_sets
 from .experimental import LabelledPatterns
 from .master_patterns import MasterPatternLibrary
 from .model import SpaceGroupModel, load_model
+from .phases import load_phase, simulate_master_pattern
 from .sht import load_sht
 from .simulation import Geometry
 from .training import fit
@@ -56,12 +59,15 @@ __all__ = [
     "dataset",
     "experimental",
     "fit",
+    "kinematical",
     "load_grain_list",
     "load_model",
+    "load_phase",
     "load_sht",
     "master_patterns",
     "model",
     "network",
+    "phases",
     "plot",
     "preprocessing",
     "probabilities_from_map",
@@ -69,6 +75,7 @@ __all__ = [
     "self_train",
     "set_log_level",
     "sht",
+    "simulate_master_pattern",
     "simulation",
     "space_group_sets",
     "space_groups",

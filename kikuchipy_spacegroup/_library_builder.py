@@ -80,7 +80,10 @@ class Builder:
         else:
             import kikuchipy as kp
 
-            signal = kp.load(path, projection="lambert", hemisphere="both")
+            # Files of ebsdsim have one projection only
+            one = path.suffix.lower() == ".npz"
+            kwargs = {} if one else {"projection": "lambert"}
+            signal = kp.load(path, hemisphere="both", **kwargs)
             known = _emsoft_energies(path)
         self.add(signal, *known, source=path.name)
 

@@ -16,9 +16,11 @@ from kikuchipy_spacegroup._library_builder import (
     describe_library,
     index_of,
 )
+from kikuchipy_spacegroup.phases import load_phase, simulate_master_pattern
 
 if TYPE_CHECKING:
     from kikuchipy.signals import EBSDMasterPattern
+    from orix.crystal_map import Phase
 
 _VERSION = 1
 
@@ -26,8 +28,8 @@ _VERSION = 1
 class MasterPatternLibrary:
     """Master patterns of phases of known space group.
 
-    Use :meth:`from_files`, :meth:`from_signals` or :meth:`load` to get
-    a library.
+    Use :meth:`from_files`, :meth:`from_signals`, :meth:`from_phases` or
+    :meth:`load` to get a library.
 
     Parameters
     ----------
@@ -227,6 +229,61 @@ class MasterPatternLibrary:
         for path in paths:
             builder.add_file(path)
         return cls(**builder.finish())
+
+    @classmethod
+    def from_phases(
+        cls,
+        phases: Iterable["Phase | str | Path"],
+        energies: Sequence[float] = (20,),
+        *,
+        half_width: int = 150,
+        **kwargs,
+    ) -> "MasterPatternLibrary":
+        """Return a library simulated from structures.
+
+        Parameters
+        ----------
+        phases
+            Phases with a space group and atoms, or paths to CIFs.
+        energies
+            Beam energies in keV to simulate every phase at.
+        half_width
+            Number of pixels between the center and the edge of the
+            images.
+        **kwargs
+            Keyword arguments passed on to
+            :func:`~kikuchipy_spacegroup.phases.simulate_master_pattern`,
+            such as *method* and *cache_dir*.
+
+        Returns
+        -------
+        library
+            New library.
+
+        Raises
+        ------
+        ImportError
+            If a package needed to simulate is missing.
+        ValueError
+            If a phase has no space group or no atoms.
+
+        Examples
+        --------
+        >>> import kikuchipy as kp
+        >>> from kikuchipy_spacegroup import MasterPatternLibrary
+        >>> ni = kp.data.nickel_ebsd_master_pattern_small(projection="lambert").phase
+        >>> library = MasterPatternLibrary.from_phases([ni], [15, 20], half_width=20)
+        >>> library.phase_names, library.energies.tolist()
+        (['ni'], [15.0, 20.0])
+        """
+        loaded = [load_phase(p) if isinstance(p, (str, Path)) else p for p in phases]
+        pairs = [(phase, energy) for phase in loaded for energy in energies]
+        signals = (
+            simulate_master_pattern(phase, energy, half_width=half_width, **kwargs)
+            for phase, energy in pairs
+        )
+        names = [phase.name for phase, _ in pairs]
+        return cls.from_signals(signals, names, half_width=half_width)
 
     def select(
         self,

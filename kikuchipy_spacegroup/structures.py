@@ -1,20 +1,17 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check crystal structures and simulate from them."""
+"""Check crystal structures, and bring them to the standard setting."""
 
-from contextlib import redirect_stderr
 from dataclasses import dataclass
-import io
 import logging
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 import warnings
 
 import numpy as np
 
 if TYPE_CHECKING:
     from diffpy.structure import Structure
-    from kikuchipy.signals import EBSDMasterPattern
     from orix.crystal_map import Phase
 
 _logger = logging.getLogger(__name__)
@@ -107,24 +104,9 @@ def check_space_group(phase: "Phase", *, tolerance: float = 0.01) -> SpaceGroupC
     >>> check_space_group(phase)
     SpaceGroupCheck(declared=186, found=194, symbol='P6_3/mmc', n_atoms=4)
     """
-    try:
-        import spglib
-    except ImportError as error:
-        raise ImportError(
-            "Checking space groups needs the package spglib. Install it with 'pip "
-            "install kikuchipy-spacegroup[simulate]'."
-        ) from error
     structure = unit_cell(phase, tolerance=tolerance)
-    positions, kinds = _sites(structure, tolerance)
-    cell = (structure.lattice.base, positions, kinds)
-    with warnings.catch_warnings():
-        # Of a change in how errors are raised. Both ways are handled here.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            found = spglib.get_symmetry_dataset(cell, symprec=tolerance)
-        except getattr(spglib, "SpglibError", ()) as error:
-            _logger.debug("No space group found for %s: %s", phase.name, error)
-            found = None
+    positions, kinds, _ = _sites(structure, tolerance)
+    found = _symmetry((structure.lattice.base, positions, kinds), tolerance)
     return SpaceGroupCheck(
         declared=phase.space_group.number,
         found=None if found is None else int(found.number),
@@ -198,120 +180,83 @@ def unit_cell(phase: "Phase", *, tolerance: float = 0.01) -> "Structure":
         for xyz in orbit:
             same = [other.xyz for other in structure if other.element == symbol]
             if _nearest(xyz, same, lattice)[1] > tolerance:
-                new = Atom(
-                    symbol, xyz, occupancy=atom.occupancy, Uisoequiv=atom.Uisoequiv
-                )
+                # Displacement parameters are in the square of the lattice's unit
+                u = scale**2 * atom.Uisoequiv
+                new = Atom(symbol, xyz, occupancy=atom.occupancy, Uisoequiv=u)
                 structure.append(new, copy=False)
     return structure
 
 
-def kinematical_master_pattern(
-    phase: "Phase",
-    energy: float = 20,
-    *,
-    half_width: int = 150,
-    min_dspacing: float = 0.07,
-    min_structure_factor: float = 0.05,
-    scaling: Literal["linear", "square"] | None = "linear",
-) -> "EBSDMasterPattern":
-    """Return a master pattern simulated kinematically.
+def standard_cell(
+    structure: "Structure", *, name: str = "", tolerance: float = 0.01
+) -> "Phase":
+    """Return a structure as a phase in the standard setting.
 
     Parameters
     ----------
-    phase
-        Phase with a space group and the atoms of the asymmetric unit,
-        or of the unit cell, in the standard setting.
-    energy
-        Beam energy in keV.
-    half_width
-        Number of pixels between the center and the edge of the returned
-        square maps.
-    min_dspacing
-        Smallest spacing of reflecting planes in nm.
-    min_structure_factor
-        Smallest structure factor of reflecting planes, relative to the
-        largest.
-    scaling
-        Intensity of bands: ``"linear"`` (the magnitude of the structure
-        factor), ``"square"`` or ``None`` (all the same). See
-        :meth:`kikuchipy.simulations.KikuchiPatternSimulator.calculate_master_pattern`.
+    structure
+        Structure with all atoms of a unit cell in any setting, and with
+        lattice parameters in Angstrom.
+    name
+        Name of the phase.
+    tolerance
+        Distance in Angstrom below which positions are the same.
 
     Returns
     -------
-    master_pattern
-        Master pattern in the square Lambert projection with data of
-        shape (2, 2 * half_width + 1, 2 * half_width + 1), the upper
-        hemisphere first, and dtype float32.
+    phase
+        Phase with the space group of the atoms, and all atoms of the
+        conventional unit cell with unique axis b, origin choice 1 and
+        hexagonal axes.
 
     Raises
     ------
     ImportError
-        If the package diffsims is not installed.
+        If the package spglib is not installed.
     ValueError
-        If the phase has no space group or no atoms, or if no planes
-        reflect.
-
-    Notes
-    -----
-    Friedel's law holds in kinematical patterns: they all have an
-    inversion center.
+        If the atoms have no space group, as when they are too close.
 
     Examples
     --------
-    >>> import kikuchipy as kp
-    >>> from kikuchipy_spacegroup.structures import kinematical_master_pattern
-    >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
-    >>> kinematical_master_pattern(mp.phase, half_width=20)
-    <EBSDMasterPattern, title: ni, dimensions: (2|41, 41)>
+    The primitive cell of aluminium
+
+    >>> from diffpy.structure import Atom, Lattice, Structure
+    >>> from kikuchipy_spacegroup.structures import standard_cell
+    >>> primitive = Structure([Atom("Al")], Lattice(2.864, 2.864, 2.864, 60, 60, 60))
+    >>> phase = standard_cell(primitive, name="Al")
+    >>> phase.space_group.number, len(phase.structure)
+    (225, 4)
     """
-    from kikuchipy.simulations import KikuchiPatternSimulator
-
-    reflectors = _reflectors(phase, energy, min_dspacing, min_structure_factor)
-    simulator = KikuchiPatternSimulator(reflectors)
-    with redirect_stderr(io.StringIO()):  # A progress bar without a switch
-        signal = simulator.calculate_master_pattern(
-            half_size=half_width, hemisphere="both", scaling=scaling
-        )
-    signal = signal.as_lambert(show_progressbar=False)
-    np.maximum(signal.data, 0, out=signal.data)  # Splines overshoot
-    signal.phase = phase.deepcopy()
-    signal.metadata.set_item("General.title", phase.name or "")
-    signal.metadata.set_item("Acquisition_instrument.SEM.beam_energy", float(energy))
-    signal.metadata.set_item("Simulation.kinematical", True)
-    return signal
-
-
-def _reflectors(
-    phase: "Phase", energy: float, min_dspacing: float, min_structure_factor: float
-):
-    """Return reciprocal lattice vectors with structure factors."""
-    try:
-        from diffsims.crystallography import ReciprocalLatticeVector
-    except ImportError as error:
-        raise ImportError(
-            "Simulating kinematically needs the package diffsims. Install it with 'pip "
-            "install kikuchipy-spacegroup[simulate]'."
-        ) from error
+    from diffpy.structure import Atom, Lattice, Structure
     from orix.crystal_map import Phase
 
-    # ReciprocalLatticeVector.sanitise_phase() should not expand the unit cell, as it
-    # takes the coordinates as orix gives them (see unit_cell())
-    phase = Phase(space_group=phase.space_group.number, structure=unit_cell(phase))
-    error = ValueError(
-        f"No planes of phase {phase.name!r} with a spacing above {min_dspacing} nm "
-        "reflect. Use a smaller min_dspacing."
+    positions, kinds, content = _sites(structure, tolerance)
+    found = _symmetry((structure.lattice.base, positions, kinds), tolerance)
+    if found is None:
+        raise ValueError(
+            f"No space group found for the {len(positions)} sites of {name!r}. Check "
+            "that lattice parameters are in Angstrom and that no atoms are too close"
+        )
+    displacements = {
+        (_symbol(atom.element), round(float(atom.occupancy), 3)): atom.Uisoequiv
+        for atom in structure
+    }
+    atoms = [
+        Atom(
+            element,
+            xyz,
+            occupancy=occupancy,
+            Uisoequiv=displacements[element, occupancy],
+        )
+        for xyz, kind in zip(found.std_positions, found.std_types)
+        for element, occupancy in content[kind]
+    ]
+    lattice = Lattice(base=found.std_lattice)
+    return Phase(
+        name,
+        space_group=int(found.number),
+        structure=Structure(atoms, lattice, title=name),
     )
-    try:
-        vectors = ReciprocalLatticeVector.from_min_dspacing(phase, 10 * min_dspacing)
-    except ValueError:  # No planes at all
-        raise error from None
-    vectors.calculate_structure_factor()
-    vectors.calculate_theta(1e3 * energy)
-    factor = np.abs(vectors.structure_factor)
-    vectors = vectors[(factor > min_structure_factor * factor.max()) & (factor > 1e-6)]
-    if vectors.size == 0:
-        raise error
-    return vectors
 
 
 def _orbits(phase: "Phase") -> list[np.ndarray]:
@@ -350,14 +295,14 @@ def _nearest(xyz: np.ndarray, others: list, lattice) -> tuple[int, float]:
     return int(np.argmin(distance)), float(np.min(distance))
 
 
-def _sites(structure: "Structure", tolerance: float) -> tuple[list, list[int]]:
-    """Return positions and what is there as a number, with atoms in the
-    same place taken together.
+def _sites(structure: "Structure", tolerance: float) -> tuple[list, list, list]:
+    """Return positions, what is there as a number, and what numbers stand
+    for. Atoms in the same place are taken together.
     """
     positions: list[np.ndarray] = []
     content: list[tuple] = []
     for atom in structure:
-        kind = (atom.element, round(float(atom.occupancy), 3))
+        kind = (_symbol(atom.element), round(float(atom.occupancy), 3))
         i, distance = _nearest(atom.xyz, positions, structure.lattice)
         if distance < tolerance:
             content[i] = tuple(sorted((*content[i], kind)))
@@ -365,7 +310,26 @@ def _sites(structure: "Structure", tolerance: float) -> tuple[list, list[int]]:
             positions.append(atom.xyz)
             content.append((kind,))
     kinds = sorted(set(content))
-    return positions, [kinds.index(i) for i in content]
+    return positions, [kinds.index(i) for i in content], kinds
+
+
+def _symmetry(cell: tuple, tolerance: float):
+    """Return what spglib finds, or None."""
+    try:
+        import spglib
+    except ImportError as error:
+        raise ImportError(
+            "Finding space groups needs the package spglib. Install it with 'pip "
+            "install kikuchipy-spacegroup[simulate]'."
+        ) from error
+    with warnings.catch_warnings():
+        # Of a change in how errors are raised. Both ways are handled here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return spglib.get_symmetry_dataset(cell, symprec=tolerance)
+        except getattr(spglib, "SpglibError", ()) as error:
+            _logger.debug("No space group found: %s", error)
+            return None
 
 
 def _symbol(element: str | int) -> str:

@@ -11,10 +11,9 @@ import numpy as np
 from orix.crystal_map import Phase
 import pytest
 
+from kikuchipy_spacegroup.kinematical import _reflectors, kinematical_master_pattern
 from kikuchipy_spacegroup.structures import (
-    _reflectors,
     check_space_group,
-    kinematical_master_pattern,
     unit_cell,
 )
 

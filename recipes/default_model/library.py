@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from simulate_masters import TABLE, load_structures
 
+from kikuchipy_spacegroup.kinematical import kinematical_master_pattern
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.structures import kinematical_master_pattern
 
 _logger = logging.getLogger("library")
 # Kept for judging by whoever runs this recipe: never train on them

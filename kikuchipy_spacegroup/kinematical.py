@@ -1,0 +1,124 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kinematical master patterns, with kikuchipy and diffsims."""
+
+from contextlib import redirect_stderr
+import io
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from kikuchipy_spacegroup.structures import unit_cell
+
+if TYPE_CHECKING:
+    from kikuchipy.signals import EBSDMasterPattern
+    from orix.crystal_map import Phase
+
+
+def kinematical_master_pattern(
+    phase: "Phase",
+    energy: float = 20,
+    *,
+    half_width: int = 150,
+    min_dspacing: float = 0.07,
+    min_structure_factor: float = 0.05,
+    scaling: Literal["linear", "square"] | None = "linear",
+) -> "EBSDMasterPattern":
+    """Return a master pattern simulated kinematically.
+
+    Parameters
+    ----------
+    phase
+        Phase with a space group and the atoms of the asymmetric unit,
+        or of the unit cell, in the standard setting.
+    energy
+        Beam energy in keV.
+    half_width
+        Number of pixels between the center and the edge of the returned
+        square maps.
+    min_dspacing
+        Smallest spacing of reflecting planes in nm.
+    min_structure_factor
+        Smallest structure factor of reflecting planes, relative to the
+        largest.
+    scaling
+        Intensity of bands: ``"linear"`` (the magnitude of the structure
+        factor), ``"square"`` or ``None`` (all the same). See
+        :meth:`kikuchipy.simulations.KikuchiPatternSimulator.calculate_master_pattern`.
+
+    Returns
+    -------
+    master_pattern
+        Master pattern in the square Lambert projection with data of
+        shape (2, 2 * half_width + 1, 2 * half_width + 1), the upper
+        hemisphere first, and dtype float32.
+
+    Raises
+    ------
+    ImportError
+        If the package diffsims is not installed.
+    ValueError
+        If the phase has no space group or no atoms, or if no planes
+        reflect.
+
+    Notes
+    -----
+    Friedel's law holds in kinematical patterns: they all have an
+    inversion center.
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> from kikuchipy_spacegroup.kinematical import kinematical_master_pattern
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
+    >>> kinematical_master_pattern(mp.phase, half_width=20)
+    <EBSDMasterPattern, title: ni, dimensions: (2|41, 41)>
+    """
+    from kikuchipy.simulations import KikuchiPatternSimulator
+
+    reflectors = _reflectors(phase, energy, min_dspacing, min_structure_factor)
+    simulator = KikuchiPatternSimulator(reflectors)
+    with redirect_stderr(io.StringIO()):  # A progress bar without a switch
+        signal = simulator.calculate_master_pattern(
+            half_size=half_width, hemisphere="both", scaling=scaling
+        )
+    signal = signal.as_lambert(show_progressbar=False)
+    np.maximum(signal.data, 0, out=signal.data)  # Splines overshoot
+    signal.phase = phase.deepcopy()
+    signal.metadata.set_item("General.title", phase.name or "")
+    signal.metadata.set_item("Acquisition_instrument.SEM.beam_energy", float(energy))
+    signal.metadata.set_item("Simulation.kinematical", True)
+    return signal
+
+
+def _reflectors(
+    phase: "Phase", energy: float, min_dspacing: float, min_structure_factor: float
+):
+    """Return reciprocal lattice vectors with structure factors."""
+    try:
+        from diffsims.crystallography import ReciprocalLatticeVector
+    except ImportError as error:
+        raise ImportError(
+            "Simulating kinematically needs the package diffsims. Install it with 'pip "
+            "install kikuchipy-spacegroup[simulate]'."
+        ) from error
+    from orix.crystal_map import Phase
+
+    # ReciprocalLatticeVector.sanitise_phase() should not expand the unit cell, as it
+    # takes the coordinates as orix gives them (see unit_cell())
+    phase = Phase(space_group=phase.space_group.number, structure=unit_cell(phase))
+    error = ValueError(
+        f"No planes of phase {phase.name!r} with a spacing above {min_dspacing} nm "
+        "reflect. Use a smaller min_dspacing."
+    )
+    try:
+        vectors = ReciprocalLatticeVector.from_min_dspacing(phase, 10 * min_dspacing)
+    except ValueError:  # No planes at all
+        raise error from None
+    vectors.calculate_structure_factor()
+    vectors.calculate_theta(1e3 * energy)
+    factor = np.abs(vectors.structure_factor)
+    vectors = vectors[(factor > min_structure_factor * factor.max()) & (factor > 1e-6)]
+    if vectors.size == 0:
+        raise error
+    return vectors
