@@ -12,7 +12,7 @@ The modules are layers, and import from lower ones only::
     _signal  plot
     calibration  adaptation
     classification  training
-    model  dataset  crystal_map
+    model  dataset  crystal_map  estimation
     network  acquisition  simulation  experimental
     preprocessing  master_patterns
     _library_builder

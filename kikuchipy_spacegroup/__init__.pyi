@@ -8,6 +8,7 @@ from . import (
     crystal_map,
     data,
     dataset,
+    estimation,
     experimental,
     kinematical,
     master_patterns,
@@ -29,6 +30,7 @@ from .aztec import load_grain_list
 from .calibration import calibrate
 from .classification import classify_space_group, compute_classification_map
 from .crystal_map import probabilities_from_map, save_map, space_group_sets
+from .estimation import estimate_acquisition
 from .experimental import LabelledPatterns
 from .master_patterns import MasterPatternLibrary
 from .model import SpaceGroupModel, load_model
@@ -57,6 +59,8 @@ __all__ = [
     "crystal_map",
     "data",
     "dataset",
+    "estimate_acquisition",
+    "estimation",
     "experimental",
     "fit",
     "kinematical",

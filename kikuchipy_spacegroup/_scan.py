@@ -72,7 +72,7 @@ def find_background(
 ) -> tuple[np.ndarray | None, np.ndarray]:
     """Return background and aperture, and log them."""
     sig_shape = patterns.shape[-2:]
-    sample = _sample(patterns, navigation_mask)
+    sample = sample_patterns(patterns, navigation_mask)
     usable = sample[~unusable_patterns(sample)].astype("float32")
     background, reason = None, "none, as asked for"
     if isinstance(static_background, np.ndarray):
@@ -98,7 +98,9 @@ def find_background(
     return background, inside
 
 
-def _sample(patterns: da.Array, navigation_mask: np.ndarray | None) -> np.ndarray:
+def sample_patterns(
+    patterns: da.Array, navigation_mask: np.ndarray | None
+) -> np.ndarray:
     """Return some patterns from a few blocks all over the scan."""
     blocks = slices_from_chunks(patterns.chunks[:-2])
     if navigation_mask is not None:

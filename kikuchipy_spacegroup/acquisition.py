@@ -2,13 +2,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a camera does to a diffraction pattern, as a layer."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+import math
+from typing import Any
 
 import keras
 from keras import ops
 import numpy as np
 
 from kikuchipy_spacegroup.preprocessing import separable
+
+# Lowest and highest value of ranges which are not from 0 to 1
+_LIMITS = {
+    "gamma": (0.1, 10),
+    "excess_deficiency": (-10, 10),
+    "resolution": (8, 10_000),
+    "point_spread": (0, 100),
+    "contrast": (1e-4, 2),
+    "noise": (1e-9, 1e9),
+    "blotches": (0, 100),
+    "vignetting": (-10, 10),
+    "tilt": (-10, 10),
+    "aperture": (0.05, 10),
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +86,24 @@ class Acquisition:
         Share of patterns with a straight shadow at the rim.
     saturation_probability
         Share of patterns whose brightest parts are cut off.
+
+    Raises
+    ------
+    ValueError
+        If a range is not two ordered numbers within its limits, or a
+        probability is not between 0 and 1.
+
+    See Also
+    --------
+    kikuchipy_spacegroup.estimation.estimate_acquisition
+
+    Examples
+    --------
+    A slow scan of a clean camera
+
+    >>> from kikuchipy_spacegroup import Acquisition
+    >>> Acquisition(noise=(0.05, 0.4), marks_probability=0).noise
+    (0.05, 0.4)
     """
 
     gamma: tuple[float, float] = (0.6, 1.6)
@@ -91,6 +125,89 @@ class Acquisition:
     aperture_probability: float = 0.35
     shadow_probability: float = 0.07
     saturation_probability: float = 0.1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            low, high = _LIMITS.get(field.name, (0, 1))
+            if field.name.endswith("_probability"):
+                if not 0 <= value <= 1:
+                    raise ValueError(f"{field.name} must be from 0 to 1, not {value!r}")
+                continue
+            if len(value) != 2 or not low <= value[0] <= value[1] <= high:
+                raise ValueError(
+                    f"{field.name} must be two numbers, the lower first, from {low:g} "
+                    f"to {high:g}, not {value!r}"
+                )
+
+    @classmethod
+    def from_dose(
+        cls,
+        electrons: tuple[float, float],
+        *,
+        n_frames: int = 1,
+        read_noise: float = 0.0,
+        contrast: tuple[float, float] = (0.04, 0.25),
+        **kwargs: Any,
+    ) -> "Acquisition":
+        r"""Return an acquisition at a dose.
+
+        Parameters
+        ----------
+        electrons
+            Lowest and highest mean number of detected electrons per
+            camera pixel and frame.
+        n_frames
+            Number of frames averaged.
+        read_noise
+            Standard deviation of the read-out noise per pixel and
+            frame, in electrons.
+        contrast
+            See :class:`Acquisition`.
+        **kwargs
+            Other ranges of the acquisition.
+
+        Returns
+        -------
+        acquisition
+            With the range of *noise* from the highest dose and contrast
+            to the lowest ones.
+
+        Raises
+        ------
+        ValueError
+            If a number is out of range.
+
+        Notes
+        -----
+        Electrons are counted with Poisson statistics. At a mean of
+        :math:`N` electrons, read-out noise :math:`r`, :math:`n` frames
+        and contrast :math:`c`, the noise relative to the signal is
+
+        .. math::
+
+            rac{1}{c N} \sqrt{rac{N + r^2}{n}}
+
+        Examples
+        --------
+        >>> from kikuchipy_spacegroup import Acquisition
+        >>> noise = Acquisition.from_dose((100, 400), contrast=(0.1, 0.1)).noise
+        >>> [round(i, 2) for i in noise]
+        [0.5, 1.0]
+        """
+        low, high = electrons
+        if not 0 < low <= high or n_frames < 1 or read_noise < 0:
+            raise ValueError(
+                "There must be at least one frame, a positive number of electrons, the "
+                f"lower first, and no negative read-out noise, not {n_frames}, "
+                f"{electrons} and {read_noise}"
+            )
+
+        def noise(mean: float, c: float) -> float:
+            return math.sqrt((mean + read_noise**2) / n_frames) / (c * mean)
+
+        limits = (noise(high, contrast[1]), noise(low, contrast[0]))
+        return cls(noise=limits, contrast=contrast, **kwargs)
 
 
 @keras.saving.register_keras_serializable("kikuchipy_spacegroup")

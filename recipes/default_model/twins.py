@@ -1,0 +1,149 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Show real patterns beside simulated twins.
+
+Usage::
+
+    python recipes/default_model/twins.py LIBRARY REAL OUTPUT
+
+where LIBRARY is a file written by ``library.py`` and REAL the folder of
+real patterns. Twins are of the same phase, orientation and projection
+center, from a camera with what :func:`estimate_acquisition` finds in
+the real ones, after the model's preprocessing. Writes ``twins.png`` and
+``twins.csv`` to the folder OUTPUT.
+"""
+
+import argparse
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+from kikuchipy.data import nickel_ebsd_small
+from kikuchipy.signals import EBSD
+from match import SIZE, projector, search, unit
+import matplotlib.pyplot as plt
+import numpy as np
+from real_patterns import load_real
+
+from kikuchipy_spacegroup import estimate_acquisition
+from kikuchipy_spacegroup.acquisition import SimulateCamera
+from kikuchipy_spacegroup.background import divide_background
+from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.preprocessing import PreparePatterns
+from kikuchipy_spacegroup.simulation import ProjectPatterns, detector_parameters
+
+SEED = 5
+SHOWN = 96
+
+
+def project(library, entry: int, orientation, geometry) -> np.ndarray:
+    """Return patterns as no camera has seen them."""
+    n = len(orientation)
+    inputs = {
+        "upper": np.full(n, library.upper[entry], "int32"),
+        "lower": np.full(n, library.lower[entry], "int32"),
+        "orientation": np.asarray(orientation, "float32"),
+        "geometry": np.asarray(geometry, "float32"),
+    }
+    return np.asarray(ProjectPatterns(library, (SHOWN, SHOWN))(inputs))
+
+
+def twins(signal: EBSD, ideal: np.ndarray, static_background="auto") -> dict:
+    """Return prepared real patterns, ideal ones, and those of a camera."""
+    found = estimate_acquisition(signal, static_background=static_background)
+    camera = replace(
+        found,
+        overlap_probability=0,
+        marks_probability=0,
+        shadow_probability=0,
+        raw_probability=0,
+    )
+    prepare = PreparePatterns(SHOWN)
+    recorded = SimulateCamera(camera, size=SHOWN, seed=SEED)(ideal)
+    data = signal.data.reshape(-1, *signal.data.shape[-2:]).astype("float32")
+    if static_background == "auto":
+        inside = np.ones(data.shape[1:], dtype=bool)
+        data = divide_background(
+            data, signal.static_background.astype("float32"), inside
+        )
+    return {
+        "real": np.asarray(prepare(data[..., None]))[..., 0],
+        "simulated": np.asarray(prepare(np.asarray(recorded)[..., None]))[..., 0],
+        "without camera": np.asarray(prepare(ideal[..., None]))[..., 0],
+        "noise": found.noise,
+    }
+
+
+def nickel(library: MasterPatternLibrary) -> dict:
+    """Return the twins of kikuchipy's nickel scan."""
+    s = nickel_ebsd_small()
+    orientation, geometry = detector_parameters(s.xmap.rotations, s.detector)
+    entry = entry_of(library, "Ni")
+    return twins(s, project(library, entry, orientation, geometry))
+
+
+def silicon(library: MasterPatternLibrary, folder: Path) -> dict:
+    """Return the twins of the silicon patterns, after matching them."""
+    patterns = load_real(folder)["si_nordif"][0][0]
+    prepare = PreparePatterns(SIZE)
+    entry = entry_of(library, "Si")
+    found = projector(library, entry, SIZE)
+    rows = []
+    for pattern in patterns:
+        target = unit(np.asarray(prepare(pattern[None, ..., None].astype("f4"))))[0]
+        rows.append(search(found, target)[1:])
+    matrices, centers = (np.array(values) for values in zip(*rows))
+    geometry = np.column_stack([centers, np.ones(len(rows)), np.zeros(len(rows))])
+    ideal = project(library, entry, matrices, geometry)
+    return twins(EBSD(patterns), ideal, static_background=None)
+
+
+def entry_of(library: MasterPatternLibrary, name: str) -> int:
+    """Return the entry of a phase closest to 20 kV."""
+    entries = np.flatnonzero(np.array(library.phase_names)[library.phase_index] == name)
+    return int(entries[np.abs(library.energies[entries] - 20).argmin()])
+
+
+def main() -> None:
+    """Make the picture and the table."""
+    parser = argparse.ArgumentParser(description="Show real patterns and twins")
+    for name in ("library", "real", "output"):
+        parser.add_argument(name, type=Path)
+    args = parser.parse_args()
+    library = MasterPatternLibrary.load(args.library)
+    sets = {"Ni": nickel(library), "Si": silicon(library, args.real)}
+    rows, columns = [], []
+    for name, found in sets.items():
+        for i in range(len(found["real"])):
+            real, simulated, ideal = (
+                unit(found[k][i : i + 1])[0]
+                for k in ("real", "simulated", "without camera")
+            )
+            rows.append(
+                {
+                    "pattern": f"{name} {i + 1}",
+                    "correlation": round(float(real @ ideal), 3),
+                    "correlation_of_twin": round(float(simulated @ ideal), 3),
+                    "noise_from": round(found["noise"][0], 2),
+                    "noise_to": round(found["noise"][1], 2),
+                }
+            )
+            columns.append((f"{name} {i + 1}", found, i))
+    args.output.mkdir(parents=True, exist_ok=True)
+    with open(args.output / "twins.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    columns = columns[:3] + columns[-3:]
+    fig, axes = plt.subplots(3, len(columns), figsize=(2 * len(columns), 6.4))
+    for ax, (title, found, i) in zip(axes.T, columns):
+        for a, kind in zip(ax, ("real", "simulated", "without camera")):
+            a.imshow(found[kind][i], cmap="gray", vmin=-2.5, vmax=2.5)
+            a.set_title(f"{title}, {kind}", fontsize=8)
+            a.axis("off")
+    fig.tight_layout()
+    fig.savefig(args.output / "twins.png", dpi=80)
+
+
+if __name__ == "__main__":
+    main()
