@@ -112,7 +112,7 @@ class Acquisition:
     excess_deficiency: tuple[float, float] = (-0.6, 0.6)
     resolution: tuple[float, float] = (45, 240)
     point_spread: tuple[float, float] = (0.3, 1.1)
-    contrast: tuple[float, float] = (0.04, 0.25)
+    contrast: tuple[float, float] = (0.012, 0.25)
     noise: tuple[float, float] = (0.05, 2.2)
     blotches: tuple[float, float] = (0.0, 0.7)
     vignetting: tuple[float, float] = (0.0, 1.5)
@@ -147,7 +147,7 @@ class Acquisition:
         *,
         n_frames: int = 1,
         read_noise: float = 0.0,
-        contrast: tuple[float, float] = (0.04, 0.25),
+        contrast: tuple[float, float] = (0.012, 0.25),
         **kwargs: Any,
     ) -> "Acquisition":
         r"""Return an acquisition at a dose.

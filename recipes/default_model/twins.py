@@ -25,9 +25,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from real_patterns import load_real
 
-from kikuchipy_spacegroup import estimate_acquisition
+from kikuchipy_spacegroup import LabelledPatterns, estimate_acquisition
 from kikuchipy_spacegroup.acquisition import SimulateCamera
-from kikuchipy_spacegroup.background import divide_background
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.preprocessing import PreparePatterns
 from kikuchipy_spacegroup.simulation import ProjectPatterns, detector_parameters
@@ -48,9 +47,9 @@ def project(library, entry: int, orientation, geometry) -> np.ndarray:
     return np.asarray(ProjectPatterns(library, (SHOWN, SHOWN))(inputs))
 
 
-def twins(signal: EBSD, ideal: np.ndarray, static_background="auto") -> dict:
+def twins(signal: EBSD, ideal: np.ndarray) -> dict:
     """Return prepared real patterns, ideal ones, and those of a camera."""
-    found = estimate_acquisition(signal, static_background=static_background)
+    found = estimate_acquisition(signal)
     camera = replace(
         found,
         overlap_probability=0,
@@ -59,19 +58,15 @@ def twins(signal: EBSD, ideal: np.ndarray, static_background="auto") -> dict:
         raw_probability=0,
     )
     prepare = PreparePatterns(SHOWN)
-    recorded = SimulateCamera(camera, size=SHOWN, seed=SEED)(ideal)
-    data = signal.data.reshape(-1, *signal.data.shape[-2:]).astype("float32")
-    if static_background == "auto":
-        inside = np.ones(data.shape[1:], dtype=bool)
-        data = divide_background(
-            data, signal.static_background.astype("float32"), inside
-        )
-    return {
-        "real": np.asarray(prepare(data[..., None]))[..., 0],
-        "simulated": np.asarray(prepare(np.asarray(recorded)[..., None]))[..., 0],
-        "without camera": np.asarray(prepare(ideal[..., None]))[..., 0],
-        "noise": found.noise,
+    recorded = np.asarray(SimulateCamera(camera, size=SHOWN, seed=SEED)(ideal))
+    # With the background divided out as before classification
+    real = LabelledPatterns.from_signal(signal, 1, size=SHOWN).patterns
+    sets = {"real": real, "simulated": recorded, "without camera": ideal}
+    prepared = {
+        name: np.asarray(prepare(patterns[..., None].astype("float32")))[..., 0]
+        for name, patterns in sets.items()
     }
+    return prepared | {"noise": found.noise}
 
 
 def nickel(library: MasterPatternLibrary) -> dict:
@@ -95,7 +90,7 @@ def silicon(library: MasterPatternLibrary, folder: Path) -> dict:
     matrices, centers = (np.array(values) for values in zip(*rows))
     geometry = np.column_stack([centers, np.ones(len(rows)), np.zeros(len(rows))])
     ideal = project(library, entry, matrices, geometry)
-    return twins(EBSD(patterns), ideal, static_background=None)
+    return twins(EBSD(patterns), ideal)
 
 
 def entry_of(library: MasterPatternLibrary, name: str) -> int:

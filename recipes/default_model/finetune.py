@@ -1,0 +1,90 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How many labelled patterns it takes to fine-tune to an instrument.
+
+Usage::
+
+    python recipes/default_model/finetune.py MODEL LIBRARIES OUTPUT
+
+where LIBRARIES is the folder written by ``library.py``. The instrument
+is that of ``instrument.py``, and the materials, one per space group,
+were never trained on. Other patterns of the same materials judge: the
+table says what labels of a material bring for this material. Writes
+``finetuning.csv`` to the folder OUTPUT.
+"""
+
+import argparse
+import csv
+from datetime import date
+from pathlib import Path
+
+from instrument import scan
+import keras
+import numpy as np
+
+from kikuchipy_spacegroup import (
+    LabelledPatterns,
+    MasterPatternLibrary,
+    SpaceGroupModel,
+    fit,
+    load_model,
+)
+
+MATERIALS = ("FeAl", "Mo3Ge", "NbC", "Ge", "Ta", "Al4CoNi2")
+PER_CLASS = (5, 10, 25, 50, 100, 400)
+SEED = 4
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description="Score fine-tuning")
+    for name in ("model", "libraries", "output"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--steps", type=int, default=200)
+    args = parser.parse_args()
+    library = MasterPatternLibrary.load(args.libraries / "held_out.npz")
+    library = library.select(MATERIALS)
+    signal, groups, names = scan(library, 600, SEED)
+    model = load_model(args.model)
+    patterns = LabelledPatterns.from_signal(
+        signal, 1, static_background="auto", size=model.size
+    )
+    patterns = LabelledPatterns(patterns.patterns, groups, names.astype(object))
+    training, test = patterns.split(400, 200, seed=SEED)
+    found = model.predict_proba(test.patterns).argmax(axis=1)
+    before = np.mean(np.array(model.space_groups)[found] == test.space_groups)
+    rows = []
+    for n in PER_CLASS:
+        # Those of one group lie one after the other
+        few = training[np.arange(len(training)) % 400 < n]
+        row = {"per_class": n, "as_it_is": round(float(before), 3)}
+        keras.utils.set_random_seed(SEED)
+        scratch = SpaceGroupModel.create(sorted(set(groups.tolist())), size=model.size)
+        for name, learner, rate in (
+            ("fine_tuned", model.copy(), 3e-4),
+            ("from_scratch", scratch, 2e-3),
+        ):
+            fit(
+                learner,
+                experimental=few,
+                epochs=1,
+                steps_per_epoch=args.steps,
+                batch_size=32,
+                learning_rate=rate,
+                average=None,
+                seed=SEED,
+                show_progressbar=False,
+            )
+            found = learner.predict_proba(test.patterns).argmax(axis=1)
+            right = np.array(learner.space_groups)[found] == test.space_groups
+            row[name] = round(float(right.mean()), 3)
+        rows.append(row | {"seed": SEED, "date": date.today().isoformat()})
+        print(rows[-1], flush=True)
+    with open(args.output / "finetuning.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
