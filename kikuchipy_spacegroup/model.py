@@ -371,7 +371,7 @@ def load_model(path_or_name: str | Path | None = None) -> SpaceGroupModel:
     >>> import kikuchipy_spacegroup as kpsg
     >>> model = kpsg.load_model()
     >>> model.space_groups
-    (221, 223, 225, 227, 229, 230)
+    (221, 222, 223, 224, 225, 226, 227, 228, 229, 230)
     """
     if path_or_name is None:
         path_or_name = "default"

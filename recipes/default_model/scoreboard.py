@@ -198,9 +198,7 @@ def score_trust(
         rows.append((f"mean size of sets for {coverage:g}", float(sets.sum(1).mean())))
     overlap = replace(camera, overlap=(0.8, 1.0), overlap_probability=1.0)
     others = {
-        "space groups never trained on": logits_of(
-            model, unknown, n, acquisition=camera
-        )[0],
+        "unknown space groups": logits_of(model, unknown, n, acquisition=camera)[0],
         "noise without diffraction": logits_of(
             model, no_diffraction(), 10 * n, acquisition=camera
         )[0],

@@ -104,8 +104,11 @@ def main() -> None:
     model = SpaceGroupModel.create(
         args.space_groups, size=args.size, blocks=args.blocks
     )
+    steps_before = 0
     if args.start is not None:
-        copy_weights(load_model(args.start).network, model.network)
+        start = load_model(args.start)
+        copy_weights(start.network, model.network)
+        steps_before = start.metadata["steps"]
     _logger.info("%s", library)
     callbacks = [] if args.real is None else [WatchRealPatterns(model, args.real)]
     history = fit(
@@ -132,7 +135,7 @@ def main() -> None:
             f"{name} ({number})"
             for name, number in zip(library.phase_names, library.space_groups)
         ),
-        "steps": args.epochs * args.steps,
+        "steps": steps_before + args.epochs * args.steps,
         "seed": args.seed,
         "date": date.today().isoformat(),
         "licence": "GPL-3.0-or-later",
