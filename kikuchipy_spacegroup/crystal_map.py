@@ -204,16 +204,23 @@ def space_group_sets(xmap: CrystalMap, threshold: float) -> list[tuple[int, ...]
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"The threshold must be in (0, 1], not {threshold}")
-    numbers = xmap.prop["top_space_groups"]
-    probabilities = xmap.prop["top_probabilities"]
-    # Those not kept are no more probable than the last one that is
-    others = np.minimum(probabilities[:, -1], 1 - probabilities.sum(axis=1))
-    if (others[numbers[:, 0] > 0] >= threshold).any():
-        raise ValueError(
-            f"Sets of the threshold {threshold} may have more than the "
-            f"{numbers.shape[1]} space groups kept in the map. Classify with a larger "
-            "`keep_n`"
-        )
+    if "probabilities" in xmap.prop:
+        probabilities, space_groups = probabilities_from_map(xmap)
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        probabilities = np.take_along_axis(probabilities, order, axis=1)
+        classified = xmap.prop["top_space_groups"][:, :1] > 0
+        numbers = np.where(classified, np.array(space_groups)[order], 0)
+    else:
+        numbers = xmap.prop["top_space_groups"]
+        probabilities = xmap.prop["top_probabilities"]
+        # Those not kept are no more probable than the last one that is
+        others = np.minimum(probabilities[:, -1], 1 - probabilities.sum(axis=1))
+        if (others[numbers[:, 0] > 0] >= threshold).any():
+            raise ValueError(
+                f"Sets of the threshold {threshold} may have more than the "
+                f"{numbers.shape[1]} space groups kept in the map. Classify with a "
+                "larger `keep_n` or `keep_probabilities=True`"
+            )
     inside = probabilities >= threshold
     inside[:, 0] = True
     inside &= numbers > 0

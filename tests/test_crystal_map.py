@@ -195,6 +195,11 @@ class TestSpaceGroupSets:
         xmap = crystal_map(probabilities, GROUPS, keep_n=2)
         with pytest.raises(ValueError, match="larger `keep_n`"):
             space_group_sets(xmap, 0.05)
+        everything = crystal_map(
+            probabilities, GROUPS, keep_n=2, keep_probabilities=True
+        )
+        enough = crystal_map(probabilities, GROUPS, keep_n=4)
+        assert space_group_sets(everything, 0.05) == space_group_sets(enough, 0.05)
 
     @pytest.mark.parametrize("threshold", [0, 1.1, -1])
     def test_bad_threshold(self, xmap, threshold):
