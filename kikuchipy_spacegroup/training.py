@@ -235,6 +235,7 @@ def fit(
         )
     if average is not None:
         recalibrate(trainer, dataset)
+    model.metadata["trained_on"] = _provenance(library, experimental)
     return history
 
 
@@ -328,6 +329,19 @@ def _check(
         raise ValueError(
             f"experimental_share must be between 0 and 1, not {experimental_share}"
         )
+
+
+def _provenance(
+    library: MasterPatternLibrary | None, experimental: LabelledPatterns | None
+) -> str:
+    """Return what a model was last trained on in words."""
+    parts = []
+    if library is not None:
+        parts.append(f"{library.n_phases} simulated phases")
+    if experimental is not None:
+        n = len(np.unique(experimental.materials.astype(str)))
+        parts.append(f"{len(experimental)} experimental patterns of {n} material(s)")
+    return " and ".join(parts)
 
 
 def _dataset(

@@ -182,6 +182,8 @@ class TestFit:
             show_progressbar=False,
         )
         assert (model.predict(recorded.patterns) == 194).all()
+        expected = "3 simulated phases and 20 experimental patterns of 1 material(s)"
+        assert expected in repr(model)
 
     def test_wrong_numbers(self, library):
         with pytest.raises(ValueError, match="epochs must be at least 1, not 0"):
