@@ -268,7 +268,8 @@ class TestCache:
         path.write_bytes(path.read_bytes()[:100])
         again = simulate_master_pattern(nickel, half_width=10, cache_dir=tmp_path)
         assert "is damaged and made again" in caplog.text
-        assert np.array_equal(first.data, again.data)
+        # Sums of several threads are not the same to the last digit
+        assert np.allclose(first.data, again.data, rtol=1e-4)
         assert [p.suffix for p in tmp_path.iterdir()] == [".npz"]
 
 
