@@ -3,7 +3,10 @@
 """Adapt a model to a scan without labels.
 
 Both functions return a new model and leave the given one as it is. They
-do not know whether they help: compare the maps of both models.
+do not know whether they help: compare the maps of both models. What
+they bring the default model is in
+``recipes/default_model/results/adaptation.csv``: little, and more than a
+tenth of a single-phase scan's statistics does harm.
 """
 
 import logging
@@ -32,7 +35,7 @@ def adapt_normalization(
     model: "SpaceGroupModel",
     signal: "EBSD",
     *,
-    share: float = 0.3,
+    share: float = 0.1,
     n_patterns: int = 1000,
     navigation_mask: np.ndarray | None = None,
     signal_mask: np.ndarray | None = None,
@@ -76,7 +79,8 @@ def adapt_normalization(
     :cite:`schneider2020improving`, layer by layer, so that later layers
     see what earlier ones have become. The statistics of a scan of a
     single phase in few orientations are those of the phase as much as
-    of the camera. A large *share* takes both away.
+    of the camera. A large *share* takes both away: with a share of 0.3,
+    a real scan of one phase went from 99 % to 69 % right.
 
     See Also
     --------
