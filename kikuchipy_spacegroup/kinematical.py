@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Kinematical master patterns, with kikuchipy and diffsims."""
 
-from contextlib import redirect_stderr
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 import io
 from typing import TYPE_CHECKING, Literal
 
@@ -78,7 +79,8 @@ def kinematical_master_pattern(
 
     reflectors = _reflectors(phase, energy, min_dspacing, min_structure_factor)
     simulator = KikuchiPatternSimulator(reflectors)
-    with redirect_stderr(io.StringIO()):  # A progress bar without a switch
+    # Without a progress bar, which has no switch
+    with redirect_stderr(io.StringIO()), _one_thread():
         signal = simulator.calculate_master_pattern(
             half_size=half_width, hemisphere="both", scaling=scaling
         )
@@ -89,6 +91,23 @@ def kinematical_master_pattern(
     signal.metadata.set_item("Acquisition_instrument.SEM.beam_energy", float(energy))
     signal.metadata.set_item("Simulation.kinematical", True)
     return signal
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let Numba use one thread.
+
+    Threads of kikuchipy 0.13 sum bands up in the same array without
+    waiting for each other, and now and then lose one in some pixel.
+    """
+    import numba
+
+    n_threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(n_threads)
 
 
 def _reflectors(
