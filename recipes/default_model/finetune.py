@@ -71,7 +71,7 @@ def main() -> None:
                 steps_per_epoch=args.steps,
                 batch_size=32,
                 learning_rate=rate,
-                average=None,
+                average=0.95,
                 seed=SEED,
                 show_progressbar=False,
             )
