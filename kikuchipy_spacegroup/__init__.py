@@ -12,14 +12,14 @@ The modules are layers, and import from lower ones only::
     _signal  plot
     calibration  adaptation
     classification  training
-    model  dataset  crystal_map  estimation
+    model  onnx  dataset  crystal_map  estimation
     network  acquisition  simulation  experimental
     preprocessing  master_patterns
     _library_builder
     phases
     sht  kinematical  aztec
     structures
-    _scan
+    _scan  _predict
     space_groups  background  data  _checks  _logging  _model_file  _sht_file  _trainer
 """
 

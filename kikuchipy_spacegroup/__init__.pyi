@@ -14,6 +14,7 @@ from . import (
     master_patterns,
     model,
     network,
+    onnx,
     phases,
     plot,
     preprocessing,
@@ -34,6 +35,7 @@ from .estimation import estimate_acquisition
 from .experimental import LabelledPatterns
 from .master_patterns import MasterPatternLibrary
 from .model import SpaceGroupModel, load_model
+from .onnx import OnnxModel, save_onnx
 from .phases import load_phase, simulate_master_pattern
 from .sht import load_sht
 from .simulation import Geometry
@@ -45,6 +47,7 @@ __all__ = [
     "Geometry",
     "LabelledPatterns",
     "MasterPatternLibrary",
+    "OnnxModel",
     "SpaceGroupModel",
     "acquisition",
     "adapt_normalization",
@@ -71,11 +74,13 @@ __all__ = [
     "master_patterns",
     "model",
     "network",
+    "onnx",
     "phases",
     "plot",
     "preprocessing",
     "probabilities_from_map",
     "save_map",
+    "save_onnx",
     "self_train",
     "set_log_level",
     "sht",

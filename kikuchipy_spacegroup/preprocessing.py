@@ -212,9 +212,10 @@ class PreparePatterns(keras.layers.Layer):
             same shape.
         """
         patterns = ops.cast(patterns, "float32")[..., 0]
-        finite = ops.isfinite(patterns)
-        patterns = ops.where(finite, patterns, 0.0)
-        finite = ops.cast(finite, "float32")
+        finite = ops.cast(ops.isfinite(patterns), "float32")
+        # One after the other: in ONNX, other conditions become products
+        patterns = ops.where(ops.isnan(patterns), 0.0, patterns)
+        patterns = ops.where(ops.isinf(patterns), 0.0, patterns)
         height, width = ops.shape(patterns)[1:3]
         if isinstance(height, int) and isinstance(width, int):
             side = min(height, width)
