@@ -10,7 +10,8 @@ The modules are layers, and import from lower ones only::
 
     __main__
     _signal  plot
-    calibration  adaptation
+    evaluation
+    calibration  adaptation  _pattern_table
     classification  training
     model  onnx  dataset  crystal_map  estimation
     network  acquisition  simulation  experimental

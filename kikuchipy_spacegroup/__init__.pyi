@@ -9,6 +9,7 @@ from . import (
     data,
     dataset,
     estimation,
+    evaluation,
     experimental,
     kinematical,
     master_patterns,
@@ -32,6 +33,7 @@ from .calibration import calibrate
 from .classification import classify_space_group, compute_classification_map
 from .crystal_map import probabilities_from_map, save_map, space_group_sets
 from .estimation import estimate_acquisition
+from .evaluation import evaluate
 from .experimental import LabelledPatterns
 from .master_patterns import MasterPatternLibrary
 from .model import SpaceGroupModel, load_model
@@ -64,6 +66,8 @@ __all__ = [
     "dataset",
     "estimate_acquisition",
     "estimation",
+    "evaluate",
+    "evaluation",
     "experimental",
     "fit",
     "kinematical",

@@ -10,7 +10,12 @@ from kikuchipy.signals import EBSD
 import numpy as np
 
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup._checks import check_background, check_mask, check_signal
+from kikuchipy_spacegroup._checks import (
+    check_background,
+    check_mask,
+    check_signal,
+    points_of_map,
+)
 from kikuchipy_spacegroup._scan import blocks_of_patterns, find_background
 from kikuchipy_spacegroup.background import divide_background, unusable_patterns
 
@@ -236,11 +241,7 @@ def _labels(
     numbers = np.zeros(n, dtype=int)
     materials = np.full(n, "", dtype=object)
     # Points that are not in the data have no phase, but keep their place
-    inside = np.flatnonzero(xmap.is_in_data)
-    if xmap.is_in_data.size != n:
-        raise ValueError(
-            f"The crystal map has {xmap.is_in_data.size} points and the scan {n}"
-        )
+    inside = points_of_map(xmap, n)
     for i, phase in xmap.phases:
         if i < 0 or phase.space_group is None:
             continue
