@@ -56,7 +56,7 @@ def adapt_normalization(
     n_patterns
         Number of patterns of the scan to use, at random.
     navigation_mask, signal_mask, static_background
-        See :func:`kikuchipy_spacegroup.classify_space_group`.
+        See :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
     seed
         Seed of the random numbers.
 
@@ -169,7 +169,7 @@ def self_train(
     learning_rate
         Learning rate in the beginning of a round.
     navigation_mask, signal_mask, static_background
-        See :func:`kikuchipy_spacegroup.classify_space_group`.
+        See :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
     seed
         Seed of the random numbers.
     show_progressbar
