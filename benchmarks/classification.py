@@ -62,10 +62,12 @@ def noisy_patterns(side: int, n: int) -> tuple[np.ndarray, "kp.detectors.EBSDDet
         Rotation.random(256), detector, energy=20, dtype_out="float32", compute=True,
         show_progressbar=False,
     ).data.reshape(256, side, side)  # fmt: skip
+    ideal -= ideal.mean(axis=(1, 2), keepdims=True)
+    ideal /= ideal.std(axis=(1, 2), keepdims=True)
     out = np.empty((n, side, side), "uint8")
     for i in range(0, n, 256):
-        part = ideal[: n - i] + rng.normal(0, 0.3, (min(256, n - i), side, side))
-        out[i : i + 256] = np.clip(127 + 60 * part, 0, 255)
+        part = ideal[: n - i] + rng.normal(0, 0.6, (min(256, n - i), side, side))
+        out[i : i + 256] = np.clip(127 + 30 * part, 0, 255)
     return out, detector
 
 
