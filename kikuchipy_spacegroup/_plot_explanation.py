@@ -218,9 +218,9 @@ def plot_hough(
     Returns
     -------
     figure
-        Figure with one row per pattern. The correlation of its Hough
-        transform with that of the first one is written over the later
-        ones.
+        Figure with one row per pattern. Over the later transforms is
+        written how many of their bands were found in the first pattern
+        too, to 3 degrees in angle and 3 % of the largest distance.
 
     Raises
     ------
@@ -263,9 +263,11 @@ def plot_hough(
         middle.set(xlim=extent[:2], ylim=extent[2:], facecolor="dimgray")
         middle.set(xlabel=r"$\theta$ (°)", ylabel=r"$\rho$ (px)")
         if i:
-            both = [transform[np.isfinite(transform)] for transform in transforms]
-            r = np.corrcoef(both[0], both[i])[0, 1]
-            middle.set_title(f"correlation with the first: {r:.2f}", fontsize="small")
+            middle.set_title(
+                f"{_n_shared(bands[0], bands[i], extent[3])} of {n_bands} bands as in "
+                "the first",
+                fontsize="small",
+            )
         plot_grad_cam(patterns[i], cams[i], simulation=simulations[i], ax=right)
     for ax, title in zip(axes[0], (f"{n_bands} bands", "Hough transform", "Grad-CAM")):
         ax.set_title(title)
@@ -299,6 +301,16 @@ def _hough(
         transforms.append(np.fliplr(convolved))
     bands = np.stack((found["theta"], found["rho"]), axis=-1)
     return transforms, bands, (0, 180, -detect.rhoMax, detect.rhoMax)
+
+
+def _n_shared(first: np.ndarray, other: np.ndarray, rho_max: float) -> int:
+    """Return how many bands of one pattern are those of another one."""
+    theta, rho = np.moveaxis(other[:, None] - first[None], -1, 0)
+    # (theta + 180 degrees, -rho) is the same band
+    turns = np.rint(theta / np.pi)
+    rho = np.where(turns % 2, other[:, None, 1] + first[None, :, 1], rho)
+    close = np.abs(theta - turns * np.pi) <= np.deg2rad(3)
+    return int((close & (np.abs(rho) <= 0.03 * rho_max)).any(axis=1).sum())
 
 
 def _draw_bands(ax: "Axes", pattern: np.ndarray, bands: np.ndarray) -> None:

@@ -114,6 +114,7 @@ class GradCAM:
         target = find_layer(self._network, layer, shapes)
         *feature_shape, self._n_features = shapes[id(target)][0][1:]
         self._tap = Tap(target)
+        self._gradient = _gradient_of(self._score)
         self.layer: str = target.name
         self.feature_shape: tuple[int, int] = tuple(feature_shape)
 
@@ -160,28 +161,23 @@ class GradCAM:
         rows, columns = (_upsampling(size, n) for n in self.feature_shape)
 
         def explain(x, target):
-            gradient, features = self._gradient(x, target)
+            shift = ops.zeros((x.shape[0], *self.feature_shape, self._n_features))
+            gradient, features = (
+                ops.convert_to_numpy(ops.cast(array, "float32"))
+                for array in self._gradient(shift, x, target)
+            )
             weights = gradient.mean(axis=(1, 2))
             maps = np.einsum("nk,nijk->nij", weights, features)
             return rows @ np.maximum(maps, 0) @ columns.T
 
         return _explained(self._model, explain, patterns, space_group, batch_size)
 
-    def _gradient(self, x: Any, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return gradients at the layer and its feature maps."""
-        tap = self._tap
-
-        def score(shift):
-            tap.shift = shift
-            return _score(self._network, x, target), tap.features
-
-        shift = ops.zeros((x.shape[0], *self.feature_shape, self._n_features))
-        try:
-            gradient, features = _gradient(score, shift)
-        finally:
-            tap.shift = tap.features = None
-        gradient, features = (ops.cast(a, "float32") for a in (gradient, features))
-        return ops.convert_to_numpy(gradient), ops.convert_to_numpy(features)
+    def _score(self, shift: Any, x: Any, target: Any) -> tuple[Any, Any]:
+        """Return the score with a shift of the features, and these."""
+        self._tap.shift = shift
+        score = _score(self._network, x, target)
+        features, self._tap.features = self._tap.features, None
+        return score, features
 
 
 def grad_cam(
@@ -265,8 +261,10 @@ def guided_backpropagation(
     network = copied(model.network)
     guide(network)
 
+    gradient_of = _gradient_of(lambda x, target: (_score(network, x, target), x))
+
     def explain(x, target):
-        gradient, _ = _gradient(lambda x: (_score(network, x, target), x), x)
+        gradient, _ = gradient_of(x, target)
         return np.abs(ops.convert_to_numpy(gradient)[..., 0])
 
     return _explained(model, explain, patterns, space_group, batch_size)
@@ -361,7 +359,7 @@ def to_pattern_frame(
 
 def _explained(
     model: "SpaceGroupModel",
-    explain: Callable[[Any, np.ndarray], np.ndarray],
+    explain: Callable[[Any, Any], np.ndarray],
     patterns: np.ndarray,
     space_group: "int | np.ndarray | None",
     batch_size: int,
@@ -380,7 +378,8 @@ def _explained(
     for i in range(0, len(patterns), batch_size):
         part = slice(i, i + batch_size)
         x = np.ascontiguousarray(patterns[part], dtype="float32")[..., None]
-        maps[part] = explain(model.prepare(ops.convert_to_tensor(x)), targets[part])
+        x, target = ops.convert_to_tensor(x), ops.convert_to_tensor(targets[part])
+        maps[part] = explain(model.prepare(x), target)
     maps = _scaled(maps)
     maps[unusable_patterns(patterns)] = np.nan
     return maps
@@ -415,41 +414,53 @@ def _upsampling(size: int, n: int) -> np.ndarray:
     return ops.convert_to_numpy(resize_matrix(size, n, n))
 
 
-def _score(network: keras.Model, x: Any, target: np.ndarray) -> Any:
+def _score(network: keras.Model, x: Any, target: Any) -> Any:
     """Return the sum of the logits of the target classes.
 
     Patterns do not see each other, so its gradient is that of each.
     """
     logits = ops.cast(network(x, training=False), "float32")
     best = ops.cast(ops.argmax(logits, axis=-1), "int32")
-    target = ops.where(ops.convert_to_tensor(target) < 0, best, target)
+    target = ops.where(target < 0, best, target)
     return ops.sum(logits * ops.one_hot(target, logits.shape[-1]))
 
 
-def _gradient(function: Callable[[Any], tuple[Any, Any]], x: Any) -> tuple[Any, Any]:
-    """Return the gradient of a function's first output, and the second.
+def _gradient_of(
+    function: Callable[..., tuple[Any, Any]],
+) -> Callable[..., tuple[Any, Any]]:
+    """Return a function of the gradient with respect to the first argument.
 
-    The only place that asks which backend there is.
+    The function returns two things, the gradient is of the first, and
+    the second is passed on. The only place that asks which backend
+    there is.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(x)
-            value, other = function(x)
-        return tape.gradient(value, x, unconnected_gradients="zero"), other
+        # Compiled, gradients of filters, which nobody asks for, are left
+        # out. Some of them crash in TensorFlow 2.21 with oneDNN
+        @tf.function(autograph=False, reduce_retracing=True)
+        def tensorflow_gradient(x, *args):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(x)
+                value, other = function(x, *args)
+            return tape.gradient(value, x, unconnected_gradients="zero"), other
+
+        return tensorflow_gradient
     if backend == "torch":
         import torch
 
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            value, other = function(x)
-            # Materialised: zero where the value does not depend on x
-            gradient = torch.autograd.grad(
-                value, x, allow_unused=True, materialize_grads=True
-            )[0]
-        return gradient, other.detach()
+        def torch_gradient(x, *args):
+            with torch.enable_grad():
+                x = x.detach().requires_grad_()
+                value, other = function(x, *args)
+                gradient = torch.autograd.grad(
+                    value, x, allow_unused=True, materialize_grads=True
+                )
+            return gradient[0], other.detach()
+
+        return torch_gradient
     import jax
 
-    return jax.grad(function, has_aux=True)(x)
+    return jax.jit(jax.grad(function, has_aux=True))

@@ -25,7 +25,7 @@ _N_CROSSED = 100
 _N_PIXELS = 4000
 
 
-def main_zone_axes(phase: "Phase", *, min_strength: float = 0.3, **kwargs) -> "Miller":
+def main_zone_axes(phase: "Phase", *, min_strength: float = 0.5, **kwargs) -> "Miller":
     r"""Return the zone axes in which the most bands cross.
 
     Parameters
@@ -144,7 +144,8 @@ class ZoneAxisTest:
         Share of every map's weight near the zone axes, divided by the
         share of the area near them.
     control
-        Mean of ``auc`` in every random orientation.
+        Mean of such areas for every random turn of the crystals, if
+        there are zone axes in any pattern then.
     """
 
     auc: np.ndarray
@@ -154,12 +155,13 @@ class ZoneAxisTest:
     @property
     def mean_auc(self) -> float:
         """Return the mean of :attr:`auc` over the maps."""
-        return float(np.nanmean(self.auc))
+        return _mean(self.auc)
 
     @property
     def z_score(self) -> float:
         """Return how many standard deviations of the control it is off."""
-        return float((self.mean_auc - self.control.mean()) / self.control.std(ddof=1))
+        spread = self.control.std(ddof=1)
+        return float((self.mean_auc - self.control.mean()) / spread) if spread else 0.0
 
     @property
     def p_value(self) -> float:
@@ -171,8 +173,14 @@ class ZoneAxisTest:
         return (
             f"{type(self).__name__} of {self.auc.size} map(s): AUC {self.mean_auc:.3f} "
             f"(random {self.control.mean():.3f} +/- {self.control.std(ddof=1):.3f}, "
-            f"p = {self.p_value:.2g}), weight ratio {np.nanmean(self.weight_ratio):.2f}"
+            f"p = {self.p_value:.2g}), weight ratio {_mean(self.weight_ratio):.2f}"
         )
+
+
+def _mean(values: np.ndarray) -> float:
+    """Return the mean of those that are defined, or NaN if none is."""
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if values.size else float("nan")
 
 
 def weigh_zone_axes(
@@ -235,10 +243,10 @@ def weigh_zone_axes(
 
     A map that always has its weight in the center would have both above
     chance in some orientations. The control is therefore the same maps
-    with all crystals turned by one rotation, drawn uniformly from SO(3)
-    ``n_random`` times: each orientation is then random, but patterns of
-    one grain stay patterns of one grain, so that n patterns of the same
-    orientation do not pass for n independent ones. The p-value is
+    with the crystals of all patterns turned together, by rotations
+    drawn uniformly from SO(3): each orientation is then random, but
+    patterns of one grain stay patterns of one grain, so that n patterns
+    of the same orientation do not pass for n independent ones. The p-value is
     :math:`(1 + k) / (1 + n)` if k of n controls have a mean AUC as
     high.
 
@@ -263,29 +271,29 @@ def weigh_zone_axes(
         )
     step = max(1, round(np.sqrt(np.prod(detector.shape) / _N_PIXELS)))
     maps = maps[:, step // 2 :: step, step // 2 :: step].reshape(n, -1)
-    directions = _crystal_directions(rotations, detector)
+    directions, to_crystal = _directions(rotations, detector)
     directions = directions[:, step // 2 :: step, step // 2 :: step].reshape(n, -1, 3)
-    pixels = [
-        (directions[i][seen], maps[i][seen]) for i, seen in enumerate(np.isfinite(maps))
-    ]
-    ranked = [(d, rankdata(m)) for d, m in pixels]
     # Of a zone axis and its opposite, one is enough
     axes = zone_axes.unit.data.reshape(-1, 3)
     _, first = np.unique(_without_sign(axes).round(6), axis=0, return_index=True)
-    axes = axes[first]
     limit = np.cos(np.deg2rad(radius))
-    auc, ratio = np.full((2, n), np.nan)
-    for i, ((d, m), (_, ranks)) in enumerate(zip(pixels, ranked)):
-        near = _near(d, axes, limit)
-        auc[i] = _auc(ranks, near)
-        if near.any() and m.sum() > 0:
-            ratio[i] = m[near].sum() / m.sum() / near.mean()
-    control = np.empty(n_random)
     turns = _random_matrices(n_random, seed)
-    for i, turn in enumerate(turns):
-        values = [_auc(ranks, _near(d, axes @ turn, limit)) for d, ranks in ranked]
-        control[i] = np.nanmean(values)
-    return ZoneAxisTest(auc, ratio, control)
+    auc, ratio = np.full((2, n), np.nan)
+    control = np.full((n, n_random), np.nan)
+    for i, seen in enumerate(np.isfinite(maps)):
+        weight, seen_directions = maps[i][seen], directions[i][seen]
+        ranks = rankdata(weight)
+        on_detector = axes[first] @ to_crystal[i]
+        near = _near(seen_directions, on_detector, limit)
+        auc[i] = _auc(ranks, near)
+        if near.any() and weight.sum() > 0:
+            ratio[i] = weight[near].sum() / weight.sum() / near.mean()
+        for j, turn in enumerate(turns):
+            control[i, j] = _auc(
+                ranks, _near(seen_directions, on_detector @ turn, limit)
+            )
+    means = np.array([_mean(column) for column in control.T])
+    return ZoneAxisTest(auc, ratio, means[np.isfinite(means)])
 
 
 def _without_sign(vectors: np.ndarray) -> np.ndarray:
@@ -304,8 +312,19 @@ def _random_matrices(n: int, seed: int) -> np.ndarray:
     return Rotation(q / np.linalg.norm(q, axis=1, keepdims=True)).to_matrix()
 
 
-def _crystal_directions(rotations: Rotation, detector: "EBSDDetector") -> np.ndarray:
-    """Return unit vectors of all pixels, of shape (n, rows, columns, 3)."""
+def _directions(
+    rotations: Rotation, detector: "EBSDDetector"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where pixels are, and matrices from there to the crystals.
+
+    Returns
+    -------
+    directions
+        Unit vectors of shape (n, rows, columns, 3) in the frame of the
+        detector.
+    to_crystal
+        Matrices of shape (n, 3, 3).
+    """
     rows, columns = detector.shape
     pcx, pcy, pcz = np.broadcast_to(detector.pc_flattened, (rotations.size, 3)).T
     x = (np.arange(columns) + 0.5) / columns - pcx[:, None]
@@ -316,8 +335,7 @@ def _crystal_directions(rotations: Rotation, detector: "EBSDDetector") -> np.nda
     directions[..., 2] = pcz[:, None, None]
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     to_detector = detector.sample_to_detector.to_matrix().squeeze()
-    to_crystal = rotations.flatten().to_matrix() @ to_detector.T
-    return np.einsum("nij,nrcj->nrci", to_crystal, directions)
+    return directions, rotations.flatten().to_matrix() @ to_detector.T
 
 
 def _near(directions: np.ndarray, axes: np.ndarray, limit: float) -> np.ndarray:
