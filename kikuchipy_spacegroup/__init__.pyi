@@ -11,6 +11,7 @@ from . import (
     estimation,
     evaluation,
     experimental,
+    explanation,
     kinematical,
     master_patterns,
     model,
@@ -24,6 +25,7 @@ from . import (
     space_groups,
     structures,
     training,
+    zone_axes,
 )
 from ._logging import set_log_level
 from .acquisition import Acquisition
@@ -35,6 +37,7 @@ from .crystal_map import probabilities_from_map, save_map, space_group_sets
 from .estimation import estimate_acquisition
 from .evaluation import evaluate
 from .experimental import LabelledPatterns
+from .explanation import GradCAM, grad_cam, guided_grad_cam
 from .master_patterns import MasterPatternLibrary
 from .model import SpaceGroupModel, load_model
 from .onnx import OnnxModel, save_onnx
@@ -47,6 +50,7 @@ __version__: str
 __all__ = [
     "Acquisition",
     "Geometry",
+    "GradCAM",
     "LabelledPatterns",
     "MasterPatternLibrary",
     "OnnxModel",
@@ -69,7 +73,10 @@ __all__ = [
     "evaluate",
     "evaluation",
     "experimental",
+    "explanation",
     "fit",
+    "grad_cam",
+    "guided_grad_cam",
     "kinematical",
     "load_grain_list",
     "load_model",
@@ -94,4 +101,5 @@ __all__ = [
     "space_groups",
     "structures",
     "training",
+    "zone_axes",
 ]
