@@ -10,15 +10,15 @@ The modules are layers, and import from lower ones only::
 
     __main__
     _signal  plot
-    evaluation
-    calibration  adaptation  _pattern_table
-    classification  training
+    evaluation  candidates
+    calibration  adaptation  _pattern_table  grains  pooling  smoothing
+    classification  training  _map_like
     model  onnx  dataset  crystal_map  estimation
     network  acquisition  simulation  experimental
     preprocessing  master_patterns
     _library_builder
     phases
-    sht  kinematical  aztec
+    sht  kinematical  aztec  composition
     structures
     _scan  _predict
     space_groups  background  data  _checks  _logging  _model_file  _sht_file  _trainer

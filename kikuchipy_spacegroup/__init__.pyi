@@ -4,13 +4,16 @@ from . import (
     aztec,
     background,
     calibration,
+    candidates,
     classification,
+    composition,
     crystal_map,
     data,
     dataset,
     estimation,
     evaluation,
     experimental,
+    grains,
     kinematical,
     master_patterns,
     model,
@@ -18,9 +21,11 @@ from . import (
     onnx,
     phases,
     plot,
+    pooling,
     preprocessing,
     sht,
     simulation,
+    smoothing,
     space_groups,
     structures,
     training,
@@ -30,17 +35,21 @@ from .acquisition import Acquisition
 from .adaptation import adapt_normalization, self_train
 from .aztec import load_grain_list
 from .calibration import calibrate
+from .candidates import identify_phases
 from .classification import classify_space_group, compute_classification_map
 from .crystal_map import probabilities_from_map, save_map, space_group_sets
 from .estimation import estimate_acquisition
 from .evaluation import evaluate
 from .experimental import LabelledPatterns
+from .grains import grains_from_orientations, grains_from_patterns
 from .master_patterns import MasterPatternLibrary
 from .model import SpaceGroupModel, load_model
 from .onnx import OnnxModel, save_onnx
 from .phases import load_phase, simulate_master_pattern
+from .pooling import pool_grains
 from .sht import load_sht
 from .simulation import Geometry
+from .smoothing import smooth_probabilities
 from .training import fit
 
 __version__: str
@@ -58,8 +67,10 @@ __all__ = [
     "background",
     "calibrate",
     "calibration",
+    "candidates",
     "classification",
     "classify_space_group",
+    "composition",
     "compute_classification_map",
     "crystal_map",
     "data",
@@ -70,6 +81,10 @@ __all__ = [
     "evaluation",
     "experimental",
     "fit",
+    "grains",
+    "grains_from_orientations",
+    "grains_from_patterns",
+    "identify_phases",
     "kinematical",
     "load_grain_list",
     "load_model",
@@ -81,6 +96,8 @@ __all__ = [
     "onnx",
     "phases",
     "plot",
+    "pool_grains",
+    "pooling",
     "preprocessing",
     "probabilities_from_map",
     "save_map",
@@ -90,6 +107,8 @@ __all__ = [
     "sht",
     "simulate_master_pattern",
     "simulation",
+    "smooth_probabilities",
+    "smoothing",
     "space_group_sets",
     "space_groups",
     "structures",

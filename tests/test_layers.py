@@ -27,7 +27,7 @@ DOORS = {
     "jax": [],
     "matplotlib": ["plot"],
     "dask": ["classification", "_scan", "aztec"],
-    "hyperspy": ["classification"],
+    "hyperspy": ["classification", "composition"],
 }
 
 
