@@ -42,9 +42,12 @@ def replace_probabilities(
     Raises
     ------
     ValueError
-        If the map has no probabilities.
+        If the map has no probabilities, or min_probability is not from
+        0 to 1.
     """
     _, space_groups = probabilities_from_map(xmap)
+    if not 0 <= min_probability <= 1:
+        raise ValueError(f"min_probability must be in [0, 1], not {min_probability}")
     known = probabilities.any(axis=1)
     found = crystal_map(
         np.where(known[:, None], probabilities, np.nan),

@@ -36,7 +36,7 @@ def identify_phases(
     *,
     elements: Sequence[str] | None = None,
     labels: np.ndarray | None = None,
-    uncertainty: float | Mapping[str, float] = 0.02,
+    uncertainty: float | Mapping[str, float] = 0.05,
     relative_uncertainty: float = 0.125,
     prior: Mapping[str, float] | None = None,
     none_prior: float = 0.1,
@@ -191,7 +191,7 @@ def candidate_probabilities(
     composition: "Mapping[str, np.ndarray] | np.ndarray | Sequence[BaseSignal] | None" = None,
     *,
     elements: Sequence[str] | None = None,
-    uncertainty: float | Mapping[str, float] = 0.02,
+    uncertainty: float | Mapping[str, float] = 0.05,
     relative_uncertainty: float = 0.125,
     prior: Mapping[str, float] | None = None,
     none_prior: float = 0.1,
@@ -259,8 +259,9 @@ def candidate_probabilities(
     standards, 95 % of analyses by energy-dispersive spectroscopy are
     within 25 % of the true value, and with standards, within 5 %
     :cite:`newbury2013is`, hence the default of 12.5 %. The other part
-    stands for homogeneity ranges and for what the beam excites around
-    the point.
+    stands for what X-rays from around the point add, and for homogeneity
+    ranges. Its default of 5 atomic percent is a guess: look at the
+    composition within grains of a known phase.
 
     Fractions of a candidate are those of its occupied sites. Elements
     that are not in the composition count as not measured, as carbon and

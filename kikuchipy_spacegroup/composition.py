@@ -202,7 +202,7 @@ def log_evidence(
 
 
 def check_uncertainties(
-    elements: list[str], uncertainty: float | Mapping[str, float], default: float = 0.02
+    elements: list[str], uncertainty: float | Mapping[str, float], default: float = 0.05
 ) -> np.ndarray:
     """Return the standard deviation of each element.
 

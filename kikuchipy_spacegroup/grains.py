@@ -137,7 +137,7 @@ def grains_from_patterns(
 
         r_{ij} = \frac{s_{ij}}{\sqrt{m_i m_j}}
 
-    with :math:`m_i` not below half its median. Neighbours are in one
+    with :math:`m_i` not below a third of its median. Neighbours are in one
     grain if :math:`r_{ij}` is not below the threshold. Lower it if
     grains are deformed and fall to pieces.
 
@@ -183,7 +183,7 @@ def grains_from_patterns(
     np.maximum.at(best, first, alike)
     np.maximum.at(best, second, alike)
     if (best > 0).any():
-        best = np.maximum(best, np.median(best[best > 0]) / 2)
+        best = np.maximum(best, np.median(best[best > 0]) / 3)
     inside = alike >= threshold * np.sqrt(best[first] * best[second])
     inside &= alike > 0
     return _components(first[inside], second[inside], wanted).reshape(shape)

@@ -288,7 +288,7 @@ def element_symbol(name: str | int) -> str:
     text = str(name).strip()
     if text.isdigit() and 0 < int(text) <= len(_SYMBOLS):
         return _SYMBOLS[int(text) - 1]
-    symbol = re.sub(r"(\d*[+-]|[+-]\d*)$", "", text)
+    symbol = re.sub(r"([\d.]*[+-]|[+-][\d.]*)$", "", text)
     symbol = {"D": "H", "T": "H"}.get(symbol, symbol)
     if symbol not in _SYMBOLS:
         raise ValueError(f"{name!r} is no element")
