@@ -130,6 +130,9 @@ class TestPoolGrains:
         loaded = io.load(str(tmp_path / "a.h5"))
         assert np.array_equal(loaded.phase_id, a.phase_id)
         assert all(np.array_equal(loaded.prop[i], a.prop[i]) for i in a.prop)
+        io.save(str(tmp_path / "b.h5"), xmap)
+        again = pool_grains(io.load(str(tmp_path / "b.h5")), labels)
+        assert np.array_equal(again.scores, a.scores)
 
     def test_part_of_a_map(self):
         p, xmap = random_map()
