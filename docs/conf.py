@@ -31,8 +31,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.linkcode",
     "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -54,7 +54,6 @@ html_title = "kikuchipy-spacegroup"
 html_static_path = ["_static"]
 html_show_sourcelink = False
 html_theme_options = {
-    "github_url": "https://github.com/pyxem/kikuchipy",
     "header_links_before_dropdown": 6,
     "navigation_with_keys": True,
     "show_toc_level": 2,
@@ -102,12 +101,3 @@ sphinx_gallery_conf = {
     "min_reported_time": 1,
     "plot_gallery": True,
 }
-
-
-def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
-    """Return where the source of a module is."""
-    if domain != "py" or not info["module"].startswith("kikuchipy_spacegroup"):
-        return None
-    path = info["module"].replace(".", "/")
-    base = "https://github.com/pyxem/kikuchipy-spacegroup/blob/main"
-    return f"{base}/{path}.py"

@@ -10,18 +10,18 @@ The modules are layers, and import from lower ones only::
 
     __main__
     _signal  plot
-    evaluation  candidates
-    calibration  adaptation  _pattern_table  grains  pooling  smoothing
-    classification  training  _map_like
-    model  onnx  dataset  crystal_map  estimation
+    _plot_navigator  evaluation  candidates
+    calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing
+    classification  training  explanation  _map_like
+    model  onnx  dataset  crystal_map  estimation  zone_axes
     network  acquisition  simulation  experimental
     preprocessing  master_patterns
     _library_builder
     phases
     sht  kinematical  aztec  composition
     structures
-    _scan  _predict
-    space_groups  background  data  _checks  _logging  _model_file  _sht_file  _trainer
+    _scan  _predict  _map_image
+    space_groups  background  data  _checks  _logging  _model_file  _sht_file  _trainer  _network_layers
 """
 
 import lazy_loader

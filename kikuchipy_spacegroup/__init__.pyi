@@ -13,6 +13,7 @@ from . import (
     estimation,
     evaluation,
     experimental,
+    explanation,
     grains,
     kinematical,
     master_patterns,
@@ -29,6 +30,7 @@ from . import (
     space_groups,
     structures,
     training,
+    zone_axes,
 )
 from ._logging import set_log_level
 from .acquisition import Acquisition
@@ -41,6 +43,7 @@ from .crystal_map import probabilities_from_map, save_map, space_group_sets
 from .estimation import estimate_acquisition
 from .evaluation import evaluate
 from .experimental import LabelledPatterns
+from .explanation import GradCAM, grad_cam, guided_grad_cam
 from .grains import grains_from_orientations, grains_from_patterns
 from .master_patterns import MasterPatternLibrary
 from .model import SpaceGroupModel, load_model
@@ -56,6 +59,7 @@ __version__: str
 __all__ = [
     "Acquisition",
     "Geometry",
+    "GradCAM",
     "LabelledPatterns",
     "MasterPatternLibrary",
     "OnnxModel",
@@ -80,10 +84,13 @@ __all__ = [
     "evaluate",
     "evaluation",
     "experimental",
+    "explanation",
     "fit",
+    "grad_cam",
     "grains",
     "grains_from_orientations",
     "grains_from_patterns",
+    "guided_grad_cam",
     "identify_phases",
     "kinematical",
     "load_grain_list",
@@ -113,4 +120,5 @@ __all__ = [
     "space_groups",
     "structures",
     "training",
+    "zone_axes",
 ]

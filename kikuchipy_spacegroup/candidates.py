@@ -224,6 +224,10 @@ def candidate_probabilities(
         If a candidate has no name, space group or atoms, or arrays and
         numbers do not fit.
 
+    See Also
+    --------
+    kikuchipy_spacegroup.pooling.pool_grains
+
     Notes
     -----
     By Bayes' theorem, the probability of a candidate of space group
@@ -268,10 +272,6 @@ def candidate_probabilities(
     oxygen often are: those of the candidate are left out and its other
     fractions normalized. For a candidate without any of the elements
     measured, any composition is as likely.
-
-    See Also
-    --------
-    kikuchipy_spacegroup.pooling.pool_grains
     """
     phases = _check_candidates(candidates)
     probabilities = np.nan_to_num(np.asarray(probabilities, dtype="float64"))

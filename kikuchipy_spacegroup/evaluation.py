@@ -160,6 +160,10 @@ def precision_recall(table: pd.DataFrame, by: str = "space_group") -> pd.DataFra
     ValueError
         If *by* is something else.
 
+    See Also
+    --------
+    sklearn.metrics.precision_recall_fscore_support
+
     Notes
     -----
     A model does not predict materials. The precision of a material is
@@ -167,10 +171,6 @@ def precision_recall(table: pd.DataFrame, by: str = "space_group") -> pd.DataFra
     out: of all patterns called that group, the share that is of this
     material. Patterns not identified count against recall, and not
     against precision.
-
-    See Also
-    --------
-    sklearn.metrics.precision_recall_fscore_support
     """
     from sklearn.metrics import precision_recall_fscore_support
 

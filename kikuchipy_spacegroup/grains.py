@@ -39,17 +39,17 @@ def grains_from_orientations(xmap: CrystalMap, *, tolerance: float = 5.0) -> np.
     ValueError
         If there are no orientations, or a phase has no point group.
 
+    See Also
+    --------
+    grains_from_patterns
+    kikuchipy_spacegroup.pooling.pool_grains
+
     Notes
     -----
     Up to four neighbours of a point above, below, left and right of it
     are in its grain if they are of the same phase and not misoriented
     by more than the tolerance, all symmetrically equivalent rotations
     considered.
-
-    See Also
-    --------
-    grains_from_patterns
-    kikuchipy_spacegroup.pooling.pool_grains
 
     Examples
     --------
@@ -121,6 +121,11 @@ def grains_from_patterns(
     ValueError
         If the scan, the mask or the threshold does not fit.
 
+    See Also
+    --------
+    grains_from_orientations
+    kikuchipy_spacegroup.pooling.pool_grains
+
     Notes
     -----
     Patterns are compared by the normalized dot product :math:`s_{ij}`,
@@ -150,11 +155,6 @@ def grains_from_patterns(
     Lower the threshold if grains are deformed and fall to pieces. If
     patterns are so noisy that neighbours have less than about 0.1 in
     common, grains are not found.
-
-    See Also
-    --------
-    grains_from_orientations
-    kikuchipy_spacegroup.pooling.pool_grains
 
     Examples
     --------

@@ -59,6 +59,11 @@ def pool_grains(
         If the map has no probabilities or was pooled before, or if
         labels or a number do not fit.
 
+    See Also
+    --------
+    kikuchipy_spacegroup.grains
+    kikuchipy_spacegroup.smoothing.smooth_probabilities
+
     Notes
     -----
     The probability of space group :math:`c` in a grain with :math:`n`
@@ -88,11 +93,6 @@ def pool_grains(
 
     Points that could not be classified do not count, but get the result
     of their grain. Probabilities below 1e-6 count as 1e-6.
-
-    See Also
-    --------
-    kikuchipy_spacegroup.grains
-    kikuchipy_spacegroup.smoothing.smooth_probabilities
 
     Examples
     --------
