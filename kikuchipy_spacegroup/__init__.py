@@ -10,7 +10,8 @@ The modules are layers, and import from lower ones only::
 
     __main__
     _signal  plot
-    _plot_navigator  evaluation  candidates
+    _plot_navigator  _plot_evaluation
+    evaluation  candidates
     calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing
     classification  training  explanation  _map_like
     model  onnx  dataset  crystal_map  estimation  zone_axes

@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find, tap and guide the layers of a copied network."""
+"""Layers of a copied network: find, tap and guide them; its gradients."""
 
 from collections.abc import Callable
 import functools
@@ -208,3 +208,55 @@ def _guided(function: Callable[[Any], Any], maximum: float) -> Callable[[Any], A
 
     # Calls of layers may come with arguments by name
     return lambda inputs, **kwargs: relu(inputs)
+
+
+def score_of(network: keras.Model, x: Any, target: Any) -> Any:
+    """Return the sum of the logits of the target classes.
+
+    Patterns do not see each other, so its gradient is that of each.
+    """
+    logits = ops.cast(network(x, training=False), "float32")
+    best = ops.cast(ops.argmax(logits, axis=-1), "int32")
+    target = ops.where(target < 0, best, target)
+    return ops.sum(logits * ops.one_hot(target, logits.shape[-1]))
+
+
+def gradient_of(
+    function: Callable[..., tuple[Any, Any]],
+) -> Callable[..., tuple[Any, Any]]:
+    """Return a function of the gradient with respect to the first argument.
+
+    The function returns two things, the gradient is of the first, and
+    the second is passed on. The only place that asks which backend
+    there is.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        # Compiled, gradients of filters, which nobody asks for, are left
+        # out. Some of them crash in TensorFlow 2.21 with oneDNN
+        @tf.function(autograph=False, reduce_retracing=True)
+        def tensorflow_gradient(x, *args):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(x)
+                value, other = function(x, *args)
+            return tape.gradient(value, x, unconnected_gradients="zero"), other
+
+        return tensorflow_gradient
+    if backend == "torch":
+        import torch
+
+        def torch_gradient(x, *args):
+            with torch.enable_grad():
+                x = x.detach().requires_grad_()
+                value, other = function(x, *args)
+                gradient = torch.autograd.grad(
+                    value, x, allow_unused=True, materialize_grads=True
+                )
+            return gradient[0], other.detach()
+
+        return torch_gradient
+    import jax
+
+    return jax.jit(jax.grad(function, has_aux=True))

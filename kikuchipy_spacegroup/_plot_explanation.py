@@ -76,9 +76,11 @@ def plot_grad_cam(
     >>> cam = kpsg.grad_cam(kpsg.load_model(), s.data[0])
     >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
     >>> simulation = kpsg.zone_axes.simulate_geometry(
-    ...     mp.phase, s.detector.inav[0, 0], s.xmap.rotations[0]
+    ...     mp.phase, s.detector, s.xmap.rotations.reshape(3, 3)
     ... )
-    >>> ax = kpsg.plot.plot_grad_cam(s.data[0, 0], cam[0], simulation=simulation)
+    >>> ax = kpsg.plot.plot_grad_cam(
+    ...     s.data[0, 1], cam[1], simulation=simulation, index=(0, 1)
+    ... )
     """
     pattern, cam = np.asarray(pattern), np.asarray(cam)
     if pattern.ndim != 2 or cam.ndim != 2:

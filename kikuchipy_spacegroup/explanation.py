@@ -15,7 +15,15 @@ import keras
 from keras import ops
 import numpy as np
 
-from kikuchipy_spacegroup._network_layers import Tap, copied, find_layer, guide, traced
+from kikuchipy_spacegroup._network_layers import (
+    Tap,
+    copied,
+    find_layer,
+    gradient_of,
+    guide,
+    score_of,
+    traced,
+)
 from kikuchipy_spacegroup.background import unusable_patterns
 from kikuchipy_spacegroup.preprocessing import resize_matrix
 
@@ -114,7 +122,7 @@ class GradCAM:
         target = find_layer(self._network, layer, shapes)
         *feature_shape, self._n_features = shapes[id(target)][0][1:]
         self._tap = Tap(target)
-        self._gradient = _gradient_of(self._score)
+        self._gradient = gradient_of(self._score)
         self.layer: str = target.name
         self.feature_shape: tuple[int, int] = tuple(feature_shape)
 
@@ -175,7 +183,7 @@ class GradCAM:
     def _score(self, shift: Any, x: Any, target: Any) -> tuple[Any, Any]:
         """Return the score with a shift of the features, and these."""
         self._tap.shift = shift
-        score = _score(self._network, x, target)
+        score = score_of(self._network, x, target)
         features, self._tap.features = self._tap.features, None
         return score, features
 
@@ -261,10 +269,10 @@ def guided_backpropagation(
     network = copied(model.network)
     guide(network)
 
-    gradient_of = _gradient_of(lambda x, target: (_score(network, x, target), x))
+    gradient_at = gradient_of(lambda x, target: (score_of(network, x, target), x))
 
     def explain(x, target):
-        gradient, _ = gradient_of(x, target)
+        gradient, _ = gradient_at(x, target)
         return np.abs(ops.convert_to_numpy(gradient)[..., 0])
 
     return _explained(model, explain, patterns, space_group, batch_size)
@@ -412,55 +420,3 @@ def _targets(
 
 def _upsampling(size: int, n: int) -> np.ndarray:
     return ops.convert_to_numpy(resize_matrix(size, n, n))
-
-
-def _score(network: keras.Model, x: Any, target: Any) -> Any:
-    """Return the sum of the logits of the target classes.
-
-    Patterns do not see each other, so its gradient is that of each.
-    """
-    logits = ops.cast(network(x, training=False), "float32")
-    best = ops.cast(ops.argmax(logits, axis=-1), "int32")
-    target = ops.where(target < 0, best, target)
-    return ops.sum(logits * ops.one_hot(target, logits.shape[-1]))
-
-
-def _gradient_of(
-    function: Callable[..., tuple[Any, Any]],
-) -> Callable[..., tuple[Any, Any]]:
-    """Return a function of the gradient with respect to the first argument.
-
-    The function returns two things, the gradient is of the first, and
-    the second is passed on. The only place that asks which backend
-    there is.
-    """
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        # Compiled, gradients of filters, which nobody asks for, are left
-        # out. Some of them crash in TensorFlow 2.21 with oneDNN
-        @tf.function(autograph=False, reduce_retracing=True)
-        def tensorflow_gradient(x, *args):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(x)
-                value, other = function(x, *args)
-            return tape.gradient(value, x, unconnected_gradients="zero"), other
-
-        return tensorflow_gradient
-    if backend == "torch":
-        import torch
-
-        def torch_gradient(x, *args):
-            with torch.enable_grad():
-                x = x.detach().requires_grad_()
-                value, other = function(x, *args)
-                gradient = torch.autograd.grad(
-                    value, x, allow_unused=True, materialize_grads=True
-                )
-            return gradient[0], other.detach()
-
-        return torch_gradient
-    import jax
-
-    return jax.jit(jax.grad(function, has_aux=True))

@@ -159,7 +159,7 @@ def reflecting_planes(
     >>> from kikuchipy_spacegroup.kinematical import reflecting_planes
     >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
     >>> planes = reflecting_planes(mp.phase, min_dspacing=0.12)
-    >>> len(planes.unique(use_symmetry=True))
+    >>> planes.unique(use_symmetry=True).size
     3
     """
     try:
