@@ -27,7 +27,7 @@ DOORS = {
     "jax": [],
     "matplotlib": ["plot", "_plot_evaluation", "_plot_explanation", "_plot_navigator"],
     "dask": ["classification", "_scan", "aztec"],
-    "hyperspy": ["classification", "_plot_navigator"],
+    "hyperspy": ["classification", "composition", "_plot_navigator"],
 }
 
 
