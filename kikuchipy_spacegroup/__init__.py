@@ -15,13 +15,14 @@ The modules are layers, and import from lower ones only::
     classification  training
     model  onnx  dataset  crystal_map  estimation
     network  acquisition  simulation  experimental
-    preprocessing  master_patterns
+    preprocessing  master_patterns  _rebuild
     _library_builder
     phases
     sht  kinematical  aztec
     structures
-    _scan  _predict
-    space_groups  background  data  _checks  _logging  _model_file  _sht_file  _trainer
+    _scan  _predict  _model_file
+    _hdf5_file  _network_config
+    space_groups  background  data  _archive  _checks  _logging  _sht_file  _trainer
 """
 
 import lazy_loader
