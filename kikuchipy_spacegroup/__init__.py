@@ -21,7 +21,7 @@ The modules are layers, and import from lower ones only::
     sht  kinematical  aztec
     structures
     _scan  _predict  _model_file
-    _hdf5_file  _network_config
+    _hdf5_file  _cif_file  _network_config
     space_groups  background  data  _archive  _checks  _logging  _sht_file  _trainer
 """
 

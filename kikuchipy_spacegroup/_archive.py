@@ -173,7 +173,7 @@ def _read_array(file, member: zipfile.ZipInfo) -> np.ndarray:
     shape, fortran_order, dtype = header
     size = member.file_size - file.tell()
     declared = math.prod(shape) * dtype.itemsize
-    if dtype.kind not in "biufU" or dtype.itemsize == 0:
+    if dtype.kind not in "biufSU" or dtype.itemsize == 0:
         raise ValueError(f"its array {member.filename!r} is of type {dtype}")
     if min(shape, default=0) < 0 or declared != size:
         raise ValueError(

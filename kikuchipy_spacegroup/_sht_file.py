@@ -23,8 +23,9 @@ _logger = logging.getLogger(__name__)
 # Right-shifting CRC with an unreflected polynomial, as in the writer
 _POLYNOMIAL = 0x1EDC6F41
 _MODALITIES = {0: "unknown", 1: "EBSD", 3: "TKD"}
-# More needs 0.5 GB of coefficients, while 384 is what is found in files
-_MAX_BANDWIDTH = 8192
+# Five times what is found in files, with 32 MB of coefficients
+_MAX_BANDWIDTH = 2048
+_MAX_BYTES = 2**26
 
 # Origin choice 2 as seen from origin choice 1, in eighths of the cell
 # edges, from the International Tables for Crystallography, volume A
@@ -114,12 +115,15 @@ def read_sht(path: Path) -> Content:
     """Return the content of a file after checking it."""
     with open(path, "rb") as file:
         magic = file.read(4)
-        data = magic + (file.read() if magic in (b"*sht", b"*SHT") else b"")
+        more = file.read(_MAX_BYTES) if magic in (b"*sht", b"*SHT") else b""
+        data = magic + more
     buffer = _Buffer(data, path)
     if magic not in (b"*sht", b"*SHT"):
         raise buffer.error(f"it starts with {magic!r} and not with b'*sht' or b'*SHT'")
     if len(data) < 128:
         raise buffer.error(f"it ends after {len(data)} bytes")
+    if len(more) == _MAX_BYTES:
+        raise buffer.error(f"it is larger than {_MAX_BYTES} bytes")
     (found,) = struct.unpack(buffer.order + "I", data[-4:])
     buffer.data = data[:-4]
     expected = _checksum(buffer.data)
@@ -144,6 +148,8 @@ def _read_header(buffer: _Buffer) -> dict:
     modality, energy, tilt, n_doi, n_notes = buffer.unpack("8xb3xff8xhh", "the header")
     if modality not in _MODALITIES:
         raise buffer.error(f"its modality is {modality}, and not one of {_MODALITIES}")
+    if not np.isfinite([energy, tilt]).all():
+        raise buffer.error(f"its energy is {energy} keV and its tilt {tilt} degrees")
     doi = buffer.text(n_doi, "the DOI")
     notes = buffer.text(n_notes, "the notes")
 
@@ -176,7 +182,7 @@ def _read_crystal(buffer: _Buffer) -> dict:
     n_atoms, *n_texts = buffer.unpack("6h", "the numbers of atoms and letters")
     if not 1 <= space_group <= 230:
         raise buffer.error(f"its space group is {space_group}, and not 1 to 230")
-    if not (np.isfinite(lattice).all() and min(lattice) > 0 and max(lattice) < 1e3):
+    if not (min(lattice) > 0 and max(lattice) < 1e3 and _squared_volume(lattice) > 0):
         raise buffer.error(f"its lattice parameters are {lattice} (nm and degrees)")
     if not np.allclose(np.abs(rotation), (1, 0, 0, 0), atol=1e-6):
         raise buffer.error(
@@ -188,6 +194,8 @@ def _read_crystal(buffer: _Buffer) -> dict:
     atoms = np.array(raw, dtype="float64").reshape(-1, 7)
     # Coordinates are given in 24ths of the cell edges; the charge is unused
     atoms = np.column_stack([atoms[:, 6], atoms[:, :3] / 24, atoms[:, [3, 5]]])
+    if not np.isfinite(atoms).all():
+        raise buffer.error("some numbers of its atoms are infinite or not numbers")
     keys = ("formula", "name", "symbol", "references", "note")
     texts = {key: buffer.text(n, f"the {key}") for key, n in zip(keys, n_texts)}
     return {
@@ -199,6 +207,13 @@ def _read_crystal(buffer: _Buffer) -> dict:
     }
 
 
+def _squared_volume(lattice: tuple[float, ...]) -> float:
+    """Return that of a cell with edges of one, 0 if it is flat or none."""
+    cosines = np.cos(np.deg2rad(lattice[3:]))
+    volume = 1 - (cosines**2).sum() + 2 * cosines.prod()
+    return volume if volume > 1e-9 and max(lattice[3:]) < 180 else 0.0
+
+
 def _read_harmonics(buffer: _Buffer) -> dict:
     """Return the bandwidth and the unpacked coefficients."""
     bandwidth, order, flags, n = buffer.unpack("hbbi", "the block of harmonics")
@@ -208,7 +223,7 @@ def _read_harmonics(buffer: _Buffer) -> dict:
             f"{order} (0 or more), and its symmetry flags are {flags} (0 to 11)"
         )
     values = np.frombuffer(buffer.bytes(8 * n, "the harmonics"), buffer.order + "f8")
-    if not np.isfinite(values).all():
+    if not (np.abs(values) < 1e30).all():
         raise buffer.error("some of its harmonics are infinite or not numbers")
     alm = np.zeros(bandwidth * (bandwidth + 1) // 2, dtype="complex128")
     order = max(order, 1)

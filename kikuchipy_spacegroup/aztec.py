@@ -4,6 +4,7 @@
 
 from collections.abc import Mapping
 import csv
+import math
 from pathlib import Path
 import re
 
@@ -18,6 +19,7 @@ from kikuchipy_spacegroup import space_groups as sg
 
 _COLUMNS = ("ID", "Phase", "X", "Y", "phi1", "PHI", "phi2")
 _PROPERTIES = ("MAD", "AFI", "BC", "BS", "Grain ID")
+_MAX_PIXELS = 2**26
 _NOT_INDEXED = ("Zero solution", "Not indexed", "")
 
 
@@ -114,7 +116,7 @@ def _read_list(path: Path) -> list[dict[str, str]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a text file: {error}") from error
     if not rows:
         raise ValueError(f"{path} has no points")
@@ -124,12 +126,27 @@ def _read_list(path: Path) -> list[dict[str, str]]:
             f"{path} lacks the columns {missing}, it has {list(rows[0])}. Columns must "
             "be separated by tabs"
         )
+    numbers = _COLUMNS[2:] + tuple(n for n in _PROPERTIES if rows[0].get(n))
+    ids = set()
     for i, row in enumerate(rows):
         try:
-            int(row["ID"]), [float(row[name]) for name in _COLUMNS[2:]]
+            _check_point(row, numbers)
+            if int(row["ID"]) in ids:
+                raise ValueError(f"another point has its ID {row['ID']}")
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}, point {i + 1}: {error}") from error
+        ids.add(int(row["ID"]))
     return rows
+
+
+def _check_point(row: dict[str, str], numbers: tuple[str, ...]) -> None:
+    """Raise an error if a point lacks something or has no numbers."""
+    if None in (row[name] for name in ("ID", "Phase", *numbers)):
+        raise ValueError("it has fewer values than there are columns")
+    int(row["ID"])
+    for name in numbers:
+        if not math.isfinite(float(row[name])):
+            raise ValueError(f"its {name} is {row[name]}")
 
 
 def _find_images(path: Path, folder: str | Path | None) -> dict[int, Path]:
@@ -187,10 +204,15 @@ def _read_images(paths: list[Path], lazy: bool) -> np.ndarray | da.Array:
 
 def _read_image(path: Path, like: np.ndarray | None = None) -> np.ndarray:
     """Return an image of one channel."""
-    from imageio.v3 import imread
+    from imageio.v3 import imopen
 
     try:
-        image = np.asarray(imread(path))
+        with imopen(path, "r") as file:
+            # Before there is memory for it
+            shape = file.properties().shape
+            if math.prod(shape) > _MAX_PIXELS:
+                raise ValueError(f"it declares the shape {shape}")
+            image = np.asarray(file.read())
     except Exception as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
     if image.ndim == 3 and image.shape[-1] in (3, 4):
