@@ -13,6 +13,7 @@ import math
 from pathlib import Path
 import stat
 import struct
+import tokenize
 import zipfile
 import zlib
 
@@ -29,6 +30,8 @@ _DAMAGED = (
     OSError,  # As of seeking to negative positions
     RuntimeError,  # As of encrypted members, NotImplementedError, RecursionError
     OverflowError,
+    SyntaxError,  # Of the headers of arrays
+    tokenize.TokenError,
     ValueError,
 )
 

@@ -3,6 +3,7 @@
 """Read structures from CIFs that may be damaged or hostile."""
 
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 import io
 from pathlib import Path
 import re
@@ -84,8 +85,9 @@ def _check_text(text: str) -> None:
     """Raise an error if the parser should not see a text."""
     from CifFile import CifFile
 
-    # As diffpy.structure calls it
-    blocks = CifFile(io.StringIO(text), grammar="auto")
+    # As diffpy.structure calls it, and without what it prints
+    with redirect_stdout(io.StringIO()):
+        blocks = CifFile(io.StringIO(text), grammar="auto")
     for name in blocks.keys():
         block = blocks[name]
         n_sites = len(list(_texts(block.get("_atom_site_label", []))))

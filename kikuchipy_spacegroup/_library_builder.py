@@ -80,20 +80,18 @@ class Builder:
             signal = load_sht(path, half_width=self.data.shape[-1] // 2)
             self.add(signal, source=path.name)
             return
-        signal = _load(path)
+        check_master_pattern(path)
         try:
+            signal = _load(path)
             self.add(signal, *_emsoft_energies(path), source=path.name)
+        except ImportError:
+            raise
         # What is missing, empty or of another shape shows in many ways
-        except (
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            OSError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:
-            raise ValueError(f"{path}: {error}") from error
+        except Exception as error:
+            text = str(error) if isinstance(error, ValueError) else repr(error)
+            raise ValueError(
+                f"{path} cannot be used as a master pattern: {text}"
+            ) from error
 
     def add(
         self,
@@ -208,34 +206,31 @@ def _warn_of_space_group(
         )
 
 
-def _load(path: Path) -> "EBSDMasterPattern":
-    """Return the master pattern in a file kikuchipy reads."""
+def check_master_pattern(path: Path) -> None:
+    """Raise an error if a file should not be read by kikuchipy."""
     import h5py
-    import kikuchipy as kp
-    from kikuchipy.signals import EBSDMasterPattern
 
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}")
-    kwargs = {"hemisphere": "both"}
     if path.suffix.lower() == ".npz":
-        # Of ebsdsim, whose files have one projection only
         read_arrays(path, "a master pattern")
     elif h5py.is_hdf5(path):
         check_hdf5(path)
-        kwargs["projection"] = "lambert"
     else:
         raise ValueError(f"{path} is not a file of master patterns, or it is damaged")
-    try:
-        signal = kp.load(path, **kwargs)
-    except ImportError:
-        raise
-    # kikuchipy raises what comes of data that is missing or does not fit
-    except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read as a master pattern: {error!r}"
-        ) from error
+
+
+def _load(path: Path) -> "EBSDMasterPattern":
+    """Return the master pattern in a file kikuchipy reads."""
+    import kikuchipy as kp
+    from kikuchipy.signals import EBSDMasterPattern
+
+    # Files of ebsdsim have one projection only
+    one = path.suffix.lower() == ".npz"
+    kwargs = {} if one else {"projection": "lambert"}
+    signal = kp.load(path, hemisphere="both", **kwargs)
     if not isinstance(signal, EBSDMasterPattern):
-        raise ValueError(f"{path} is not a file of one EBSD master pattern")
+        raise ValueError("it does not have one EBSD master pattern")
     return signal
 
 

@@ -182,7 +182,7 @@ def _read_crystal(buffer: _Buffer) -> dict:
     n_atoms, *n_texts = buffer.unpack("6h", "the numbers of atoms and letters")
     if not 1 <= space_group <= 230:
         raise buffer.error(f"its space group is {space_group}, and not 1 to 230")
-    if not (min(lattice) > 0 and max(lattice) < 1e3 and _squared_volume(lattice) > 0):
+    if not (np.isfinite(lattice).all() and min(lattice) > 0 and max(lattice) < 1e3):
         raise buffer.error(f"its lattice parameters are {lattice} (nm and degrees)")
     if not np.allclose(np.abs(rotation), (1, 0, 0, 0), atol=1e-6):
         raise buffer.error(
@@ -205,13 +205,6 @@ def _read_crystal(buffer: _Buffer) -> dict:
         "atoms": atoms,
         "texts": texts,
     }
-
-
-def _squared_volume(lattice: tuple[float, ...]) -> float:
-    """Return that of a cell with edges of one, 0 if it is flat or none."""
-    cosines = np.cos(np.deg2rad(lattice[3:]))
-    volume = 1 - (cosines**2).sum() + 2 * cosines.prod()
-    return volume if volume > 1e-9 and max(lattice[3:]) < 180 else 0.0
 
 
 def _read_harmonics(buffer: _Buffer) -> dict:
@@ -258,7 +251,7 @@ def to_phase(content: Content, path: Path) -> "Phase":
     with atoms always given with respect to origin choice 1, as orix
     expects.
     """
-    from diffpy.structure import Atom, Lattice, Structure
+    from diffpy.structure import Atom, Lattice, LatticeError, Structure
     from orix.crystal_map import Phase
 
     shift = np.zeros(3)
@@ -284,8 +277,15 @@ def to_phase(content: Content, path: Path) -> "Phase":
     texts = content.texts
     parts = [("{}", "formula"), ("({})", "name"), ("[{}]", "symbol")]
     name = " ".join(form.format(texts[key]) for form, key in parts if texts[key])
-    return Phase(
-        name=name or path.stem,
-        space_group=content.space_group,
-        structure=Structure(lattice=Lattice(*content.lattice), atoms=atoms),
-    )
+    try:
+        lattice = Lattice(*content.lattice)
+        return Phase(
+            name=name or path.stem,
+            space_group=content.space_group,
+            structure=Structure(lattice=lattice, atoms=atoms),
+        )
+    except (LatticeError, ArithmeticError, ValueError) as error:
+        raise ValueError(
+            f"Cannot read {str(path)!r}: its lattice {content.lattice} (nm and degrees) "
+            f"is none: {error}"
+        ) from error

@@ -58,8 +58,8 @@ def load_grain_list(
         orientations, phases, and the further columns as properties
         (``grain_id`` for Grain ID). Points without solution have phase
         ID -1. The signal has two navigation dimensions if the points
-        fill a rectangle, otherwise one, and then the properties ``X``
-        and ``Y`` have the positions.
+        fill a rectangle, otherwise one, or none if there is one point,
+        and then the properties ``X`` and ``Y`` have the positions.
 
     Raises
     ------
@@ -183,7 +183,8 @@ def _arrange(rows: list[dict]) -> tuple[list[dict], tuple[int, ...], list[float]
         full = np.array_equal(y[order], expected[0].ravel())
         full &= np.array_equal(x[order], expected[1].ravel())
     if not full:
-        return rows, (len(rows),), [1.0]
+        # A map of one point has no dimensions
+        return rows, (len(rows),) if len(rows) > 1 else (), [1.0]
     steps = [float(np.diff(values).mean()) for values in (rows_, columns)]
     return [rows[i] for i in order], shape, steps
 
@@ -217,7 +218,7 @@ def _read_image(path: Path, like: np.ndarray | None = None) -> np.ndarray:
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
     if image.ndim == 3 and image.shape[-1] in (3, 4):
         image = image[..., :3].mean(axis=-1).astype(image.dtype)
-    if image.ndim != 2:
+    if image.ndim != 2 or image.size == 0:
         raise ValueError(f"{path} is not a single image, but of shape {image.shape}")
     if like is not None and image.shape != like.shape:
         raise ValueError(f"{path} is of shape {image.shape}, others of {like.shape}")

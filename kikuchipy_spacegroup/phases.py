@@ -70,11 +70,13 @@ def load_phase(path: str | Path) -> "Phase":
     >>> load_phase("NiAs.cif")  # doctest: +SKIP
     <name: NiAs. space group: P63/mmc. point group: 6/mmm. ...>
     """
+    from diffpy.structure import LatticeError
+
     path = Path(path)
     structure, declared = read_cif(path)
     try:
         phase = standard_cell(structure, name=path.stem)
-    except (ValueError, ArithmeticError) as error:
+    except (ArithmeticError, LatticeError, ValueError) as error:
         raise ValueError(f"{path} is no crystal: {error}") from error
     if declared is not None and declared % 1000 != phase.space_group.number:
         _logger.warning(
