@@ -13,6 +13,7 @@ import math
 from pathlib import Path
 import stat
 import struct
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -190,4 +191,8 @@ def _read_array(file, member: zipfile.ZipInfo) -> np.ndarray:
         position += len(chunk)
     if position != size:
         raise EOFError(f"its array {member.filename!r} ends early")
+    if dtype.kind == "U" and size:
+        codes = array.view(np.dtype("uint32").newbyteorder(dtype.byteorder))
+        if codes.max() > sys.maxunicode:
+            raise ValueError(f"its array {member.filename!r} has texts that are none")
     return array.reshape(shape, order="F" if fortran_order else "C")

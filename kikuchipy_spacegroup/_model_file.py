@@ -99,7 +99,14 @@ def parse_header(content: str | bytes, path: Path) -> dict[str, Any]:
         version = int(header["format_version"])
         if version <= FORMAT_VERSION:
             header = _typed(header)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (
+        ArithmeticError,  # As of numbers too large
+        AttributeError,
+        KeyError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ValueError(f"{path}: {MEMBER!r} is damaged: {error!r}") from error
     if version > FORMAT_VERSION:
         raise ValueError(

@@ -192,19 +192,22 @@ def _arrange(rows: list[dict]) -> tuple[list[dict], tuple[int, ...], list[float]
 def _read_images(paths: list[Path], lazy: bool) -> np.ndarray | da.Array:
     """Return images of one shape as a stack."""
     first = _read_image(paths[0])
+    shape, dtype = like = first.shape, first.dtype
     if lazy:
         read = dask.delayed(_read_image, pure=True)
         return da.stack(
-            [da.from_delayed(read(p, first), first.shape, first.dtype) for p in paths]
+            [da.from_delayed(read(path, paths[0], like), *like) for path in paths]
         )
-    out = np.empty((len(paths), *first.shape), first.dtype)
+    out = np.empty((len(paths), *shape), dtype)
     for i, path in enumerate(paths):
-        out[i] = _read_image(path, first)
+        out[i] = _read_image(path, paths[0], like)
     return out
 
 
-def _read_image(path: Path, like: np.ndarray | None = None) -> np.ndarray:
-    """Return an image of one channel."""
+def _read_image(
+    path: Path, other: Path | None = None, like: tuple | None = None
+) -> np.ndarray:
+    """Return an image of one channel, of the shape and type of another."""
     from imageio.v3 import imopen
 
     try:
@@ -220,8 +223,11 @@ def _read_image(path: Path, like: np.ndarray | None = None) -> np.ndarray:
         image = image[..., :3].mean(axis=-1).astype(image.dtype)
     if image.ndim != 2 or image.size == 0:
         raise ValueError(f"{path} is not a single image, but of shape {image.shape}")
-    if like is not None and image.shape != like.shape:
-        raise ValueError(f"{path} is of shape {image.shape}, others of {like.shape}")
+    if like is not None and (image.shape, image.dtype) != like:
+        raise ValueError(
+            f"{path} is of shape {image.shape} and type {image.dtype}, but "
+            f"{other} of {like[0]} and {like[1]}"
+        )
     return image
 
 

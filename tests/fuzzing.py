@@ -37,6 +37,7 @@ import traceback
 import warnings
 import zipfile
 
+import h5py
 import numpy as np
 
 MEMORY_LIMIT = 2**30
@@ -49,6 +50,9 @@ WORDS = (
     b"../../x /etc/passwd __import__ Lambda keras.layers keras function None".split()
 )
 WORDS += [b"", b"\x00", b"\xff\xfe", b"'", b'"', b"\t", b"\n", b"loop_\n", b"[" * 2000]
+VALUES = [None, True, -1, 0, 7, 0.5, 10**6, 10**12, 10**400, 1e308, float("nan"), "x"]
+VALUES += ["../../x", "Lambda", "keras.layers", "float16", [], [0, 0, 0], {}, {"a": 1}]
+VALUES += ["relu", "tanh", [None, 10**5, 10**5, 1], "same", "channels_first"]
 
 
 def sibling(name: str):
@@ -99,8 +103,6 @@ def damage_text(data: bytes, rng: np.random.Generator) -> bytes:
     if rng.integers(3) == 0:
         return damage(data, rng)
     words = data.replace(b"\n", b" \n ").replace(b"\t", b" \t ").split(b" ")
-    if data[:1] == b"{":
-        words = data.replace(b", ", b" , ").replace(b": ", b" : ").split(b" ")
     for _ in range(rng.choice([1, 1, 2, 4])):
         at, other = rng.integers(len(words), size=2)
         new = WORDS[rng.integers(len(WORDS))] if rng.integers(4) else words[other]
@@ -108,12 +110,36 @@ def damage_text(data: bytes, rng: np.random.Generator) -> bytes:
     return b" ".join(words).replace(b" \n ", b"\n").replace(b" \t ", b"\t")
 
 
+def damage_json(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return JSON with other values, or the text damaged."""
+    if rng.integers(4) == 0:
+        return damage_text(data, rng)
+    content = json.loads(data)
+    for _ in range(rng.choice([1, 1, 2, 4])):
+        places, queue = [], [content]
+        for item in queue:
+            keys = item if isinstance(item, dict) else range(len(item))
+            places += [(item, key) for key in keys]
+            queue += [item[key] for key in keys if isinstance(item[key], dict | list)]
+        (item, key), (other, other_key) = (
+            places[rng.integers(len(places))] for _ in range(2)
+        )
+        value = other[other_key]
+        if rng.integers(4):
+            value = VALUES[rng.integers(len(VALUES))]
+        item[key] = json.loads(json.dumps(value))  # Else it may have itself within
+        content = json.loads(json.dumps(content))
+        if not content:
+            break
+    return json.dumps(content).encode()
+
+
 def damage_member(data: bytes, rng: np.random.Generator) -> bytes:
     """Return a zip archive with one damaged member and right checksums."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     name = list(members)[rng.integers(len(members))]
-    change = {".json": damage_text, ".h5": damage_in_place}
+    change = {".json": damage_json, ".h5": damage_in_place}
     members[name] = change.get(Path(name).suffix, damage)(members[name], rng)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
@@ -181,6 +207,11 @@ def signal_content(signal) -> list:
 def write_emsoft(folder: Path) -> Path:
     path = folder / "a.h5"
     sibling("test_master_patterns").write_emsoft(path, electrons=[1, 2])
+    with h5py.File(path, "a") as file:
+        group = file["EMData/EBSDmaster"]
+        for name in ("mLPNH", "mLPSH"):  # In chunks and compressed, as EMsoft's
+            data = group.pop(name)[()]
+            group.create_dataset(name, data=data, chunks=True, compression="gzip")
     return path
 
 
@@ -324,6 +355,8 @@ class Fuzzer:
     def damage(self, number: int) -> None:
         """Write a variant in place of the file."""
         rng = np.random.default_rng([*self.seed, number])
+        # Anew, since HDF5 goes on with a file of that name that is still open
+        self.path.unlink()
         self.path.write_bytes(self.target.damage(self.original, rng))
 
     def judge(self, number: int) -> tuple[str, BaseException | None]:
