@@ -71,11 +71,16 @@ def read_cif(path: Path) -> tuple["Structure", int | None]:
             f"{path} has {len(structure)} atoms per unit cell, more than the "
             f"{_MAX_ATOMS} that can be handled"
         )
-    if not (
-        np.isfinite(structure.xyz).all() and np.isfinite(structure.occupancy).all()
-    ):
+    edges = structure.lattice.abcABG()[:3]
+    numbers = [
+        structure.xyz.ravel(),
+        structure.occupancy,
+        structure.lattice.base.ravel(),
+    ]
+    if not np.isfinite(np.concatenate(numbers)).all() or min(edges) <= 0:
         raise ValueError(
-            f"{path} has atoms at places or occupancies that are no numbers"
+            f"{path} has the lattice {structure.lattice.abcABG()} and atoms, some of "
+            "whose parameters are not positive or not numbers"
         )
     number = getattr(parser.spacegroup, "number", None)
     return structure, number

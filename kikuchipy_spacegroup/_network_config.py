@@ -141,7 +141,7 @@ def _check_class(value: dict, custom: set[str]) -> None:
         name, allowed = value.get("config"), _ACTIVATIONS
         known = module in ("builtins", "keras.activations")
     else:
-        known = isinstance(module, str | None)
+        known = isinstance(module, str | None) and isinstance(name, str)
         allowed = _ALLOWED.get(module, ()) if known else ()
     # A registered name goes before the module and the name of a class
     names = (_OURS,) if name == "PreparePatterns" else (None, "", name)
