@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Look through HDF5 files that may be damaged or hostile, before use."""
 
+import io
 import math
+import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     import h5py
 
 _MAX_OBJECTS = 100_000
+_HEAP = b"GCOL\x01"
 # Compression, shuffling and checksums. Others are loaded as plugins
 _FILTERS = {1, 2, 3, 32000}
 
@@ -40,7 +43,10 @@ def check_hdf5(path: Path, *, packed: bool = True) -> None:
     size = path.stat().st_size
     limit = most_bytes(size) if packed else size
     try:
+        _check_heaps(path)
         with h5py.File(path, "r") as file:
+            if file.id.get_create_plist().get_sizes() != (8, 8):
+                raise ValueError("its addresses and lengths are not of eight bytes")
             declared = 0
             for name, dataset in _datasets(file):
                 declared += _declared_bytes(name, dataset, packed)
@@ -54,6 +60,43 @@ def check_hdf5(path: Path, *, packed: bool = True) -> None:
         raise ValueError(
             f"{path} is not an HDF5 file that can be read, or it is damaged: {error}"
         ) from error
+
+
+def _check_heaps(path: Path) -> None:
+    """Raise an error if texts are kept in a way on which HDF5 never ends.
+
+    HDF5 1.14 goes from object to object in a global heap by their sizes
+    without asking whether it gets on. See section III.E of the HDF5
+    file format specification.
+    """
+    with open(path, "rb") as file:
+        if file.seek(0, io.SEEK_END) == 0:
+            raise ValueError("it is empty")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            n_left = len(data)
+            start = data.find(_HEAP)
+            while start >= 0:
+                n_left -= _n_objects(data, start)
+                if n_left < 0:
+                    raise ValueError("its global heaps have too many objects")
+                start = data.find(_HEAP, start + 1)
+
+
+def _n_objects(data: mmap.mmap, start: int) -> int:
+    """Return the number of objects in a global heap, checked."""
+    stop = start + int.from_bytes(data[start + 8 : start + 16], "little")
+    position, n = start + 16, 0
+    while position <= stop - 16 and stop <= len(data):
+        index = int.from_bytes(data[position : position + 2], "little")
+        size = int.from_bytes(data[position + 8 : position + 16], "little")
+        # Free space has index 0, and is the last
+        step = size if index == 0 else 16 + -(-size // 8) * 8
+        if step < 16:
+            break
+        position, n = position + step, n + 1
+    if not stop - 16 < position <= stop <= len(data):
+        raise ValueError(f"its global heap at byte {start} is damaged")
+    return n
 
 
 def _datasets(file: "h5py.File"):

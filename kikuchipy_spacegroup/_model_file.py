@@ -130,6 +130,8 @@ def _typed(header: dict[str, Any]) -> dict[str, Any]:
         "keras_version": str(header["keras_version"]),
         "metadata": dict(header["metadata"]),
     }
+    for value in typed["metadata"].get("accuracy", {}).values():
+        format(value, ".1%")  # As it is shown
     probabilities = [typed["min_probability"]]
     for pair in typed["conformal_thresholds"].items():
         probabilities += pair

@@ -180,7 +180,10 @@ class SpaceGroupModel:
         ]
         for name, value in self.metadata.get("accuracy", {}).items():
             lines.append(f"  accuracy, {name}: {value:.1%}")
-        return "\n".join(lines)
+        # What a file says is shown, and does not command the terminal
+        return "\n".join(
+            "".join(c if c.isprintable() else "?" for c in line) for line in lines
+        )
 
     @property
     def space_groups(self) -> tuple[int, ...]:
@@ -389,7 +392,8 @@ def load_model(
         path = Path(path_or_name)
     if not path.is_file():
         raise FileNotFoundError(f"There is no model file {path}")
-    with tempfile.TemporaryDirectory() as folder:
+    # Keras may leave the weights open if they do not fit, as Windows minds
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         header, config = read_model_file(path, Path(folder))
         version = header.pop("keras_version")
         try:

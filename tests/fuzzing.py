@@ -26,7 +26,6 @@ import json
 import logging
 import os
 from pathlib import Path
-import resource
 import signal
 import struct
 import subprocess
@@ -384,6 +383,8 @@ class Fuzzer:
 
 def work(name: str, seed: int, start: int, stop: int, out: Path) -> None:
     """Judge variants under limits, writing a line for each."""
+    import resource
+
     warnings.simplefilter("ignore")
     logging.disable()
     with tempfile.TemporaryDirectory() as folder, open(out, "a") as lines:

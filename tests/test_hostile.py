@@ -361,6 +361,9 @@ class TestModelSizes:
             {"space_groups": [225.5, 229]},
             {"space_groups": {}},
             {"metadata": [1]},
+            {"metadata": {"accuracy": {"all": "high"}}},
+            {"metadata": {"accuracy": {"all": "0.9"}}},
+            {"metadata": {"accuracy": 1}},
         ],
     )
     def test_header(self, model_file, changes):
@@ -368,6 +371,16 @@ class TestModelSizes:
             header = json.loads(archive.read("space_groups.json"))
         repack(model_file, **{"space_groups.json": json.dumps(header | changes)})
         refused(load_model, model_file, "damaged")
+
+
+def test_metadata_do_not_command_the_terminal(model_file):
+    with zipfile.ZipFile(model_file) as archive:
+        header = json.loads(archive.read("space_groups.json"))
+    header["metadata"] = {"name": "a\x1b]0;b\x07\r\n\u202eé"}
+    repack(model_file, **{"space_groups.json": json.dumps(header)})
+    assert repr(load_model(model_file)).startswith(
+        "SpaceGroupModel a?]0;b????é\n  space"
+    )
 
 
 class TestModelWeights:
@@ -426,6 +439,19 @@ class TestModelWeights:
             file.create_group("layers")
             getattr(self, change)(file)
         refused(MasterPatternLibrary.from_files, path, self.CHANGES[change])
+
+
+def test_texts_in_circles(tmp_path, traces):
+    """HDF5 itself never ends on this file."""
+    path = tmp_path / "master.h5"
+    with h5py.File(path, "w") as file:
+        file["EMheader/EBSDmaster/ProgramName"] = [b"EMEBSDmaster.f90"]
+    data = path.read_bytes()
+    start = data.index(b"GCOL")
+    for size in (0, 8, 2**64 - 16, 2**63):
+        header = bytes(8) + struct.pack("<Q", size)
+        path.write_bytes(data[: start + 16] + header + data[start + 32 :])
+        refused(MasterPatternLibrary.from_files, path, "global heap at byte")
 
 
 # -- Archives
