@@ -10,19 +10,20 @@ The modules are layers, and import from lower ones only::
 
     __main__
     _signal  plot
-    evaluation
-    calibration  adaptation  _pattern_table
-    classification  training
-    model  onnx  dataset  crystal_map  estimation
+    _plot_navigator  _plot_evaluation
+    evaluation  candidates
+    calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing
+    classification  training  explanation  _map_like
+    model  onnx  dataset  crystal_map  estimation  zone_axes
     network  acquisition  simulation  experimental
     preprocessing  master_patterns  _rebuild
     _library_builder
     phases
-    sht  kinematical  aztec
+    sht  kinematical  aztec  composition
     structures
-    _scan  _predict  _model_file
+    _scan  _predict  _map_image  _model_file
     _hdf5_file  _cif_file  _network_config
-    space_groups  background  data  _archive  _checks  _logging  _sht_file  _trainer
+    space_groups  background  data  _archive  _checks  _logging  _sht_file  _trainer  _network_layers
 """
 
 import lazy_loader

@@ -4,13 +4,17 @@ from . import (
     aztec,
     background,
     calibration,
+    candidates,
     classification,
+    composition,
     crystal_map,
     data,
     dataset,
     estimation,
     evaluation,
     experimental,
+    explanation,
+    grains,
     kinematical,
     master_patterns,
     model,
@@ -18,35 +22,44 @@ from . import (
     onnx,
     phases,
     plot,
+    pooling,
     preprocessing,
     sht,
     simulation,
+    smoothing,
     space_groups,
     structures,
     training,
+    zone_axes,
 )
 from ._logging import set_log_level
 from .acquisition import Acquisition
 from .adaptation import adapt_normalization, self_train
 from .aztec import load_grain_list
 from .calibration import calibrate
+from .candidates import identify_phases
 from .classification import classify_space_group, compute_classification_map
 from .crystal_map import probabilities_from_map, save_map, space_group_sets
 from .estimation import estimate_acquisition
 from .evaluation import evaluate
 from .experimental import LabelledPatterns
+from .explanation import GradCAM, grad_cam, guided_grad_cam
+from .grains import grains_from_orientations, grains_from_patterns
 from .master_patterns import MasterPatternLibrary
 from .model import SpaceGroupModel, load_model
 from .onnx import OnnxModel, save_onnx
 from .phases import load_phase, simulate_master_pattern
+from .pooling import pool_grains
 from .sht import load_sht
 from .simulation import Geometry
+from .smoothing import smooth_probabilities
 from .training import fit
 
 __version__: str
 __all__ = [
     "Acquisition",
     "Geometry",
+    "GradCAM",
     "LabelledPatterns",
     "MasterPatternLibrary",
     "OnnxModel",
@@ -58,8 +71,10 @@ __all__ = [
     "background",
     "calibrate",
     "calibration",
+    "candidates",
     "classification",
     "classify_space_group",
+    "composition",
     "compute_classification_map",
     "crystal_map",
     "data",
@@ -69,7 +84,14 @@ __all__ = [
     "evaluate",
     "evaluation",
     "experimental",
+    "explanation",
     "fit",
+    "grad_cam",
+    "grains",
+    "grains_from_orientations",
+    "grains_from_patterns",
+    "guided_grad_cam",
+    "identify_phases",
     "kinematical",
     "load_grain_list",
     "load_model",
@@ -81,6 +103,8 @@ __all__ = [
     "onnx",
     "phases",
     "plot",
+    "pool_grains",
+    "pooling",
     "preprocessing",
     "probabilities_from_map",
     "save_map",
@@ -90,8 +114,11 @@ __all__ = [
     "sht",
     "simulate_master_pattern",
     "simulation",
+    "smooth_probabilities",
+    "smoothing",
     "space_group_sets",
     "space_groups",
     "structures",
     "training",
+    "zone_axes",
 ]

@@ -138,10 +138,10 @@ def evaluate(
     Parameters
     ----------
     model
-        Model, see :func:`~kikuchipy_spacegroup.classify_space_group`.
+        Model, see :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
     scans
         By name, scans whose ``xmap`` says the phase of every point, as
-        those of :func:`~kikuchipy_spacegroup.load_grain_list`, or scans
+        those of :func:`~kikuchipy_spacegroup.aztec.load_grain_list`, or scans
         and the space group number of all points.
     trained_on
         Names of the materials that were in training.
@@ -153,7 +153,7 @@ def evaluate(
         By name, boolean arrays of the navigation shape, True for
         patterns to leave out.
     show_progressbar
-        See :func:`~kikuchipy_spacegroup.classify_space_group`.
+        See :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
 
     Returns
     -------

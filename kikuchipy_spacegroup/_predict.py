@@ -9,6 +9,35 @@ import numpy as np
 from kikuchipy_spacegroup.background import unusable_patterns
 
 
+def check_patterns(patterns: np.ndarray) -> np.ndarray:
+    """Return an array if it is a stack of images.
+
+    Parameters
+    ----------
+    patterns
+        Patterns of shape (n, height, width).
+
+    Returns
+    -------
+    patterns
+        The same as an array.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    patterns = np.asarray(patterns)
+    if patterns.ndim != 3 or patterns.dtype.kind not in "uifb":
+        raise ValueError(
+            "Patterns must be real numbers in an array of shape (n, height, width),"
+            f" not {patterns.dtype} of shape {patterns.shape}"
+        )
+    if 0 in patterns.shape[1:]:
+        raise ValueError(f"Patterns of shape {patterns.shape[1:]} have no pixels")
+    return patterns
+
+
 def predict_in_batches(
     call: Callable[[np.ndarray], np.ndarray],
     patterns: np.ndarray,
@@ -40,14 +69,7 @@ def predict_in_batches(
     ValueError
         If the patterns are not a stack of images.
     """
-    patterns = np.asarray(patterns)
-    if patterns.ndim != 3 or patterns.dtype.kind not in "uifb":
-        raise ValueError(
-            "Patterns must be real numbers in an array of shape (n, height, width),"
-            f" not {patterns.dtype} of shape {patterns.shape}"
-        )
-    if 0 in patterns.shape[1:]:
-        raise ValueError(f"Patterns of shape {patterns.shape[1:]} have no pixels")
+    patterns = check_patterns(patterns)
     out = np.empty((patterns.shape[0], n_classes), "float32")
     for i in range(0, patterns.shape[0], batch_size):
         batch = patterns[i : i + batch_size]

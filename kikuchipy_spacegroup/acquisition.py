@@ -253,7 +253,19 @@ class SimulateCamera(keras.layers.Layer):
         self._position = (pixel + 0.5) * 2 / size - 1
 
     def call(self, patterns):
-        """Return recorded patterns of shape (n, size, size)."""
+        """Return recorded patterns.
+
+        Parameters
+        ----------
+        patterns
+            Ideal patterns of shape (n, size, size).
+
+        Returns
+        -------
+        recorded
+            Patterns of the same shape and dtype float32, NaN outside of
+            apertures.
+        """
         a = self.acquisition
         n = ops.shape(patterns)[0]
         signal = self._diffraction(patterns, n)

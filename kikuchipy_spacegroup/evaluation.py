@@ -88,11 +88,11 @@ def accuracy(
     -------
     accuracies
         A row per group of patterns, with the columns ``n`` (patterns),
-        ``materials``, ``in_training`` (materials that were in training),
+        ``materials``, ``materials_seen`` (those that were in training),
         ``chance`` (one over the number of classes), ``identified`` (share
-        of the patterns), ``space_group``, ``point_group``,
-        ``laue_class`` and ``crystal_system`` (share that is right at
-        this level), ``top_2`` and so on.
+        of the patterns), ``accuracy`` (share with the right space
+        group), ``point_group``, ``laue_class`` and ``crystal_system``
+        (share that is right at this level), ``top_2`` and so on.
 
     Notes
     -----
@@ -106,8 +106,8 @@ def accuracy(
     >>> from kikuchipy_spacegroup.evaluation import accuracy, pattern_table
     >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
     >>> table = pattern_table(probabilities, [225, 229], truth=225, material="Ni")
-    >>> accuracy(table)[["space_group", "point_group", "chance"]].to_dict("records")
-    [{'space_group': 0.5, 'point_group': 1.0, 'chance': 0.5}]
+    >>> accuracy(table)[["accuracy", "point_group", "chance"]].to_dict("records")
+    [{'accuracy': 0.5, 'point_group': 1.0, 'chance': 0.5}]
     """
     probabilities, groups = class_probabilities(table)
     by = [by] if isinstance(by, str) else list(by)
@@ -118,7 +118,8 @@ def accuracy(
     for level in LEVELS:
         summed, labels = sg.coarsen_probabilities(probabilities, groups, level)
         found = np.array(labels)[summed.argmax(axis=1)]
-        right[level] = identified & (found == sg.coarsen(truth, level))
+        column = "accuracy" if level == "space_group" else level
+        right[column] = identified & (found == sg.coarsen(truth, level))
     order = np.array(groups)[np.argsort(-probabilities, axis=1, kind="stable")]
     for k in top:
         inside = (order[:, :k] == truth[:, None]).any(axis=1)
@@ -132,7 +133,7 @@ def accuracy(
     result = pd.DataFrame(
         {"n": of_group.size(), "materials": of_group["material"].nunique()}
     )
-    result["in_training"] = (
+    result["materials_seen"] = (
         seen["material"].nunique().reindex(result.index, fill_value=0)
     )
     result["chance"] = 1 / len(groups)
@@ -160,6 +161,10 @@ def precision_recall(table: pd.DataFrame, by: str = "space_group") -> pd.DataFra
     ValueError
         If *by* is something else.
 
+    See Also
+    --------
+    sklearn.metrics.precision_recall_fscore_support
+
     Notes
     -----
     A model does not predict materials. The precision of a material is
@@ -167,10 +172,6 @@ def precision_recall(table: pd.DataFrame, by: str = "space_group") -> pd.DataFra
     out: of all patterns called that group, the share that is of this
     material. Patterns not identified count against recall, and not
     against precision.
-
-    See Also
-    --------
-    sklearn.metrics.precision_recall_fscore_support
     """
     from sklearn.metrics import precision_recall_fscore_support
 

@@ -100,7 +100,7 @@ class LabelledPatterns:
         ----------
         signal
             Scan as for
-            :func:`kikuchipy_spacegroup.classify_space_group`, which may
+            :func:`~kikuchipy_spacegroup.classification.classify_space_group`, which may
             be lazy. It is not changed.
         space_group
             Space group number of all patterns. If not given, those of
@@ -113,7 +113,7 @@ class LabelledPatterns:
             Boolean array of the navigation shape, True for patterns to
             leave out.
         signal_mask, static_background
-            See :func:`kikuchipy_spacegroup.classify_space_group`.
+            See :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
         size
             Side length to keep the patterns at in pixels, best that of
             the model to train.
@@ -268,7 +268,7 @@ def read_patterns(
         Boolean array of the navigation shape, True for patterns to
         leave out.
     signal_mask, static_background
-        See :func:`kikuchipy_spacegroup.classify_space_group`.
+        See :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
     size
         Side length of the patterns in pixels.
 

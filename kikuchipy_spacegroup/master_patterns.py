@@ -410,7 +410,7 @@ class MasterPatternLibrary:
 
     @classmethod
     def load(cls, path: str | Path) -> "MasterPatternLibrary":
-        """Load a library from a file written by :meth:`save`.
+        """Load a library from a file written by :meth:`MasterPatternLibrary.save`.
 
         Parameters
         ----------
@@ -425,7 +425,7 @@ class MasterPatternLibrary:
         Raises
         ------
         ValueError
-            If the file was not written by :meth:`save`.
+            If the file was not written by :meth:`MasterPatternLibrary.save`.
         """
         path = Path(path)
         content = read_arrays(path, "a library of master patterns")

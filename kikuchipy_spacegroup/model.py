@@ -284,7 +284,7 @@ class SpaceGroupModel:
         -------
         numbers
             Space group numbers of shape (n,), -1 where the best
-            probability is below :attr:`min_probability` or the pattern
+            probability is below ``min_probability`` or the pattern
             cannot be classified.
         """
         probabilities = self.predict_proba(patterns, batch_size=batch_size)

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kikuchipy_spacegroup._model_file import FORMAT_VERSION, MEMBER, parse_header
-from kikuchipy_spacegroup._predict import most_probable, predict_in_batches
+from kikuchipy_spacegroup._predict import (
+    check_patterns,
+    most_probable,
+    predict_in_batches,
+)
 
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.model import SpaceGroupModel
@@ -21,7 +25,11 @@ OPSET = 15
 
 
 def save_onnx(
-    model: "SpaceGroupModel", path: str | Path, *, overwrite: bool = False
+    model: "SpaceGroupModel",
+    path: str | Path,
+    *,
+    calibration_patterns: np.ndarray | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write a model, with its preprocessing, to an ONNX file.
 
@@ -31,17 +39,24 @@ def save_onnx(
         Model to write.
     path
         File name ending with ``.onnx``.
+    calibration_patterns
+        Raw patterns of shape (n, height, width), like those to be
+        classified. If given, the convolutions are done with integers of
+        eight bits, with ranges from these patterns. A hundred are
+        enough. This is about twice as fast on CPUs with instructions
+        for it, and changes probabilities by a few hundredths.
     overwrite
         Whether to replace an existing file.
 
     Raises
     ------
     ValueError
-        If the file name ends otherwise.
+        If the file name ends otherwise, or the patterns are not a stack
+        of images.
     FileExistsError
         If the file exists and ``overwrite`` is False.
     ImportError
-        If onnx or tf2onnx are not installed, or Keras uses another
+        If onnx, onnxruntime or tf2onnx are not installed, or Keras uses another
         backend than TensorFlow.
 
     Notes
@@ -49,7 +64,8 @@ def save_onnx(
     The graph is of opset 15. It takes patterns of shape (n, height,
     width, 1) and dtype float32, pixels to leave out being NaN, to
     probabilities of shape (n, number of space groups). These agree with
-    those of the model to within 1e-4. Space groups, thresholds and
+    those of the model to within 1e-4 without *calibration_patterns*. Space
+    groups, thresholds and
     metadata are in the metadata of the file under the key
     ``space_groups.json``.
 
@@ -65,12 +81,14 @@ def save_onnx(
         raise ValueError(f"File name must end with '.onnx', but is {path.name!r}")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists. Pass `overwrite=True` to replace it")
-    for package in ("onnx", "tf2onnx"):
+    for package in ("onnx", "onnxruntime", "tf2onnx"):
         if find_spec(package) is None:
             raise ImportError(
                 f"{package} is needed to write ONNX files. Install it with `pip install "
                 "kikuchipy-spacegroup[onnx]`"
             )
+    if calibration_patterns is not None:
+        check_patterns(calibration_patterns)
     import keras
     import onnx
 
@@ -92,12 +110,47 @@ def save_onnx(
             input_signature=[signature],
             opset_version=OPSET,
         )
+        if calibration_patterns is not None:
+            _quantize(part, calibration_patterns)
         content = onnx.load(part)
         content.producer_name = "kikuchipy-spacegroup"
         header = model.header() | {"format_version": FORMAT_VERSION}
         content.metadata_props.add(key=MEMBER, value=json.dumps(header))
         onnx.save(content, part)
         os.replace(part, path)
+
+
+def _quantize(path: Path, patterns: np.ndarray) -> None:
+    """Replace a file by one whose convolutions are of integers."""
+    import onnx
+    from onnxruntime import quantization
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self):
+            batches = np.array_split(patterns, -(-len(patterns) // 16))
+            self.batches = iter(batches)
+
+        def get_next(self):
+            batch = next(self.batches, None)
+            if batch is None:
+                return None
+            return {"patterns": batch.astype("float32")[..., None]}
+
+    # Nothing in the preprocessing, whose sums need more than eight bits
+    kinds = {"Conv", "Add", "Relu"}
+    nodes = [
+        node.name
+        for node in onnx.load(path).graph.node
+        if node.op_type in kinds and "prepare_patterns" not in node.name
+    ]
+    quantization.quantize_static(
+        path,
+        path,
+        Reader(),
+        nodes_to_quantize=nodes,
+        op_types_to_quantize=sorted(kinds),
+        per_channel=True,
+    )
 
 
 class OnnxModel:

@@ -55,14 +55,14 @@ def load_phase(path: str | Path) -> "Phase":
         If the file cannot be read, its atoms have no space group, or
         there are more than a thousand sites.
 
+    See Also
+    --------
+    orix.crystal_map.Phase.from_cif
+
     Notes
     -----
     The space group is that of the atoms, since their pattern has it. If
     it is not the one in the file, this is logged as a warning.
-
-    See Also
-    --------
-    orix.crystal_map.Phase.from_cif
 
     Examples
     --------

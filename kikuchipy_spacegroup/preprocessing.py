@@ -201,7 +201,18 @@ class PreparePatterns(keras.layers.Layer):
         self._circle = inside.astype("float32")
 
     def call(self, patterns):
-        """Return prepared patterns of shape (n, size, size, 1)."""
+        """Return prepared patterns.
+
+        Parameters
+        ----------
+        patterns
+            Patterns of shape (n, height, width, 1).
+
+        Returns
+        -------
+        prepared
+            Patterns of shape (n, size, size, 1) and dtype float32.
+        """
         patterns, valid = self.resize(patterns)
         circle = ops.convert_to_tensor(self._circle)
         mean = self._masked_mean(patterns, valid)

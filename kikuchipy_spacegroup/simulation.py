@@ -178,7 +178,7 @@ class ProjectPatterns(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Mapping):
-        """Return patterns of shape (n, rows, columns).
+        """Return projected patterns.
 
         Parameters
         ----------
@@ -188,6 +188,11 @@ class ProjectPatterns(keras.layers.Layer):
             ``"orientation"`` of shape (n, 3, 3) with the matrices from
             the detector to the crystal frame, and ``"geometry"`` of
             shape (n, 5), see :meth:`Geometry.sample`.
+
+        Returns
+        -------
+        patterns
+            Patterns of shape (n, rows, columns) and dtype float32.
         """
         names = ("upper", "lower", "orientation", "geometry")
         return self._fused_project(*(inputs[name] for name in names))

@@ -5,6 +5,7 @@
 from dataclasses import dataclass
 import logging
 import math
+import re
 from typing import TYPE_CHECKING
 import warnings
 
@@ -257,6 +258,41 @@ def standard_cell(
         space_group=int(found.number),
         structure=Structure(atoms, lattice, title=name),
     )
+
+
+def element_symbol(name: str | int) -> str:
+    """Return the symbol of an element from that of one of its ions.
+
+    Parameters
+    ----------
+    name
+        Symbol of an element, ion or isotope of hydrogen, or atomic
+        number.
+
+    Returns
+    -------
+    symbol
+        Symbol of the element.
+
+    Raises
+    ------
+    ValueError
+        If there is no such element.
+
+    Examples
+    --------
+    >>> from kikuchipy_spacegroup.structures import element_symbol
+    >>> element_symbol("Fe3+"), element_symbol("O-2"), element_symbol(26)
+    ('Fe', 'O', 'Fe')
+    """
+    text = str(name).strip()
+    if text.isdigit() and 0 < int(text) <= len(_SYMBOLS):
+        return _SYMBOLS[int(text) - 1]
+    symbol = re.sub(r"([\d.]*[+-]|[+-][\d.]*)$", "", text)
+    symbol = {"D": "H", "T": "H"}.get(symbol, symbol)
+    if symbol not in _SYMBOLS:
+        raise ValueError(f"{name!r} is no element")
+    return symbol
 
 
 def _orbits(phase: "Phase") -> list[np.ndarray]:

@@ -55,6 +55,20 @@ def test_carries_classes_and_thresholds(model):
     np.testing.assert_array_equal(model.predict(patterns), original.predict(patterns))
 
 
+def test_integers(nickel, tmp_path):
+    patterns = nickel.data.reshape(-1, 60, 60)
+    path = tmp_path / "integers.onnx"
+    model = kpsg.load_model()
+    save_onnx(model, path, calibration_patterns=patterns)
+    expected = model.predict_proba(patterns)
+    found = OnnxModel(path).predict_proba(patterns)
+    assert 0 < np.abs(found - expected).max() < 0.1
+    sure = expected.max(axis=1) > 0.5
+    np.testing.assert_array_equal(
+        found.argmax(axis=1)[sure], expected.argmax(axis=1)[sure]
+    )
+
+
 class TestErrors:
     def test_existing_file(self, path, tiny_model):
         content = path.read_bytes()
@@ -65,6 +79,13 @@ class TestErrors:
     def test_other_suffix(self, tiny_model, tmp_path):
         with pytest.raises(ValueError, match="must end with '.onnx'"):
             save_onnx(tiny_model, tmp_path / "model.keras")
+
+    def test_patterns_to_calibrate_with(self, tiny_model, tmp_path):
+        with pytest.raises(ValueError, match="shape"):
+            save_onnx(
+                tiny_model, tmp_path / "m.onnx", calibration_patterns=np.ones((60, 60))
+            )
+        assert not list(tmp_path.iterdir())
 
     def test_no_file(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="no model file"):

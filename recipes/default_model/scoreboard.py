@@ -20,6 +20,7 @@ from pathlib import Path
 
 from calibrate import CALIBRATION
 import keras
+from kikuchipy.data import nickel_ebsd_master_pattern_small
 from library import no_diffraction
 import numpy as np
 from scipy.special import softmax
@@ -142,6 +143,14 @@ def score_conditions(
         logits, truth = logits_of(model, part, 5 * n, acquisition=moderate)
         name = f"{energy} kV (Ta)"
         rows.append(row_of(model, logits, truth, "voltage", name, len(entries)))
+    # A simulation that is in training neither as a file nor as a program's
+    emsoft = nickel_ebsd_master_pattern_small(projection="lambert", hemisphere="both")
+    emsoft.change_dtype("float32")
+    part = MasterPatternLibrary.from_signals([emsoft], ["Ni"], [225])
+    for level, noise in NOISE.items():
+        camera = replace(Acquisition(), noise=(noise, noise + 1e-3))
+        logits, truth = logits_of(model, part, 5 * n, acquisition=camera)
+        rows.append(row_of(model, logits, truth, "EMsoft's Ni in kikuchipy", level, 1))
     return rows
 
 

@@ -1,0 +1,131 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make up structures of known types, for more phases to train on.
+
+Usage::
+
+    python recipes/default_model/variants.py [OUTPUT]
+
+A network that knows one nickel learns this nickel: all master patterns in
+training were right at no noise, and an unseen one of nickel in three of
+ten cases. Structures of the types in ``structures.csv`` get other elements,
+lattice parameters within 6 % of those of their type, and Debye-Waller
+factors. They need not exist: what they scatter like does. The table is
+simulated with ``simulate_masters.py MASTERS --table variants.csv``.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+import re
+
+from diffsims.utils.atomic_scattering_params import ATOMIC_SCATTERING_PARAMS
+from library import HELD_OUT, RESERVED
+import numpy as np
+from simulate_masters import TABLE, read_table
+
+SEED = 11
+NUMBERS = {
+    "Cu_A1": 50, "W_A2": 45, "diamond_A4": 30, "Cu3Au_L12": 45, "CsCl_B2": 45,
+    "NaCl_B1": 35, "CaF2_C1": 12, "anti-CaF2": 8, "Cu2MnAl_L21": 12, "BiF3_D03": 8,
+    "Cr3Si_A15": 20, "MgCu2_C15": 15, "CaTiO3_E21": 20, "antiperovskite": 10,
+    "NaTl_B32": 12, "CaB6_D21": 6, "ReO3_D09": 8, "Cu2O_C3": 10, "NaPt3O4": 6,
+}  # fmt: skip
+# Those with scattering factors, without gases and what is never in a microscope
+ELEMENTS = """
+    Li Be B C N O F Na Mg Al Si P S Cl K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br
+    Rb Sr Y Zr Nb Mo Ru Rh Pd Ag Cd In Sn Sb Te I Cs Ba La Ce Nd Gd Dy Er Yb Hf Ta W Re
+    Os Ir Pt Au Tl Pb Bi Th U
+""".split()
+# What is kept apart by prototype, as sets of elements
+APART = {
+    "Cu_A1": "Cu Pt Pb", "W_A2": "Mo V Ta Na", "diamond_A4": "Ge",
+    "NaCl_B1": "MgO NbC PbTe LiF", "Cu3Au_L12": "FeNi PdSn", "CsCl_B2": "FeAl",
+    "CaTiO3_E21": "SrTiO KTaO", "Cr3Si_A15": "MoSi NbSn MoGe", "CaF2_C1": "CeO",
+    "Cu2MnAl_L21": "NiMnGa", "MgCu2_C15": "CeAl", "CaB6_D21": "EuB",
+}  # fmt: skip
+# Element, lattice parameter in nm: not to be imitated by neighbours
+NOT_NEAR = {
+    "Cu_A1": {29: 0.3615, 78: 0.3924, 82: 0.4951},
+    "W_A2": {42: 0.3147, 23: 0.3027, 73: 0.3303, 11: 0.4291},
+    "diamond_A4": {32: 0.5658},
+}
+# Elements of more alike atomic numbers make patterns of another group
+LEAST_DIFFERENCE = 5
+
+
+Z = {symbol: i + 1 for i, symbol in enumerate(ATOMIC_SCATTERING_PARAMS)}
+
+
+def is_apart(prototype: str, symbols: list[str], a: float) -> bool:
+    """Return whether a structure is, or is too much like, one kept apart."""
+    names = APART.get(prototype, "").split()
+    if frozenset(symbols) in {frozenset(re.findall("[A-Z][a-z]?", i)) for i in names}:
+        return True
+    if prototype in NOT_NEAR:
+        return any(
+            abs(Z[symbols[0]] - z) <= 2 and abs(a / kept - 1) < 0.03
+            for z, kept in NOT_NEAR[prototype].items()
+        )
+    numbers = sorted(Z[i] for i in symbols)
+    return min(np.diff(numbers)) < LEAST_DIFFERENCE
+
+
+def variant(prototype: str, rows: list[dict], rng: np.random.Generator) -> dict:
+    """Return a made-up structure of a type."""
+    sizes = [row["a"] for row in rows]
+    while True:
+        row = rows[rng.integers(len(rows))]
+        old = list(dict.fromkeys(site.element for site in row["sites"]))
+        new = rng.choice(ELEMENTS, len(old), replace=False).tolist()
+        a = np.exp(rng.uniform(np.log(min(sizes) * 0.94), np.log(max(sizes) * 1.06)))
+        if not is_apart(prototype, new, a):
+            break
+    swap = dict(zip(old, new))
+    b = {symbol: np.exp(rng.uniform(np.log(0.003), np.log(0.012))) for symbol in new}
+    sites = [
+        " ".join(
+            [
+                swap[site.element],
+                *(f"{x:.6g}" for x in site.position),
+                f"{site.occupancy:g}",
+                f"{b[swap[site.element]]:.4f}",
+            ]
+        )
+        for site in row["sites"]
+    ]
+    return row | {
+        "name": f"{''.join(new)}_as_{prototype.split('_')[0]}",
+        "a": round(a, 4), "b": round(a, 4), "c": round(a, 4),
+        "sites": "; ".join(sites), "method": "dynamical",
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description="Make up structures")
+    output = TABLE.with_name("variants.csv")
+    parser.add_argument("output", type=Path, nargs="?", default=output)
+    args = parser.parse_args()
+    rng = np.random.default_rng(SEED)
+    rows = [row for row in read_table() if row["name"] not in (*RESERVED, *HELD_OUT)]
+    variants = {}
+    for prototype, n in NUMBERS.items():
+        of_type = [row for row in rows if row["prototype"] == prototype]
+        made = 0
+        while made < n:
+            new = variant(prototype, of_type, rng)
+            if new["name"] not in variants:
+                variants[new["name"]] = new
+                made += 1
+    # In turn, so that an unfinished simulation has some of each type
+    order = rng.permutation(len(variants))
+    table = [list(variants.values())[i] for i in order]
+    with open(args.output, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+
+
+if __name__ == "__main__":
+    main()
