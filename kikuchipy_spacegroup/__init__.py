@@ -16,13 +16,14 @@ The modules are layers, and import from lower ones only::
     classification  training  explanation  _map_like
     model  onnx  dataset  crystal_map  estimation  zone_axes
     network  acquisition  simulation  experimental
-    preprocessing  master_patterns
+    preprocessing  master_patterns  _rebuild
     _library_builder
     phases
     sht  kinematical  aztec  composition
     structures
-    _scan  _predict  _map_image
-    space_groups  background  data  _checks  _logging  _model_file  _sht_file  _trainer  _network_layers
+    _scan  _predict  _map_image  _model_file
+    _hdf5_file  _cif_file  _network_config
+    space_groups  background  data  _archive  _checks  _logging  _sht_file  _trainer  _network_layers
 """
 
 import lazy_loader

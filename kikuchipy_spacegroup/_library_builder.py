@@ -14,6 +14,8 @@ import warnings
 
 import numpy as np
 
+from kikuchipy_spacegroup._archive import read_arrays
+from kikuchipy_spacegroup._hdf5_file import check_hdf5
 from kikuchipy_spacegroup.sht import load_sht
 from kikuchipy_spacegroup.structures import check_space_group
 
@@ -76,16 +78,20 @@ class Builder:
         path = Path(path)
         if path.suffix.lower() == ".sht":
             signal = load_sht(path, half_width=self.data.shape[-1] // 2)
-            known = (None, None)
-        else:
-            import kikuchipy as kp
-
-            # Files of ebsdsim have one projection only
-            one = path.suffix.lower() == ".npz"
-            kwargs = {} if one else {"projection": "lambert"}
-            signal = kp.load(path, hemisphere="both", **kwargs)
-            known = _emsoft_energies(path)
-        self.add(signal, *known, source=path.name)
+            self.add(signal, source=path.name)
+            return
+        check_master_pattern(path)
+        try:
+            signal = _load(path)
+            self.add(signal, *_emsoft_energies(path), source=path.name)
+        except ImportError:
+            raise
+        # What is missing, empty or of another shape shows in many ways
+        except Exception as error:
+            text = str(error) if isinstance(error, ValueError) else repr(error)
+            raise ValueError(
+                f"{path} cannot be used as a master pattern: {text}"
+            ) from error
 
     def add(
         self,
@@ -132,6 +138,11 @@ class Builder:
                 f"{signal.projection!r} and the hemisphere {signal.hemisphere!r}, but "
                 "'lambert' and 'both' are needed. Load it with these, or use its "
                 "method as_lambert()."
+            )
+        if signal.data.shape[-1] != signal.data.shape[-2] or signal.data.ndim > 4:
+            raise ValueError(
+                f"Master pattern of {name!r} has data of shape {signal.data.shape}, which "
+                "are not square images."
             )
         space_group = given["space_groups"]
         if space_group is None and signal.phase.space_group is None:
@@ -193,6 +204,34 @@ def _warn_of_space_group(
             "out, or use check=False.",
             stacklevel=5,
         )
+
+
+def check_master_pattern(path: Path) -> None:
+    """Raise an error if a file should not be read by kikuchipy."""
+    import h5py
+
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}")
+    if path.suffix.lower() == ".npz":
+        read_arrays(path, "a master pattern")
+    elif h5py.is_hdf5(path):
+        check_hdf5(path)
+    else:
+        raise ValueError(f"{path} is not a file of master patterns, or it is damaged")
+
+
+def _load(path: Path) -> "EBSDMasterPattern":
+    """Return the master pattern in a file kikuchipy reads."""
+    import kikuchipy as kp
+    from kikuchipy.signals import EBSDMasterPattern
+
+    # Files of ebsdsim have one projection only
+    one = path.suffix.lower() == ".npz"
+    kwargs = {} if one else {"projection": "lambert"}
+    signal = kp.load(path, hemisphere="both", **kwargs)
+    if not isinstance(signal, EBSDMasterPattern):
+        raise ValueError("it does not have one EBSD master pattern")
+    return signal
 
 
 def _emsoft_energies(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -276,6 +315,34 @@ def _normalise(image: np.ndarray, signal: "EBSDMasterPattern", name: str) -> np.
     else:
         image = image / mean
     return np.maximum(image, 0).astype("float32")
+
+
+# Kinds of data types in a file, by the names of the arrays
+_KINDS = {
+    "data": "f",
+    "phase_index": "iu",
+    "upper": "iu",
+    "lower": "iu",
+    "energies": "f",
+    "phase_names": "U",
+    "space_groups": "iu",
+    "sources": "U",
+}
+
+
+def check_content(content: dict[str, np.ndarray]) -> None:
+    """Raise a ValueError if arrays from a file are not of a library."""
+    missing = sorted(_KINDS.keys() - content.keys())
+    unknown = sorted(content.keys() - _KINDS.keys())
+    if missing or unknown:
+        raise ValueError(f"it lacks {missing} and has {unknown}")
+    for name, array in content.items():
+        n_dimensions = 3 if name == "data" else 1
+        if array.dtype.kind not in _KINDS[name] or array.ndim != n_dimensions:
+            raise ValueError(f"{name} is of type {array.dtype} and shape {array.shape}")
+    # One by one, since there may be gigabytes
+    if not all(np.isfinite(image).all() for image in content["data"]):
+        raise ValueError("data has intensities that are not finite")
 
 
 def check_library(library: "MasterPatternLibrary") -> None:

@@ -23,8 +23,9 @@ _logger = logging.getLogger(__name__)
 # Right-shifting CRC with an unreflected polynomial, as in the writer
 _POLYNOMIAL = 0x1EDC6F41
 _MODALITIES = {0: "unknown", 1: "EBSD", 3: "TKD"}
-# More needs 0.5 GB of coefficients, while 384 is what is found in files
-_MAX_BANDWIDTH = 8192
+# Five times what is found in files, with 32 MB of coefficients
+_MAX_BANDWIDTH = 2048
+_MAX_BYTES = 2**26
 
 # Origin choice 2 as seen from origin choice 1, in eighths of the cell
 # edges, from the International Tables for Crystallography, volume A
@@ -114,12 +115,15 @@ def read_sht(path: Path) -> Content:
     """Return the content of a file after checking it."""
     with open(path, "rb") as file:
         magic = file.read(4)
-        data = magic + (file.read() if magic in (b"*sht", b"*SHT") else b"")
+        more = file.read(_MAX_BYTES) if magic in (b"*sht", b"*SHT") else b""
+        data = magic + more
     buffer = _Buffer(data, path)
     if magic not in (b"*sht", b"*SHT"):
         raise buffer.error(f"it starts with {magic!r} and not with b'*sht' or b'*SHT'")
     if len(data) < 128:
         raise buffer.error(f"it ends after {len(data)} bytes")
+    if len(more) == _MAX_BYTES:
+        raise buffer.error(f"it is larger than {_MAX_BYTES} bytes")
     (found,) = struct.unpack(buffer.order + "I", data[-4:])
     buffer.data = data[:-4]
     expected = _checksum(buffer.data)
@@ -144,6 +148,8 @@ def _read_header(buffer: _Buffer) -> dict:
     modality, energy, tilt, n_doi, n_notes = buffer.unpack("8xb3xff8xhh", "the header")
     if modality not in _MODALITIES:
         raise buffer.error(f"its modality is {modality}, and not one of {_MODALITIES}")
+    if not np.isfinite([energy, tilt]).all():
+        raise buffer.error(f"its energy is {energy} keV and its tilt {tilt} degrees")
     doi = buffer.text(n_doi, "the DOI")
     notes = buffer.text(n_notes, "the notes")
 
@@ -188,6 +194,8 @@ def _read_crystal(buffer: _Buffer) -> dict:
     atoms = np.array(raw, dtype="float64").reshape(-1, 7)
     # Coordinates are given in 24ths of the cell edges; the charge is unused
     atoms = np.column_stack([atoms[:, 6], atoms[:, :3] / 24, atoms[:, [3, 5]]])
+    if not np.isfinite(atoms).all():
+        raise buffer.error("some numbers of its atoms are infinite or not numbers")
     keys = ("formula", "name", "symbol", "references", "note")
     texts = {key: buffer.text(n, f"the {key}") for key, n in zip(keys, n_texts)}
     return {
@@ -208,7 +216,7 @@ def _read_harmonics(buffer: _Buffer) -> dict:
             f"{order} (0 or more), and its symmetry flags are {flags} (0 to 11)"
         )
     values = np.frombuffer(buffer.bytes(8 * n, "the harmonics"), buffer.order + "f8")
-    if not np.isfinite(values).all():
+    if not (np.abs(values) < 1e30).all():
         raise buffer.error("some of its harmonics are infinite or not numbers")
     alm = np.zeros(bandwidth * (bandwidth + 1) // 2, dtype="complex128")
     order = max(order, 1)
@@ -243,7 +251,7 @@ def to_phase(content: Content, path: Path) -> "Phase":
     with atoms always given with respect to origin choice 1, as orix
     expects.
     """
-    from diffpy.structure import Atom, Lattice, Structure
+    from diffpy.structure import Atom, Lattice, LatticeError, Structure
     from orix.crystal_map import Phase
 
     shift = np.zeros(3)
@@ -269,8 +277,15 @@ def to_phase(content: Content, path: Path) -> "Phase":
     texts = content.texts
     parts = [("{}", "formula"), ("({})", "name"), ("[{}]", "symbol")]
     name = " ".join(form.format(texts[key]) for form, key in parts if texts[key])
-    return Phase(
-        name=name or path.stem,
-        space_group=content.space_group,
-        structure=Structure(lattice=Lattice(*content.lattice), atoms=atoms),
-    )
+    try:
+        lattice = Lattice(*content.lattice)
+        return Phase(
+            name=name or path.stem,
+            space_group=content.space_group,
+            structure=Structure(lattice=lattice, atoms=atoms),
+        )
+    except (LatticeError, ArithmeticError, ValueError) as error:
+        raise ValueError(
+            f"Cannot read {str(path)!r}: its lattice {content.lattice} (nm and degrees) "
+            f"is none: {error}"
+        ) from error

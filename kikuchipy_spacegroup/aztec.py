@@ -4,6 +4,7 @@
 
 from collections.abc import Mapping
 import csv
+import math
 from pathlib import Path
 import re
 
@@ -18,6 +19,7 @@ from kikuchipy_spacegroup import space_groups as sg
 
 _COLUMNS = ("ID", "Phase", "X", "Y", "phi1", "PHI", "phi2")
 _PROPERTIES = ("MAD", "AFI", "BC", "BS", "Grain ID")
+_MAX_PIXELS = 2**26
 _NOT_INDEXED = ("Zero solution", "Not indexed", "")
 
 
@@ -56,8 +58,8 @@ def load_grain_list(
         orientations, phases, and the further columns as properties
         (``grain_id`` for Grain ID). Points without solution have phase
         ID -1. The signal has two navigation dimensions if the points
-        fill a rectangle, otherwise one, and then the properties ``X``
-        and ``Y`` have the positions.
+        fill a rectangle, otherwise one, or none if there is one point,
+        and then the properties ``X`` and ``Y`` have the positions.
 
     Raises
     ------
@@ -114,7 +116,7 @@ def _read_list(path: Path) -> list[dict[str, str]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a text file: {error}") from error
     if not rows:
         raise ValueError(f"{path} has no points")
@@ -124,12 +126,27 @@ def _read_list(path: Path) -> list[dict[str, str]]:
             f"{path} lacks the columns {missing}, it has {list(rows[0])}. Columns must "
             "be separated by tabs"
         )
+    numbers = _COLUMNS[2:] + tuple(n for n in _PROPERTIES if rows[0].get(n))
+    ids = set()
     for i, row in enumerate(rows):
         try:
-            int(row["ID"]), [float(row[name]) for name in _COLUMNS[2:]]
+            _check_point(row, numbers)
+            if int(row["ID"]) in ids:
+                raise ValueError(f"another point has its ID {row['ID']}")
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}, point {i + 1}: {error}") from error
+        ids.add(int(row["ID"]))
     return rows
+
+
+def _check_point(row: dict[str, str], numbers: tuple[str, ...]) -> None:
+    """Raise an error if a point lacks something or has no numbers."""
+    if None in (row[name] for name in ("ID", "Phase", *numbers)):
+        raise ValueError("it has fewer values than there are columns")
+    int(row["ID"])
+    for name in numbers:
+        if not math.isfinite(float(row[name])):
+            raise ValueError(f"its {name} is {row[name]}")
 
 
 def _find_images(path: Path, folder: str | Path | None) -> dict[int, Path]:
@@ -166,7 +183,8 @@ def _arrange(rows: list[dict]) -> tuple[list[dict], tuple[int, ...], list[float]
         full = np.array_equal(y[order], expected[0].ravel())
         full &= np.array_equal(x[order], expected[1].ravel())
     if not full:
-        return rows, (len(rows),), [1.0]
+        # A map of one point has no dimensions
+        return rows, (len(rows),) if len(rows) > 1 else (), [1.0]
     steps = [float(np.diff(values).mean()) for values in (rows_, columns)]
     return [rows[i] for i in order], shape, steps
 
@@ -174,31 +192,42 @@ def _arrange(rows: list[dict]) -> tuple[list[dict], tuple[int, ...], list[float]
 def _read_images(paths: list[Path], lazy: bool) -> np.ndarray | da.Array:
     """Return images of one shape as a stack."""
     first = _read_image(paths[0])
+    shape, dtype = like = first.shape, first.dtype
     if lazy:
         read = dask.delayed(_read_image, pure=True)
         return da.stack(
-            [da.from_delayed(read(p, first), first.shape, first.dtype) for p in paths]
+            [da.from_delayed(read(path, paths[0], like), *like) for path in paths]
         )
-    out = np.empty((len(paths), *first.shape), first.dtype)
+    out = np.empty((len(paths), *shape), dtype)
     for i, path in enumerate(paths):
-        out[i] = _read_image(path, first)
+        out[i] = _read_image(path, paths[0], like)
     return out
 
 
-def _read_image(path: Path, like: np.ndarray | None = None) -> np.ndarray:
-    """Return an image of one channel."""
-    from imageio.v3 import imread
+def _read_image(
+    path: Path, other: Path | None = None, like: tuple | None = None
+) -> np.ndarray:
+    """Return an image of one channel, of the shape and type of another."""
+    from imageio.v3 import imopen
 
     try:
-        image = np.asarray(imread(path))
+        with imopen(path, "r") as file:
+            # Before there is memory for it
+            shape = file.properties().shape
+            if math.prod(shape) > _MAX_PIXELS:
+                raise ValueError(f"it declares the shape {shape}")
+            image = np.asarray(file.read())
     except Exception as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
     if image.ndim == 3 and image.shape[-1] in (3, 4):
         image = image[..., :3].mean(axis=-1).astype(image.dtype)
-    if image.ndim != 2:
+    if image.ndim != 2 or image.size == 0:
         raise ValueError(f"{path} is not a single image, but of shape {image.shape}")
-    if like is not None and image.shape != like.shape:
-        raise ValueError(f"{path} is of shape {image.shape}, others of {like.shape}")
+    if like is not None and (image.shape, image.dtype) != like:
+        raise ValueError(
+            f"{path} is of shape {image.shape} and type {image.dtype}, but "
+            f"{other} of {like[0]} and {like[1]}"
+        )
     return image
 
 

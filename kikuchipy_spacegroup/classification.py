@@ -112,6 +112,16 @@ def classify_space_group(
         If the scan has more than two navigation dimensions, or if a
         mask, the background or a number does not fit.
 
+    Notes
+    -----
+    With a given background, or that of the signal, patterns are
+    classified one by one: chunks, the order and number of points, masked
+    points and the data type change probabilities by less than 1e-5.
+    Multiplying all intensities by a positive number changes them by less
+    than 1e-3, as does adding one of their order if nothing is divided
+    out. A background or an aperture found from the patterns depends on
+    all of them.
+
     See Also
     --------
     kikuchipy.signals.EBSD.dictionary_indexing

@@ -5,13 +5,14 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-import zipfile
 
 import numpy as np
 
+from kikuchipy_spacegroup._archive import read_arrays
 from kikuchipy_spacegroup._library_builder import (
     Builder,
     Energies,
+    check_content,
     check_library,
     describe_library,
     index_of,
@@ -426,22 +427,16 @@ class MasterPatternLibrary:
         ValueError
             If the file was not written by :meth:`MasterPatternLibrary.save`.
         """
+        path = Path(path)
+        content = read_arrays(path, "a library of master patterns")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                content = {key: file[key] for key in file.files}
             version = int(content.pop("version"))
             if version != _VERSION:
                 raise ValueError(f"its version is {version} and not {_VERSION}")
+            check_content(content)
             return cls(content.pop("data"), **content)
-        except (
-            AttributeError,
-            EOFError,
-            KeyError,
-            TypeError,
-            ValueError,
-            zipfile.BadZipFile,
-        ) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"File {str(path)!r} is not a library of master patterns ({error}). "
-                "Make one with MasterPatternLibrary.from_files() and save()."
+                f"{path} is not a library of master patterns ({error}). Make one with "
+                "MasterPatternLibrary.from_files() and save()."
             ) from error

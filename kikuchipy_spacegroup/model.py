@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A network with its preprocessing, its classes and where it is from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import json
 import logging
 import os
@@ -16,8 +16,10 @@ import numpy as np
 
 from kikuchipy_spacegroup import data
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup._model_file import FORMAT_VERSION, MEMBER, read_header
+from kikuchipy_spacegroup._model_file import FORMAT_VERSION, MEMBER, read_model_file
+from kikuchipy_spacegroup._network_config import RefusedError
 from kikuchipy_spacegroup._predict import most_probable, predict_in_batches
+from kikuchipy_spacegroup._rebuild import rebuild
 from kikuchipy_spacegroup.network import build_network
 from kikuchipy_spacegroup.preprocessing import PreparePatterns
 
@@ -178,7 +180,10 @@ class SpaceGroupModel:
         ]
         for name, value in self.metadata.get("accuracy", {}).items():
             lines.append(f"  accuracy, {name}: {value:.1%}")
-        return "\n".join(lines)
+        # What a file says is shown, and does not command the terminal
+        return "\n".join(
+            "".join(c if c.isprintable() else "?" for c in line) for line in lines
+        )
 
     @property
     def space_groups(self) -> tuple[int, ...]:
@@ -334,7 +339,11 @@ class SpaceGroupModel:
             os.replace(part, path)
 
 
-def load_model(path_or_name: str | Path | None = None) -> SpaceGroupModel:
+def load_model(
+    path_or_name: str | Path | None = None,
+    *,
+    custom_objects: Mapping[str, type] | None = None,
+) -> SpaceGroupModel:
     """Return a model from a file.
 
     Parameters
@@ -343,6 +352,10 @@ def load_model(path_or_name: str | Path | None = None) -> SpaceGroupModel:
         Path to a file written with :meth:`SpaceGroupModel.save`, or the
         name of a model that comes with the package. If not given, the
         default model is loaded.
+    custom_objects
+        Layers of your own that the file may use, by the name Keras has
+        registered them under. The file decides how they are made and
+        called, so pass this only for files you trust.
 
     Returns
     -------
@@ -355,11 +368,14 @@ def load_model(path_or_name: str | Path | None = None) -> SpaceGroupModel:
         If there is no such file.
     ValueError
         If the file is not one of our models, is damaged, or is of a
-        newer format, or if there is no bundled model of this name.
+        newer format, if its network has layers other than those known
+        to be safe or is larger than the file, or if there is no bundled
+        model of this name.
 
     Notes
     -----
-    Nothing in the file is unpickled or executed.
+    Nothing in the file is unpickled or executed, and no other file is
+    read.
 
     Examples
     --------
@@ -376,26 +392,24 @@ def load_model(path_or_name: str | Path | None = None) -> SpaceGroupModel:
         path = Path(path_or_name)
     if not path.is_file():
         raise FileNotFoundError(f"There is no model file {path}")
-    header = read_header(path)
-    try:
-        graph = keras.models.load_model(path, compile=False, safe_mode=True)
-        prepare = graph.get_layer(_PREPARE)
-        network = graph.get_layer(_NETWORK)
-    except Exception as error:
-        raise ValueError(
-            f"{path} cannot be loaded, the file is damaged or was made by versions of "
-            f"Keras too far apart ({header.get('keras_version')} and "
-            f"{keras.version()}): {error}"
-        ) from error
-    return SpaceGroupModel(
-        network,
-        header["space_groups"],
-        prepare,
-        temperature=header["temperature"],
-        min_probability=header["min_probability"],
-        conformal_thresholds=header["conformal_thresholds"],
-        metadata=header["metadata"],
-    )
+    # Keras may leave the weights open if they do not fit, as Windows minds
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        header, config = read_model_file(path, Path(folder))
+        version = header.pop("keras_version")
+        try:
+            graph = rebuild(config, Path(folder), custom_objects)
+            prepare = graph.get_layer(_PREPARE)
+            if not isinstance(prepare, PreparePatterns):
+                raise RefusedError(f"its layer {_PREPARE!r} is something else")
+            return SpaceGroupModel(graph.get_layer(_NETWORK), prepare=prepare, **header)
+        except RefusedError as error:
+            raise ValueError(f"{path} is not loaded: {error}") from error
+        except Exception as error:
+            raise ValueError(
+                f"{path} cannot be loaded, the file is damaged or was made by versions "
+                f"of Keras too far apart ({version} and {keras.version()}): "
+                f"{str(error)[:500]}"
+            ) from error
 
 
 def _compiled(graph: keras.Model) -> Callable[[np.ndarray], np.ndarray]:

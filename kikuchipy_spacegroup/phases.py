@@ -10,10 +10,11 @@ import os
 from pathlib import Path
 import tempfile
 from typing import TYPE_CHECKING, Any, Literal
-import zipfile
 
 import numpy as np
 
+from kikuchipy_spacegroup._archive import read_arrays
+from kikuchipy_spacegroup._cif_file import read_cif
 from kikuchipy_spacegroup.kinematical import kinematical_master_pattern
 from kikuchipy_spacegroup.structures import standard_cell, unit_cell
 
@@ -51,7 +52,8 @@ def load_phase(path: str | Path) -> "Phase":
     ImportError
         If the package spglib is not installed.
     ValueError
-        If the file cannot be read, or its atoms have no space group.
+        If the file cannot be read, its atoms have no space group, or
+        there are more than a thousand sites.
 
     See Also
     --------
@@ -68,21 +70,14 @@ def load_phase(path: str | Path) -> "Phase":
     >>> load_phase("NiAs.cif")  # doctest: +SKIP
     <name: NiAs. space group: P63/mmc. point group: 6/mmm. ...>
     """
-    from diffpy.structure import StructureFormatError
-    from diffpy.structure.parsers.p_cif import P_cif
+    from diffpy.structure import LatticeError
 
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"No such file: {path}")
-    parser = P_cif()
+    structure, declared = read_cif(path)
     try:
-        structure = parser.parseFile(str(path))
-    except (StructureFormatError, ValueError, KeyError, IndexError) as error:
-        raise ValueError(f"{path} cannot be read as a CIF: {error}") from error
-    if structure is None or len(structure) == 0:
-        raise ValueError(f"{path} has no atoms")
-    phase = standard_cell(structure, name=path.stem)
-    declared = getattr(parser.spacegroup, "number", None)
+        phase = standard_cell(structure, name=path.stem)
+    except (ArithmeticError, LatticeError, ValueError) as error:
+        raise ValueError(f"{path} is no crystal: {error}") from error
     if declared is not None and declared % 1000 != phase.space_group.number:
         _logger.warning(
             "%s: the file says space group %i, but the atoms have %i (%s), which is used",
@@ -164,7 +159,7 @@ def simulate_master_pattern(
         return simulate(phase, energy, half_width=half_width, **kwargs)
     parameters = {"energy": float(energy), "half_width": half_width, **kwargs}
     path = Path(cache_dir) / f"{_key(phase, method, parameters)}.npz"
-    data = _read(path)
+    data = _read(path, half_width)
     if data is not None:
         _logger.debug("Master pattern of %s is read from %s", phase.name, path)
         return _to_signal(data, phase, energy, method)
@@ -321,16 +316,22 @@ def _key(phase: "Phase", method: str, parameters: dict[str, Any]) -> str:
     return f"{method}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
-def _read(path: Path) -> np.ndarray | None:
+def _read(path: Path, half_width: int) -> np.ndarray | None:
     """Return data from a file, or None if there is none or it is damaged."""
     if not path.exists():
         return None
+    side = 2 * half_width + 1
     try:
-        with np.load(path) as file:
-            return file["data"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path, "a master pattern")
+        data = arrays.get("data")
+        if data is None or (data.shape, data.dtype) != ((2, side, side), "float32"):
+            raise ValueError(f"{path} does not have two hemispheres of {side} pixels")
+        if not np.isfinite(data).all():
+            raise ValueError(f"{path} has intensities that are not finite")
+    except (OSError, ValueError) as error:
         _logger.warning("%s is damaged and made again: %s", path, error)
         return None
+    return data
 
 
 def _write(path: Path, data: np.ndarray) -> None:

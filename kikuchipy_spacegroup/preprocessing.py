@@ -14,6 +14,9 @@ import keras
 from keras import ops
 import numpy as np
 
+# Matrices of this size squared are part of the layer
+_MAX_SIZE = 1024
+
 
 def resize_matrix(n_out: int, n_in: Any, n_crop: Any) -> Any:
     """Return the matrix which resamples the central part of a line.
@@ -115,6 +118,12 @@ class PreparePatterns(keras.layers.Layer):
     **kwargs
         Keyword arguments passed on to :class:`keras.layers.Layer`.
 
+    Raises
+    ------
+    ValueError
+        If the size is not from 8 to 1024, or another number is not
+        positive.
+
     Notes
     -----
     Input patterns have shape (n, height, width, 1). The central square
@@ -162,6 +171,23 @@ class PreparePatterns(keras.layers.Layer):
         # Sums of many pixels need full precision under mixed precision
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
+        if not isinstance(size, int | np.integer) or not 8 <= size <= _MAX_SIZE:
+            raise ValueError(
+                f"size must be an integer from 8 to {_MAX_SIZE} pixels, not {size!r}"
+            )
+        numbers = {
+            "background_sigma": background_sigma,
+            "contrast_sigma": contrast_sigma,
+            "clip": clip,
+            "radius": radius,
+        }
+        for name, number in numbers.items():
+            if not 0 < number < np.inf:
+                raise ValueError(f"{name} must be a positive number, not {number!r}")
+        if not 0 <= contrast_floor < np.inf:
+            raise ValueError(
+                f"contrast_floor must not be negative, but is {contrast_floor!r}"
+            )
         self.size = int(size)
         self.background_sigma = background_sigma
         self.contrast_sigma = contrast_sigma

@@ -358,6 +358,9 @@ def _symmetry(cell: tuple, tolerance: float):
             "Finding space groups needs the package spglib. Install it with 'pip "
             "install kikuchipy-spacegroup[simulate]'."
         ) from error
+    # With others, spglib ends the process
+    if not (np.isfinite(cell[0]).all() and np.isfinite(cell[1]).all()):
+        return None
     with warnings.catch_warnings():
         # Of a change in how errors are raised. Both ways are handled here.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -372,4 +375,7 @@ def _symbol(element: str | int) -> str:
     """Return the symbol of an element, also from its atomic number."""
     if isinstance(element, str) and not element.isdigit():
         return element
-    return _SYMBOLS[int(element) - 1]
+    number = int(element)
+    if not 1 <= number <= len(_SYMBOLS):
+        raise ValueError(f"There is no element {number}, only 1 to {len(_SYMBOLS)}")
+    return _SYMBOLS[number - 1]

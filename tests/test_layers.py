@@ -19,7 +19,7 @@ MODULES = sorted(
 )
 HEAVY = {"keras", "tensorflow", "torch", "jax"}
 # Where heavy dependencies are imported at the top of a module
-KERAS = "preprocessing network acquisition simulation model dataset training _trainer adaptation explanation _network_layers".split()
+KERAS = "preprocessing network acquisition simulation model dataset training _trainer adaptation explanation _network_layers _rebuild".split()
 DOORS = {
     "keras": KERAS,
     "tensorflow": [],
