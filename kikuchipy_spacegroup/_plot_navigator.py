@@ -47,7 +47,7 @@ def plot_interactive(
     ----------
     signal
         Scan of none, one or two navigation dimensions. It is plotted
-        with :meth:`kikuchipy.signals.EBSD.plot` and otherwise not
+        with ``EBSD.plot()`` and otherwise not
         changed.
     xmap
         Its map from
@@ -67,7 +67,7 @@ def plot_interactive(
         Color map of the Grad-CAM.
     **kwargs
         Keyword arguments passed on to
-        :meth:`kikuchipy.signals.EBSD.plot`.
+        ``EBSD.plot()``.
 
     Returns
     -------

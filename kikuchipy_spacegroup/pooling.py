@@ -45,7 +45,7 @@ def pool_grains(
     Returns
     -------
     xmap
-        Map as from :func:`~kikuchipy_spacegroup.classify_space_group`
+        Map as from :func:`~kikuchipy_spacegroup.classification.classify_space_group`
         with the results of the grains, and the further properties
 
         * ``grain_id`` (n,), the label, -1 for points of no grain, which

@@ -46,7 +46,7 @@ def smooth_probabilities(
     Returns
     -------
     xmap
-        Map as from :func:`~kikuchipy_spacegroup.classify_space_group`
+        Map as from :func:`~kikuchipy_spacegroup.classification.classify_space_group`
         with the new results.
 
     Raises

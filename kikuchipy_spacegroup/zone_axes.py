@@ -156,7 +156,7 @@ class ZoneAxisTest:
 
     @property
     def mean_auc(self) -> float:
-        """Return the mean of :attr:`auc` over the maps."""
+        """Return the mean of *auc* over the maps."""
         return _mean(self.auc)
 
     @property

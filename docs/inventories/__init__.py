@@ -71,7 +71,8 @@ INVENTORIES: dict[str, tuple[str, str, dict[str, str]]] = {
             "kikuchipy.signals.EBSD.get_neighbour_dot_product_matrices "
             "kikuchipy.signals.EBSDMasterPattern.get_patterns "
             "kikuchipy.signals.EBSDMasterPattern.as_lambert "
-            "kikuchipy.simulations.KikuchiPatternSimulator.calculate_master_pattern",
+            "kikuchipy.simulations.KikuchiPatternSimulator.calculate_master_pattern "
+            "kikuchipy.simulations.KikuchiPatternSimulator.on_detector",
         },
     ),
     "sklearn": (
