@@ -10,17 +10,18 @@ The modules are layers, and import from lower ones only::
 
     __main__
     _signal  plot
-    calibration  adaptation
-    classification  training
-    model  dataset  crystal_map  estimation
+    _plot_navigator
+    calibration  adaptation  _plot_explanation
+    classification  training  explanation
+    model  dataset  crystal_map  estimation  zone_axes
     network  acquisition  simulation  experimental
     preprocessing  master_patterns
     _library_builder
     phases
     sht  kinematical  aztec
     structures
-    _scan
-    space_groups  background  data  _checks  _logging  _model_file  _sht_file  _trainer
+    _scan  _map_image
+    space_groups  background  data  _checks  _logging  _model_file  _sht_file  _trainer  _network_layers
 """
 
 import lazy_loader

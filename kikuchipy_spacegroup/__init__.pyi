@@ -10,6 +10,7 @@ from . import (
     dataset,
     estimation,
     experimental,
+    explanation,
     kinematical,
     master_patterns,
     model,
@@ -22,6 +23,7 @@ from . import (
     space_groups,
     structures,
     training,
+    zone_axes,
 )
 from ._logging import set_log_level
 from .acquisition import Acquisition
@@ -32,6 +34,7 @@ from .classification import classify_space_group, compute_classification_map
 from .crystal_map import probabilities_from_map, save_map, space_group_sets
 from .estimation import estimate_acquisition
 from .experimental import LabelledPatterns
+from .explanation import GradCAM, grad_cam, guided_grad_cam
 from .master_patterns import MasterPatternLibrary
 from .model import SpaceGroupModel, load_model
 from .phases import load_phase, simulate_master_pattern
@@ -43,6 +46,7 @@ __version__: str
 __all__ = [
     "Acquisition",
     "Geometry",
+    "GradCAM",
     "LabelledPatterns",
     "MasterPatternLibrary",
     "SpaceGroupModel",
@@ -62,7 +66,10 @@ __all__ = [
     "estimate_acquisition",
     "estimation",
     "experimental",
+    "explanation",
     "fit",
+    "grad_cam",
+    "guided_grad_cam",
     "kinematical",
     "load_grain_list",
     "load_model",
@@ -85,4 +92,5 @@ __all__ = [
     "space_groups",
     "structures",
     "training",
+    "zone_axes",
 ]

@@ -12,6 +12,7 @@ import numpy as np
 from kikuchipy_spacegroup.structures import unit_cell
 
 if TYPE_CHECKING:
+    from diffsims.crystallography import ReciprocalLatticeVector
     from kikuchipy.signals import EBSDMasterPattern
     from orix.crystal_map import Phase
 
@@ -77,7 +78,12 @@ def kinematical_master_pattern(
     """
     from kikuchipy.simulations import KikuchiPatternSimulator
 
-    reflectors = _reflectors(phase, energy, min_dspacing, min_structure_factor)
+    reflectors = reflecting_planes(
+        phase,
+        energy,
+        min_dspacing=min_dspacing,
+        min_structure_factor=min_structure_factor,
+    )
     simulator = KikuchiPatternSimulator(reflectors)
     # Without a progress bar, which has no switch
     with redirect_stderr(io.StringIO()), _one_thread():
@@ -110,10 +116,52 @@ def _one_thread() -> Iterator[None]:
         numba.set_num_threads(n_threads)
 
 
-def _reflectors(
-    phase: "Phase", energy: float, min_dspacing: float, min_structure_factor: float
-):
-    """Return reciprocal lattice vectors with structure factors."""
+def reflecting_planes(
+    phase: "Phase",
+    energy: float = 20,
+    *,
+    min_dspacing: float = 0.07,
+    min_structure_factor: float = 0.05,
+) -> "ReciprocalLatticeVector":
+    """Return the planes of a phase that reflect.
+
+    Parameters
+    ----------
+    phase
+        Phase with a space group and the atoms of the asymmetric unit,
+        or of the unit cell, in the standard setting.
+    energy
+        Beam energy in keV.
+    min_dspacing
+        Smallest spacing of the planes in nm.
+    min_structure_factor
+        Smallest structure factor of the planes, relative to the
+        largest.
+
+    Returns
+    -------
+    reflectors
+        Reciprocal lattice vectors with structure factors and Bragg
+        angles, ready for
+        :class:`kikuchipy.simulations.KikuchiPatternSimulator`.
+
+    Raises
+    ------
+    ImportError
+        If the package diffsims is not installed.
+    ValueError
+        If the phase has no space group or no atoms, or if no planes
+        reflect.
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> from kikuchipy_spacegroup.kinematical import reflecting_planes
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
+    >>> planes = reflecting_planes(mp.phase, min_dspacing=0.12)
+    >>> planes.unique(use_symmetry=True).size
+    3
+    """
     try:
         from diffsims.crystallography import ReciprocalLatticeVector
     except ImportError as error:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import numpy as np
 
-from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup._map_image import colors, full_arrays, map_image, name
+from kikuchipy_spacegroup._plot_explanation import plot_grad_cam, plot_hough
+from kikuchipy_spacegroup._plot_navigator import plot_interactive
 
 if TYPE_CHECKING:
     from kikuchipy.signals import EBSD
@@ -15,11 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from orix.crystal_map import CrystalMap
 
-_NOT_IDENTIFIED = (0.6, 0.6, 0.6)
-
-
-def _name(number: int) -> str:
-    return "not identified" if number < 0 else f"{number} {sg.label(number)}"
+__all__ = [
+    "plot_grad_cam",
+    "plot_hough",
+    "plot_interactive",
+    "plot_patterns",
+    "plot_space_groups",
+]
 
 
 def plot_space_groups(
@@ -59,41 +63,17 @@ def plot_space_groups(
     >>> ax = kpsg.plot.plot_space_groups(xmap)
     """
     ax = plt.subplots(layout="constrained")[1] if ax is None else ax
-    full_shape, numbers, scores = _full_arrays(xmap)
     found, counts = np.unique(xmap.phase_id, return_counts=True)
-    colors = {number: phase.color_rgb for number, phase in xmap.phases}
-    colors[-1] = _NOT_IDENTIFIED
-    image = np.ones((numbers.size, 3))
-    for number in found:
-        color = colors[number]
-        where = numbers == number
-        opacity = scores[where, None] if number >= 0 else 1.0
-        image[where] = opacity * np.array(color) + (1 - opacity)
-    ax.imshow(image.reshape(*full_shape, 3), interpolation="nearest")
+    color = colors(xmap)
+    ax.imshow(map_image(xmap), interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     if legend:
         for i in np.argsort(-counts):
             share = counts[i] / counts.sum()
-            label = f"{_name(found[i])}: {share:.0%}"
-            ax.plot([], [], "s", color=colors[int(found[i])], label=label)
+            label = f"{name(found[i])}: {share:.0%}"
+            ax.plot([], [], "s", color=color[int(found[i])], label=label)
         ax.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.02), frameon=False)
     return ax
-
-
-def _full_arrays(
-    xmap: "CrystalMap",
-) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:
-    """Return shape, space groups and scores, also of masked points.
-
-    Space groups of masked points are -2.
-    """
-    in_data = xmap.is_in_data
-    numbers = np.full(in_data.size, -2)
-    numbers[in_data] = xmap.phase_id
-    scores = np.zeros(in_data.size)
-    scores[in_data] = xmap.prop["scores"]
-    shape = tuple(int(n) for n in xmap._original_shape)
-    return shape if len(shape) == 2 else (1, in_data.size), numbers, scores
 
 
 def plot_patterns(
@@ -124,7 +104,7 @@ def plot_patterns(
     plot_space_groups(xmap, ax=left.subplots())
     axes = np.atleast_1d(right.subplots(n_rows, n_columns)).ravel()
     right.subplots_adjust(0.02, 0.02, 0.98, 0.93, 0.05, 0.2)
-    _, numbers, scores = _full_arrays(xmap)
+    _, numbers, scores = full_arrays(xmap)
     for ax in axes:
         ax.axis("off")
     for ax, i in zip(axes, chosen):
@@ -132,7 +112,7 @@ def plot_patterns(
         pattern = np.asarray(signal.data[index])
         low, high = np.nanpercentile(pattern, (0.5, 99.5))
         ax.imshow(pattern, cmap="gray", vmin=low, vmax=high)
-        title = f"{_name(numbers[i])}, {scores[i]:.2f}"
-        title = "left out" if numbers[i] == -2 else title
+        title = name(numbers[i])
+        title += "" if numbers[i] == -2 else f", {scores[i]:.2f}"
         ax.set_title(title, fontsize="small")
     return figure

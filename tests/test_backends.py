@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from kikuchipy_spacegroup.dataset import SimulatedDataset
+from kikuchipy_spacegroup.explanation import GradCAM, guided_grad_cam
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.simulation import ProjectPatterns
 
@@ -24,16 +25,21 @@ SCRIPT = """
 import json, sys
 import keras, numpy as np
 from kikuchipy_spacegroup import LabelledPatterns, MasterPatternLibrary, fit, load_model
+from kikuchipy_spacegroup import GradCAM, guided_grad_cam
 from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.simulation import ProjectPatterns
 
 folder = sys.argv[1]
 model = load_model(folder + "/model.keras")
 library = MasterPatternLibrary.load(folder + "/library.npz")
-probabilities = model.predict_proba(np.load(folder + "/patterns.npy"))
+patterns = np.load(folder + "/patterns.npy")
+probabilities = model.predict_proba(patterns)
+maps = GradCAM(model, "stage1_out", guided=True)(patterns, 225)
+fine = guided_grad_cam(model, patterns, 225)
 inputs, _ = SimulatedDataset(library, [225, 229], batch_size=8)[0]
 projected = keras.ops.convert_to_numpy(ProjectPatterns(library, (30, 40))(inputs))
-np.savez(folder + "/other.npz", probabilities=probabilities, projected=projected)
+values = {"probabilities": probabilities, "projected": projected}
+np.savez(folder + "/other.npz", maps=maps, fine=fine, **values)
 recorded = np.load(folder + "/patterns.npy").astype("float16")
 recorded = LabelledPatterns(recorded, np.full(9, 225), np.full(9, "Ni"))
 history = fit(
@@ -71,7 +77,10 @@ def folder(tmp_path_factory):
     inputs, _ = SimulatedDataset(library, [225, 229], batch_size=8)[0]
     projected = keras.ops.convert_to_numpy(ProjectPatterns(library, (30, 40))(inputs))
     probabilities = model.predict_proba(patterns)
-    return folder, {"probabilities": probabilities, "projected": projected}
+    maps = GradCAM(model, "stage1_out", guided=True)(patterns, 225)
+    fine = guided_grad_cam(model, patterns, 225)
+    values = {"probabilities": probabilities, "projected": projected}
+    return folder, {**values, "maps": maps, "fine": fine}
 
 
 @pytest.mark.parametrize("backend", OTHERS)

@@ -19,15 +19,15 @@ MODULES = sorted(
 )
 HEAVY = {"keras", "tensorflow", "torch", "jax"}
 # Where heavy dependencies are imported at the top of a module
-KERAS = "preprocessing network acquisition simulation model dataset training _trainer adaptation".split()
+KERAS = "preprocessing network acquisition simulation model dataset training _trainer adaptation explanation _network_layers".split()
 DOORS = {
     "keras": KERAS,
     "tensorflow": [],
     "torch": [],
     "jax": [],
-    "matplotlib": ["plot"],
+    "matplotlib": ["plot", "_plot_explanation", "_plot_navigator"],
     "dask": ["classification", "_scan", "aztec"],
-    "hyperspy": ["classification"],
+    "hyperspy": ["classification", "_plot_navigator"],
 }
 
 

@@ -11,7 +11,10 @@ import numpy as np
 from orix.crystal_map import Phase
 import pytest
 
-from kikuchipy_spacegroup.kinematical import _reflectors, kinematical_master_pattern
+from kikuchipy_spacegroup.kinematical import (
+    kinematical_master_pattern,
+    reflecting_planes,
+)
 from kikuchipy_spacegroup.structures import (
     check_space_group,
     unit_cell,
@@ -160,7 +163,7 @@ class TestKinematical:
         ],
     )
     def test_extinctions(self, given, reflect):
-        vectors = _reflectors(given, 20, 0.08, 1e-3)
+        vectors = reflecting_planes(given, min_dspacing=0.08, min_structure_factor=1e-3)
         hkl = np.rint(vectors.hkl).astype(int)
         assert vectors.size > 50
         assert all(reflect(*i) for i in hkl)
@@ -179,7 +182,12 @@ class TestKinematical:
         assert captured.out == captured.err == ""
 
     def test_bands_widen_with_wavelength(self):
-        low, high = (_reflectors(BISMUTH, energy, 0.1, 0.1) for energy in (10, 30))
+        low, high = (
+            reflecting_planes(
+                BISMUTH, energy, min_dspacing=0.1, min_structure_factor=0.1
+            )
+            for energy in (10, 30)
+        )
         assert np.allclose(low.theta / high.theta, np.sqrt(3), rtol=0.02)
 
     def test_for_a_library(self):
