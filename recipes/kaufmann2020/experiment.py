@@ -228,6 +228,15 @@ def with_new_classes(
     model
         Its last layer has the weights of the space groups the model
         knows, and random weights for the others.
+
+    Examples
+    --------
+    >>> model = SpaceGroupModel.create([225, 229, 230], size=32, filters=(8,), stem=8)
+    >>> new = with_new_classes(model, [221, 230, 225])
+    >>> x = np.random.default_rng(1).normal(size=(2, 32, 32, 1)).astype("float32")
+    >>> old_logits, logits = (np.array(m.network(x)) for m in (model, new))
+    >>> np.allclose(logits[:, [1, 2]], old_logits[:, [2, 0]], atol=1e-6)
+    True
     """
     network = model.copy().network
     body = keras.Model(network.input, network.layers[-1].input)

@@ -103,6 +103,8 @@ def main(arguments: list[str] | None = None) -> None:
     import patterns
     import tables
 
+    from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+
     settings = experiment.REDUCED
     settings = experiment.FULL if args.full else settings
     settings = experiment.TINY if args.tiny else settings
@@ -118,11 +120,11 @@ def main(arguments: list[str] | None = None) -> None:
         options = ["--half-width", str(settings.half_width), "--method", how]
         # In a process of its own, where PyTorch does not meet TensorFlow
         subprocess.run([*script, str(args.output / "masters"), *options], check=True)
-        library = masters.MasterPatternLibrary.load(
-            args.output / "masters" / "library.npz"
-        )
     else:
+        (args.output / "masters").mkdir(exist_ok=True)
         library = masters.from_files(args.masters, settings.half_width)
+        library.save(args.output / "masters" / "library.npz")
+    library = MasterPatternLibrary.load(args.output / "masters" / "library.npz")
     for camera in args.cameras:
         patterns.write_patterns(
             args.output / "patterns" / camera,
