@@ -91,7 +91,7 @@ def against_kikuchipy(shape: tuple[int, int], n: int) -> list[dict]:
             show_progressbar=False,
         )  # fmt: skip
 
-    library = MasterPatternLibrary.from_signals([mp], names=["Ni"])
+    library = MasterPatternLibrary.from_signals([mp], names=["Ni"], half_width=200)
     layer = ProjectPatterns(library, shape)
     project = compiled(layer)
     orientation, geometry = detector_parameters(rotations, detector)

@@ -10,17 +10,18 @@ The modules are layers, and import from lower ones only::
 
     __main__
     _signal  plot
-    _plot_navigator
-    calibration  adaptation  _plot_explanation
+    _plot_navigator  _plot_evaluation
+    evaluation
+    calibration  adaptation  _plot_explanation  _pattern_table
     classification  training  explanation
-    model  dataset  crystal_map  estimation  zone_axes
+    model  onnx  dataset  crystal_map  estimation  zone_axes
     network  acquisition  simulation  experimental
     preprocessing  master_patterns
     _library_builder
     phases
     sht  kinematical  aztec
     structures
-    _scan  _map_image
+    _scan  _predict  _map_image
     space_groups  background  data  _checks  _logging  _model_file  _sht_file  _trainer  _network_layers
 """
 

@@ -9,12 +9,14 @@ from . import (
     data,
     dataset,
     estimation,
+    evaluation,
     experimental,
     explanation,
     kinematical,
     master_patterns,
     model,
     network,
+    onnx,
     phases,
     plot,
     preprocessing,
@@ -33,10 +35,12 @@ from .calibration import calibrate
 from .classification import classify_space_group, compute_classification_map
 from .crystal_map import probabilities_from_map, save_map, space_group_sets
 from .estimation import estimate_acquisition
+from .evaluation import evaluate
 from .experimental import LabelledPatterns
 from .explanation import GradCAM, grad_cam, guided_grad_cam
 from .master_patterns import MasterPatternLibrary
 from .model import SpaceGroupModel, load_model
+from .onnx import OnnxModel, save_onnx
 from .phases import load_phase, simulate_master_pattern
 from .sht import load_sht
 from .simulation import Geometry
@@ -49,6 +53,7 @@ __all__ = [
     "GradCAM",
     "LabelledPatterns",
     "MasterPatternLibrary",
+    "OnnxModel",
     "SpaceGroupModel",
     "acquisition",
     "adapt_normalization",
@@ -65,6 +70,8 @@ __all__ = [
     "dataset",
     "estimate_acquisition",
     "estimation",
+    "evaluate",
+    "evaluation",
     "experimental",
     "explanation",
     "fit",
@@ -78,11 +85,13 @@ __all__ = [
     "master_patterns",
     "model",
     "network",
+    "onnx",
     "phases",
     "plot",
     "preprocessing",
     "probabilities_from_map",
     "save_map",
+    "save_onnx",
     "self_train",
     "set_log_level",
     "sht",

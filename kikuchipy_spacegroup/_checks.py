@@ -8,6 +8,8 @@ from kikuchipy.signals import EBSD
 import numpy as np
 
 if TYPE_CHECKING:
+    from orix.crystal_map import CrystalMap
+
     from kikuchipy_spacegroup.model import SpaceGroupModel
 
 
@@ -83,3 +85,34 @@ def map_options(
         "keep_n": keep_n,
         "keep_probabilities": keep_probabilities,
     }
+
+
+def points_of_map(xmap: "CrystalMap", n: int) -> np.ndarray:
+    """Return the flat indices in a scan of the points in a map.
+
+    Parameters
+    ----------
+    xmap
+        Map of the scan. A part of a scan has a map of the whole scan in
+        which only this part is in the data.
+    n
+        Number of patterns in the scan.
+
+    Returns
+    -------
+    index
+        Array of shape (xmap.size,).
+
+    Raises
+    ------
+    ValueError
+        If the map has another number of points.
+    """
+    if xmap.is_in_data.size == n:
+        return np.flatnonzero(xmap.is_in_data)
+    if xmap.size == n:
+        return np.arange(n)
+    raise ValueError(
+        f"The crystal map has {xmap.is_in_data.size} points, {xmap.size} of them in the "
+        f"data, and the scan {n}"
+    )

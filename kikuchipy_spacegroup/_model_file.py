@@ -52,6 +52,29 @@ def read_header(path: Path) -> dict[str, Any]:
             " Was it saved by Keras? Save with `SpaceGroupModel.save()`, or make a "
             "`SpaceGroupModel` from the network and its space groups"
         )
+    return parse_header(content, path)
+
+
+def parse_header(content: str | bytes, path: Path) -> dict[str, Any]:
+    """Return our member of a model file from its text, checked.
+
+    Parameters
+    ----------
+    content
+        JSON.
+    path
+        Path to the file, for errors.
+
+    Returns
+    -------
+    header
+        See :func:`read_header`.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged or of a newer format.
+    """
     try:
         header = json.loads(content)
         version = int(header["format_version"])

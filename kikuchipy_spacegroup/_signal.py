@@ -24,7 +24,7 @@ def classify_space_group(self, model: Any = None, **kwargs) -> "CrystalMap | da.
         given, the default model is used.
     **kwargs
         Keyword arguments passed on to
-        :func:`kikuchipy_spacegroup.classify_space_group`, of which this
+        :func:`~kikuchipy_spacegroup.classification.classify_space_group`, of which this
         method is an alias.
 
     Returns

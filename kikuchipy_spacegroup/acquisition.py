@@ -80,8 +80,9 @@ class Acquisition:
     aperture
         U. Radius of the round aperture, as a fraction of half the side.
     aperture_probability
-        Share of patterns within an aperture. One in three of them is
-        dark outside, the others are masked there.
+        Share of patterns within an aperture, which grow dark towards
+        its edge within up to a few percent of the side. One in three of
+        them is dark outside, the others are masked there.
     shadow_probability
         Share of patterns with a straight shadow at the rim.
     saturation_probability
@@ -186,7 +187,7 @@ class Acquisition:
 
         .. math::
 
-            rac{1}{c N} \sqrt{rac{N + r^2}{n}}
+            \frac{1}{c N} \sqrt{\frac{N + r^2}{n}}
 
         Examples
         --------
@@ -252,7 +253,19 @@ class SimulateCamera(keras.layers.Layer):
         self._position = (pixel + 0.5) * 2 / size - 1
 
     def call(self, patterns):
-        """Return recorded patterns of shape (n, size, size)."""
+        """Return recorded patterns.
+
+        Parameters
+        ----------
+        patterns
+            Ideal patterns of shape (n, size, size).
+
+        Returns
+        -------
+        recorded
+            Patterns of the same shape and dtype float32, NaN outside of
+            apertures.
+        """
         a = self.acquisition
         n = ops.shape(patterns)[0]
         signal = self._diffraction(patterns, n)
@@ -354,11 +367,13 @@ class SimulateCamera(keras.layers.Layer):
         patterns = patterns * (1 - shadow * self._uniform(n, (0.2, 0.95)))
         cx, cy = self._uniform(n, (-0.06, 0.06)), self._uniform(n, (-0.06, 0.06))
         radius = self._uniform(n, a.aperture)
-        outside = ops.cast((x - cx) ** 2 + (y - cy) ** 2 > radius**2, "float32")
-        outside = outside * self._chance(n, a.aperture_probability)
-        dark = self._chance(n, 1 / 3)
-        patterns = patterns * (1 - 0.98 * outside * dark)
-        return ops.where(outside * (1 - dark) > 0.5, np.nan, patterns)
+        beyond = ops.sqrt((x - cx) ** 2 + (y - cy) ** 2) - radius
+        some = self._chance(n, a.aperture_probability)
+        penumbra = self._log_uniform(n, (0.003, 0.04))
+        patterns = patterns * (1 - 0.98 * some * ops.sigmoid(beyond / penumbra))
+        masked = some * (1 - self._chance(n, 1 / 3))
+        outside = masked * ops.cast(beyond > 0, "float32")
+        return ops.where(outside > 0.5, np.nan, patterns)
 
     def _grid(self):
         """Return coordinates from -1 to 1 along columns and rows."""

@@ -56,7 +56,7 @@ def adapt_normalization(
     n_patterns
         Number of patterns of the scan to use, at random.
     navigation_mask, signal_mask, static_background
-        See :func:`kikuchipy_spacegroup.classify_space_group`.
+        See :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
     seed
         Seed of the random numbers.
 
@@ -73,6 +73,10 @@ def adapt_normalization(
         If a number or mask does not fit, or the scan has fewer than 16
         patterns that can be classified.
 
+    See Also
+    --------
+    self_train
+
     Notes
     -----
     The mean and variance of every layer's input are mixed
@@ -81,10 +85,6 @@ def adapt_normalization(
     single phase in few orientations are those of the phase as much as
     of the camera. A large *share* takes both away: with a share of 0.3,
     a real scan of one phase went from 99 % to 69 % right.
-
-    See Also
-    --------
-    self_train
 
     Examples
     --------
@@ -169,7 +169,7 @@ def self_train(
     learning_rate
         Learning rate in the beginning of a round.
     navigation_mask, signal_mask, static_background
-        See :func:`kikuchipy_spacegroup.classify_space_group`.
+        See :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
     seed
         Seed of the random numbers.
     show_progressbar
@@ -192,16 +192,16 @@ def self_train(
         If a number or mask does not fit, or the scan has fewer than 16
         patterns that can be classified.
 
+    See Also
+    --------
+    adapt_normalization
+
     Notes
     -----
     This is self-training on pseudo-labels with a confidence threshold,
     as in FixMatch :cite:`sohn2020fixmatch`. Patterns of the scan are
     drawn as often as they occur, and not balanced by class: in a scan
     of one phase, the few which got a wrong label stay few.
-
-    See Also
-    --------
-    adapt_normalization
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, not {confidence}")

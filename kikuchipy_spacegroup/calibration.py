@@ -186,16 +186,16 @@ def conformal_threshold(
         If the arrays do not fit together, or there are too few patterns
         for this coverage.
 
+    See Also
+    --------
+    prediction_sets
+
     Notes
     -----
     This is split conformal prediction with one minus the probability of
     the right class as the score :cite:`sadinle2019least`. The coverage
     holds on average over patterns which are drawn like those given. It
     is not promised for each material.
-
-    See Also
-    --------
-    prediction_sets
 
     Examples
     --------

@@ -57,8 +57,9 @@ def classify_space_group(
         corrected patterns of any shape and real data type. It may be
         lazy. It is not changed.
     model
-        Model, path to a model file, or name of a bundled model. If not
-        given, the default model is used.
+        Model, path to a model file (``.keras``, or ``.onnx`` written with
+        :func:`~kikuchipy_spacegroup.onnx.save_onnx`), or name of a
+        bundled model. If not given, the default model is used.
     navigation_mask
         Boolean array of the navigation shape (rows, columns), True for
         patterns to leave out, as in
@@ -206,6 +207,10 @@ def compute_classification_map(
 
 
 def _get_model(model: Any) -> "SpaceGroupModel":
+    if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
+        from kikuchipy_spacegroup.onnx import OnnxModel
+
+        return OnnxModel(model)
     if model is None or isinstance(model, str | Path):
         from kikuchipy_spacegroup.model import load_model
 

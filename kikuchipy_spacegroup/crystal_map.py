@@ -178,7 +178,7 @@ def space_group_sets(xmap: CrystalMap, threshold: float) -> list[tuple[int, ...]
         Map of space groups.
     threshold
         Lowest probability of a space group in a set, one of
-        :attr:`kikuchipy_spacegroup.model.SpaceGroupModel.conformal_thresholds`.
+        ``model.conformal_thresholds``.
 
     Returns
     -------

@@ -45,7 +45,7 @@ def estimate_acquisition(
     signal
         Scan, which may be lazy. Up to 400 of its patterns are used.
     navigation_mask, signal_mask, static_background
-        See :func:`kikuchipy_spacegroup.classify_space_group`.
+        See :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
     margin
         Factor by which ranges go beyond the 5th and 95th percentile of
         what is found.

@@ -10,7 +10,12 @@ from kikuchipy.signals import EBSD
 import numpy as np
 
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup._checks import check_background, check_mask, check_signal
+from kikuchipy_spacegroup._checks import (
+    check_background,
+    check_mask,
+    check_signal,
+    points_of_map,
+)
 from kikuchipy_spacegroup._scan import blocks_of_patterns, find_background
 from kikuchipy_spacegroup.background import divide_background, unusable_patterns
 
@@ -95,7 +100,7 @@ class LabelledPatterns:
         ----------
         signal
             Scan as for
-            :func:`kikuchipy_spacegroup.classify_space_group`, which may
+            :func:`~kikuchipy_spacegroup.classification.classify_space_group`, which may
             be lazy. It is not changed.
         space_group
             Space group number of all patterns. If not given, those of
@@ -108,7 +113,7 @@ class LabelledPatterns:
             Boolean array of the navigation shape, True for patterns to
             leave out.
         signal_mask, static_background
-            See :func:`kikuchipy_spacegroup.classify_space_group`.
+            See :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
         size
             Side length to keep the patterns at in pixels, best that of
             the model to train.
@@ -236,11 +241,7 @@ def _labels(
     numbers = np.zeros(n, dtype=int)
     materials = np.full(n, "", dtype=object)
     # Points that are not in the data have no phase, but keep their place
-    inside = np.flatnonzero(xmap.is_in_data)
-    if xmap.is_in_data.size != n:
-        raise ValueError(
-            f"The crystal map has {xmap.is_in_data.size} points and the scan {n}"
-        )
+    inside = points_of_map(xmap, n)
     for i, phase in xmap.phases:
         if i < 0 or phase.space_group is None:
             continue
@@ -267,7 +268,7 @@ def read_patterns(
         Boolean array of the navigation shape, True for patterns to
         leave out.
     signal_mask, static_background
-        See :func:`kikuchipy_spacegroup.classify_space_group`.
+        See :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
     size
         Side length of the patterns in pixels.
 

@@ -374,7 +374,11 @@ def _explained(
 ) -> np.ndarray:
     """Return scaled maps of prepared patterns, batch by batch."""
     patterns = np.asarray(patterns)
-    if patterns.ndim != 3 or patterns.dtype.kind not in "uifb" or 0 in patterns.shape:
+    if (
+        patterns.ndim != 3
+        or patterns.dtype.kind not in "uifb"
+        or 0 in patterns.shape[1:]
+    ):
         raise ValueError(
             "Patterns must be real numbers in an array of shape (n, height, width), not "
             f"{patterns.dtype} of shape {patterns.shape}"
@@ -388,9 +392,8 @@ def _explained(
         x = np.ascontiguousarray(patterns[part], dtype="float32")[..., None]
         x, target = ops.convert_to_tensor(x), ops.convert_to_tensor(targets[part])
         maps[part] = explain(model.prepare(x), target)
-    maps = _scaled(maps)
-    maps[unusable_patterns(patterns)] = np.nan
-    return maps
+        maps[part][unusable_patterns(patterns[part])] = np.nan
+    return _scaled(maps)
 
 
 def _scaled(maps: np.ndarray) -> np.ndarray:

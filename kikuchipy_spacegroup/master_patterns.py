@@ -409,7 +409,7 @@ class MasterPatternLibrary:
 
     @classmethod
     def load(cls, path: str | Path) -> "MasterPatternLibrary":
-        """Load a library from a file written by :meth:`save`.
+        """Load a library from a file written by :meth:`MasterPatternLibrary.save`.
 
         Parameters
         ----------
@@ -424,7 +424,7 @@ class MasterPatternLibrary:
         Raises
         ------
         ValueError
-            If the file was not written by :meth:`save`.
+            If the file was not written by :meth:`MasterPatternLibrary.save`.
         """
         try:
             with np.load(path, allow_pickle=False) as file:

@@ -17,7 +17,7 @@ import numpy as np
 from kikuchipy_spacegroup import data
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup._model_file import FORMAT_VERSION, MEMBER, read_header
-from kikuchipy_spacegroup.background import unusable_patterns
+from kikuchipy_spacegroup._predict import most_probable, predict_in_batches
 from kikuchipy_spacegroup.network import build_network
 from kikuchipy_spacegroup.preprocessing import PreparePatterns
 
@@ -260,21 +260,9 @@ class SpaceGroupModel:
         -----
         May be called from several threads at once.
         """
-        patterns = np.asarray(patterns)
-        if patterns.ndim != 3 or patterns.dtype.kind not in "uifb":
-            raise ValueError(
-                "Patterns must be real numbers in an array of shape (n, height, width),"
-                f" not {patterns.dtype} of shape {patterns.shape}"
-            )
-        if 0 in patterns.shape[1:]:
-            raise ValueError(f"Patterns of shape {patterns.shape[1:]} have no pixels")
-        out = np.empty((patterns.shape[0], len(self.space_groups)), "float32")
-        for i in range(0, patterns.shape[0], batch_size):
-            batch = patterns[i : i + batch_size]
-            x = np.ascontiguousarray(batch, dtype="float32")[..., None]
-            out[i : i + batch_size] = self._call(x)
-            out[i : i + batch_size][unusable_patterns(batch)] = np.nan
-        return out
+        return predict_in_batches(
+            self._call, patterns, len(self.space_groups), batch_size
+        )
 
     def predict(self, patterns: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
         """Return the most probable space group of every pattern.
@@ -291,14 +279,29 @@ class SpaceGroupModel:
         -------
         numbers
             Space group numbers of shape (n,), -1 where the best
-            probability is below :attr:`min_probability` or the pattern
+            probability is below ``min_probability`` or the pattern
             cannot be classified.
         """
         probabilities = self.predict_proba(patterns, batch_size=batch_size)
-        best = np.nan_to_num(probabilities, nan=-1).argmax(axis=1)
-        scores = probabilities[np.arange(len(best)), best]
-        numbers = np.array(self.space_groups)[best]
-        return np.where(scores >= self.min_probability, numbers, -1)
+        return most_probable(probabilities, self.space_groups, self.min_probability)
+
+    def header(self) -> dict[str, Any]:
+        """Return what is written to files beside the network.
+
+        Returns
+        -------
+        header
+            Classes, temperature, thresholds and metadata, as JSON can
+            hold them.
+        """
+        return {
+            "space_groups": list(self.space_groups),
+            "temperature": self.temperature,
+            "min_probability": self.min_probability,
+            "conformal_thresholds": self.conformal_thresholds,
+            "keras_version": keras.version(),
+            "metadata": self.metadata,
+        }
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model to one file.
@@ -322,15 +325,7 @@ class SpaceGroupModel:
             raise ValueError(f"File name must end with '.keras', but is {path.name!r}")
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists. Pass `overwrite=True` to replace it")
-        header = {
-            "format_version": FORMAT_VERSION,
-            "space_groups": list(self.space_groups),
-            "temperature": self.temperature,
-            "min_probability": self.min_probability,
-            "conformal_thresholds": self.conformal_thresholds,
-            "keras_version": keras.version(),
-            "metadata": self.metadata,
-        }
+        header = {"format_version": FORMAT_VERSION} | self.header()
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             part = Path(folder) / path.name
             self.graph.save(part)

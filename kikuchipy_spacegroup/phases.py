@@ -53,14 +53,14 @@ def load_phase(path: str | Path) -> "Phase":
     ValueError
         If the file cannot be read, or its atoms have no space group.
 
+    See Also
+    --------
+    orix.crystal_map.Phase.from_cif
+
     Notes
     -----
     The space group is that of the atoms, since their pattern has it. If
     it is not the one in the file, this is logged as a warning.
-
-    See Also
-    --------
-    orix.crystal_map.Phase.from_cif
 
     Examples
     --------

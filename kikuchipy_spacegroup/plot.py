@@ -8,6 +8,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from kikuchipy_spacegroup._map_image import colors, full_arrays, map_image, name
+from kikuchipy_spacegroup._plot_evaluation import (
+    plot_accuracies,
+    plot_confusion,
+    plot_inverse_pole_figures,
+    plot_quality,
+    plot_reliability,
+)
 from kikuchipy_spacegroup._plot_explanation import plot_grad_cam, plot_hough
 from kikuchipy_spacegroup._plot_navigator import plot_interactive
 
@@ -18,10 +25,15 @@ if TYPE_CHECKING:
     from orix.crystal_map import CrystalMap
 
 __all__ = [
+    "plot_accuracies",
+    "plot_confusion",
     "plot_grad_cam",
     "plot_hough",
     "plot_interactive",
+    "plot_inverse_pole_figures",
     "plot_patterns",
+    "plot_quality",
+    "plot_reliability",
     "plot_space_groups",
 ]
 

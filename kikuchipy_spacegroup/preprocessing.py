@@ -105,8 +105,9 @@ class PreparePatterns(keras.layers.Layer):
         Standard deviation of the Gaussian window of the local standard
         deviation, as a fraction of the side.
     contrast_floor
-        Share of the pattern's standard deviation that is added to the
-        local one, so that empty regions are not blown up to noise.
+        Share of the typical local standard deviation (its geometric
+        mean) that is added to the local one, so that empty regions are
+        not blown up to noise.
     clip
         Largest absolute value in the output.
     radius
@@ -127,12 +128,15 @@ class PreparePatterns(keras.layers.Layer):
     .. math::
 
         y &= p - B(p),\; B = G_b + G_b (1 - G_b)\\
-        o &= y / \left(\sqrt{G_c(y^2)} + f\sqrt{\langle y^2\rangle}\right)
+        s &= \sqrt{G_c(y^2)}\\
+        o &= y / \left(s + f\exp\langle\ln s\rangle\right)
 
     clipped to :math:`\pm` ``clip``. The blur is applied twice (Tukey's
     twicing), since a single one is biased where the mask ends and the
-    background is steep. The output does not change when the intensities
-    of a pattern are multiplied by a positive number or shifted.
+    background is steep. The mean is geometric, so that a bright rim or
+    spot does not dim the bands everywhere else. The output does not
+    change when the intensities of a pattern are multiplied by a positive
+    number or shifted.
 
     Examples
     --------
@@ -171,7 +175,18 @@ class PreparePatterns(keras.layers.Layer):
         self._circle = inside.astype("float32")
 
     def call(self, patterns):
-        """Return prepared patterns of shape (n, size, size, 1)."""
+        """Return prepared patterns.
+
+        Parameters
+        ----------
+        patterns
+            Patterns of shape (n, height, width, 1).
+
+        Returns
+        -------
+        prepared
+            Patterns of shape (n, size, size, 1) and dtype float32.
+        """
         patterns, valid = self.resize(patterns)
         circle = ops.convert_to_tensor(self._circle)
         mean = self._masked_mean(patterns, valid)
@@ -180,12 +195,13 @@ class PreparePatterns(keras.layers.Layer):
         for _ in range(2):
             blurred = self._blur(self._background, high) / norm
             high = (high - blurred) * valid
-        mean_square = self._masked_mean(high**2, valid * circle)
-        norm = ops.maximum(self._blur(self._contrast, valid), 1e-6)
-        local = self._blur(self._contrast, high**2) / norm
-        scale = ops.sqrt(local) + self.contrast_floor * ops.sqrt(mean_square)
         # Rounding errors of a constant pattern are not blown up to noise
         tiny = 1e-5 * (ops.abs(mean) + 1e-20)
+        norm = ops.maximum(self._blur(self._contrast, valid), 1e-6)
+        local = ops.sqrt(self._blur(self._contrast, high**2) / norm)
+        log = ops.log(ops.maximum(local, 0.1 * tiny))
+        typical = ops.exp(self._masked_mean(log, valid * circle))
+        scale = local + self.contrast_floor * typical
         high = ops.where(scale > tiny, high / ops.maximum(scale, tiny), 0.0)
         high = ops.clip(high, -self.clip, self.clip)
         return (high * circle * valid)[..., None]
@@ -207,9 +223,10 @@ class PreparePatterns(keras.layers.Layer):
             same shape.
         """
         patterns = ops.cast(patterns, "float32")[..., 0]
-        finite = ops.isfinite(patterns)
-        patterns = ops.where(finite, patterns, 0.0)
-        finite = ops.cast(finite, "float32")
+        finite = ops.cast(ops.isfinite(patterns), "float32")
+        # One after the other: in ONNX, other conditions become products
+        patterns = ops.where(ops.isnan(patterns), 0.0, patterns)
+        patterns = ops.where(ops.isinf(patterns), 0.0, patterns)
         height, width = ops.shape(patterns)[1:3]
         if isinstance(height, int) and isinstance(width, int):
             side = min(height, width)

@@ -104,6 +104,7 @@ class TestGradCAM:
         mixed = explain(patterns, np.array([221, 225, 229, 221, 225]))
         assert np.allclose(mixed[1], explain(patterns, 225)[1])
         assert np.allclose(best, explain(patterns, batch_size=2), atol=1e-5)
+        assert explain(patterns[:0]).shape == (0, SIZE, SIZE)
 
     def test_unusable_patterns(self, tiny_model, patterns):
         patterns = patterns.copy()
@@ -125,7 +126,7 @@ class TestGradCAM:
             grad_cam(tiny_model, patterns, space_group)
 
     def test_wrong_patterns(self, tiny_model, patterns):
-        for wrong in (patterns[0], patterns[:0], patterns.astype("complex64")):
+        for wrong in (patterns[0], patterns[:, :0], patterns.astype("complex64")):
             with pytest.raises(ValueError, match="Patterns must be real numbers"):
                 grad_cam(tiny_model, wrong)
         with pytest.raises(ValueError, match="batch_size"):

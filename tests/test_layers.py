@@ -25,7 +25,7 @@ DOORS = {
     "tensorflow": [],
     "torch": [],
     "jax": [],
-    "matplotlib": ["plot", "_plot_explanation", "_plot_navigator"],
+    "matplotlib": ["plot", "_plot_evaluation", "_plot_explanation", "_plot_navigator"],
     "dask": ["classification", "_scan", "aztec"],
     "hyperspy": ["classification", "_plot_navigator"],
 }

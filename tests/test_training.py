@@ -107,7 +107,7 @@ class TestFit:
         history = fit(
             model,
             library,
-            epochs=4,
+            epochs=6,
             steps_per_epoch=25,
             batch_size=32,
             learning_rate=4e-3,

@@ -40,7 +40,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Score fine-tuning")
     for name in ("model", "libraries", "output"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=200, help="of fine-tuning")
+    parser.add_argument("--scratch-steps", type=int, default=800)
     args = parser.parse_args()
     library = MasterPatternLibrary.load(args.libraries / "held_out.npz")
     library = library.select(MATERIALS)
@@ -60,15 +61,15 @@ def main() -> None:
         row = {"per_class": n, "as_it_is": round(float(before), 3)}
         keras.utils.set_random_seed(SEED)
         scratch = SpaceGroupModel.create(sorted(set(groups.tolist())), size=model.size)
-        for name, learner, rate in (
-            ("fine_tuned", model.copy(), 3e-4),
-            ("from_scratch", scratch, 2e-3),
+        for name, learner, rate, steps in (
+            ("fine_tuned", model.copy(), 3e-4, args.steps),
+            ("from_scratch", scratch, 2e-3, args.scratch_steps),
         ):
             fit(
                 learner,
                 experimental=few,
                 epochs=1,
-                steps_per_epoch=args.steps,
+                steps_per_epoch=steps,
                 batch_size=32,
                 learning_rate=rate,
                 average=0.95,

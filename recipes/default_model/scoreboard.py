@@ -27,7 +27,12 @@ from sklearn.metrics import roc_auc_score
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
-from kikuchipy_spacegroup.calibration import calibration_error, prediction_sets
+from kikuchipy_spacegroup.calibration import (
+    calibration_error,
+    conformal_threshold,
+    fit_temperature,
+    prediction_sets,
+)
 from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
@@ -162,9 +167,34 @@ def row_of(model, logits, truth, axis, value, n_materials) -> dict:
     return row | {"seed": SEED, "date": date.today().isoformat()}
 
 
+def cross_fitted(logits: np.ndarray, labels: np.ndarray, phases: np.ndarray) -> list:
+    """Return calibration and coverage on each material in turn.
+
+    Temperature and thresholds come from the patterns of all the others.
+    """
+    probabilities = np.empty(logits.shape)
+    in_set, size = np.empty(len(labels), dtype=bool), np.empty(len(labels))
+    for phase in np.unique(phases):
+        here = phases == phase
+        temperature = fit_temperature(logits[~here], labels[~here])
+        scaled = softmax(logits / temperature, axis=1)
+        probabilities[here] = scaled[here]
+        threshold = conformal_threshold(scaled[~here], labels[~here], 0.9)
+        sets = prediction_sets(scaled[here], threshold)
+        in_set[here] = sets[np.arange(here.sum()), labels[here]]
+        size[here] = sets.sum(axis=1)
+    n = len(np.unique(phases))
+    name = f"calibrated on the other {n - 1} of {n} materials in turn"
+    return [
+        (f"calibration error, {name}", calibration_error(probabilities, labels)),
+        (f"coverage of sets for 0.9, {name}", float(in_set.mean())),
+        (f"mean size of sets for 0.9, {name}", float(size.mean())),
+    ]
+
+
 def score_trust(
     model: SpaceGroupModel,
-    library: MasterPatternLibrary,
+    held_out: MasterPatternLibrary,
     unknown: MasterPatternLibrary,
     n: int,
 ) -> list[dict]:
@@ -174,8 +204,13 @@ def score_trust(
         return softmax(logits / model.temperature, axis=1).max(axis=1)
 
     camera = replace(Acquisition(), overlap_probability=0.0)
-    logits, truth = logits_of(model, library, n, acquisition=camera)
-    labels = np.array([model.space_groups.index(i) for i in truth.tolist()])
+    all_logits, all_truth = logits_of(model, held_out, n, acquisition=camera)
+    all_labels = np.array([model.space_groups.index(i) for i in all_truth.tolist()])
+    phases = np.repeat(np.arange(held_out.n_phases), n)
+    judged = [i not in CALIBRATION for i in held_out.phase_names]
+    chosen = np.array(judged)[phases]
+    logits, labels = all_logits[chosen], all_labels[chosen]
+    library = held_out.select(exclude=CALIBRATION)
     probabilities = softmax(logits / model.temperature, axis=1)
     known = best(logits)
     rows = [
@@ -196,6 +231,7 @@ def score_trust(
         covered = sets[np.arange(len(labels)), labels].mean()
         rows.append((f"coverage of sets for {coverage:g}", float(covered)))
         rows.append((f"mean size of sets for {coverage:g}", float(sets.sum(1).mean())))
+    rows += cross_fitted(all_logits, all_labels, phases)
     overlap = replace(camera, overlap=(0.8, 1.0), overlap_probability=1.0)
     others = {
         "unknown space groups": logits_of(model, unknown, n, acquisition=camera)[0],
@@ -233,11 +269,11 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=60, help="patterns per material")
     args = parser.parse_args()
     model = load_model(args.model)
-    library = MasterPatternLibrary.load(args.libraries / "held_out.npz")
-    library = library.select(exclude=CALIBRATION)
+    held_out = MasterPatternLibrary.load(args.libraries / "held_out.npz")
+    library = held_out.select(exclude=CALIBRATION)
     unknown = MasterPatternLibrary.load(args.libraries / "unknown.npz")
     tables = {
-        "trust": score_trust(model, library, unknown, 4 * args.n),
+        "trust": score_trust(model, held_out, unknown, 4 * args.n),
         "conditions": score_conditions(model, library, args.n),
     }
     for name, rows in tables.items():

@@ -9,7 +9,8 @@ Usage::
 where LIBRARY is a file written by ``library.py`` and REAL the folder of
 real patterns. Twins are of the same phase, orientation and projection
 center, from a camera with what :func:`estimate_acquisition` finds in
-the real ones, after the model's preprocessing. Writes ``twins.png`` and
+the real ones, after the model's preprocessing. Those of silicon, whose
+patterns are raw, also have the illumination of the real ones. Writes ``twins.png`` and
 ``twins.csv`` to the folder OUTPUT.
 """
 
@@ -24,6 +25,7 @@ from match import SIZE, projector, search, unit
 import matplotlib.pyplot as plt
 import numpy as np
 from real_patterns import load_real
+from scipy.ndimage import gaussian_filter
 
 from kikuchipy_spacegroup import LabelledPatterns, estimate_acquisition
 from kikuchipy_spacegroup.acquisition import SimulateCamera
@@ -69,6 +71,62 @@ def twins(signal: EBSD, ideal: np.ndarray) -> dict:
     return prepared | {"noise": found.noise}
 
 
+def raw_twins(signal: EBSD, ideal: np.ndarray) -> dict:
+    """Return the same as ``twins`` for patterns with their background.
+
+    The twins have the illumination and the contrast of the real ones.
+    """
+    stack = signal.data.reshape((-1, *signal.data.shape[-2:], 1)).astype("float32")
+    raw = np.asarray(PreparePatterns(SHOWN).resize(stack)[0])
+    light = illumination(raw.mean(axis=0))
+    inner = radius() < 0.6
+    # Bands and noise: what changes within a tenth of the side
+    detail = raw / light - gaussian_filter(raw / light, (0, SHOWN / 10, SHOWN / 10))
+    contrast = detail[:, inner].std()
+    found = estimate_acquisition(signal)
+    camera = replace(
+        found,
+        overlap_probability=0,
+        marks_probability=0,
+        shadow_probability=0,
+        aperture_probability=0,
+        raw_probability=0,
+        vignetting=(0, 0),
+        tilt=(0, 0),
+    )
+    recorded = np.asarray(SimulateCamera(camera, size=SHOWN, seed=SEED)(ideal))
+    recorded = recorded - gaussian_filter(recorded, (0, SHOWN / 10, SHOWN / 10))
+    recorded *= contrast / recorded[:, inner].std()
+    prepare = PreparePatterns(SHOWN)
+    sets = {
+        "real": LabelledPatterns.from_signal(signal, 1, size=SHOWN).patterns,
+        "simulated": LabelledPatterns.from_signal(
+            EBSD(light * (1 + recorded)), 1, size=SHOWN
+        ).patterns,
+        "without camera": ideal,
+    }
+    prepared = {
+        name: np.asarray(prepare(patterns[..., None].astype("float32")))[..., 0]
+        for name, patterns in sets.items()
+    }
+    return prepared | {"noise": found.noise}
+
+
+def radius() -> np.ndarray:
+    """Return the distance of every pixel from the center, 1 at the side."""
+    x = (np.arange(SHOWN) + 0.5) * 2 / SHOWN - 1
+    return np.hypot(*np.meshgrid(x, x))
+
+
+def illumination(mean: np.ndarray) -> np.ndarray:
+    """Return a mean pattern without its bands, but with its steep rim."""
+    ring = np.round(radius() * SHOWN / 2).astype(int)
+    counts = np.maximum(np.bincount(ring.ravel()), 1)
+    rings = np.bincount(ring.ravel(), mean.ravel()) / counts
+    profile = np.maximum(rings[ring], 1e-3 * mean.max())
+    return profile * gaussian_filter(mean / profile, SHOWN / 12)
+
+
 def nickel(library: MasterPatternLibrary) -> dict:
     """Return the twins of kikuchipy's nickel scan."""
     s = nickel_ebsd_small()
@@ -90,7 +148,7 @@ def silicon(library: MasterPatternLibrary, folder: Path) -> dict:
     matrices, centers = (np.array(values) for values in zip(*rows))
     geometry = np.column_stack([centers, np.ones(len(rows)), np.zeros(len(rows))])
     ideal = project(library, entry, matrices, geometry)
-    return twins(EBSD(patterns), ideal)
+    return raw_twins(EBSD(patterns), ideal)
 
 
 def entry_of(library: MasterPatternLibrary, name: str) -> int:

@@ -1,0 +1,270 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How right a model is: arrays and scans in, tables out.
+
+Everything starts from a table with one row per pattern, which
+:func:`evaluate` or :func:`pattern_table` make. It can be written to a
+CSV file and read again with pandas.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup._pattern_table import (
+    class_probabilities,
+    evaluate,
+    pattern_table,
+)
+from kikuchipy_spacegroup.calibration import calibration_error
+
+__all__ = [
+    "accuracy",
+    "class_probabilities",
+    "confusion",
+    "counts",
+    "evaluate",
+    "pattern_table",
+    "precision_recall",
+    "reliability",
+]
+LEVELS = ("space_group", "point_group", "laue_class", "crystal_system")
+
+
+def counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return how many patterns of a material get each space group.
+
+    Parameters
+    ----------
+    table
+        Table with a row per pattern.
+
+    Returns
+    -------
+    counts
+        Rows are materials with their space group and whether they were
+        in training, columns are predicted space group numbers, with -1
+        for patterns not identified, as Tables A1 to A6 of
+        :cite:`kaufmann2020deep`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.evaluation import counts, pattern_table
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> table = pattern_table(probabilities, [225, 229], truth=225, material="Ni")
+    >>> counts(table)
+    predicted                         225  229
+    space_group material in_training
+    225         Ni       False          1    1
+    """
+    _, groups = class_probabilities(table)
+    rows = [table[name] for name in ("space_group", "material", "in_training")]
+    result = pd.crosstab(rows, table["predicted"])
+    there = [-1] if -1 in result.columns else []
+    return result.reindex(columns=[*groups, *there], fill_value=0).rename_axis(
+        columns="predicted"
+    )
+
+
+def accuracy(
+    table: pd.DataFrame, by: str | Sequence[str] = (), *, top: Sequence[int] = (2, 3)
+) -> pd.DataFrame:
+    """Return the accuracy at every level of symmetry.
+
+    Parameters
+    ----------
+    table
+        Table with a row per pattern.
+    by
+        Columns to group by, such as ``"material"``, ``"space_group"`` or
+        ``"in_training"``. If not given, there is one row for all.
+    top
+        Numbers of best space groups among which the right one may be.
+
+    Returns
+    -------
+    accuracies
+        A row per group of patterns, with the columns ``n`` (patterns),
+        ``materials``, ``materials_seen`` (those that were in training),
+        ``chance`` (one over the number of classes), ``identified`` (share
+        of the patterns), ``accuracy`` (share with the right space
+        group), ``point_group``, ``laue_class`` and ``crystal_system``
+        (share that is right at this level), ``top_2`` and so on.
+
+    Notes
+    -----
+    Patterns that are not identified count as wrong at all levels. At
+    coarser levels than the space group, probabilities are added up over
+    the classes that belong together, and the largest sum counts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.evaluation import accuracy, pattern_table
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> table = pattern_table(probabilities, [225, 229], truth=225, material="Ni")
+    >>> accuracy(table)[["accuracy", "point_group", "chance"]].to_dict("records")
+    [{'accuracy': 0.5, 'point_group': 1.0, 'chance': 0.5}]
+    """
+    probabilities, groups = class_probabilities(table)
+    by = [by] if isinstance(by, str) else list(by)
+    probabilities = np.nan_to_num(probabilities)
+    identified = (table["predicted"] > 0).to_numpy()
+    truth = table["space_group"].to_numpy()
+    right = {"identified": identified}
+    for level in LEVELS:
+        summed, labels = sg.coarsen_probabilities(probabilities, groups, level)
+        found = np.array(labels)[summed.argmax(axis=1)]
+        column = "accuracy" if level == "space_group" else level
+        right[column] = identified & (found == sg.coarsen(truth, level))
+    order = np.array(groups)[np.argsort(-probabilities, axis=1, kind="stable")]
+    for k in top:
+        inside = (order[:, :k] == truth[:, None]).any(axis=1)
+        right[f"top_{k}"] = identified & inside
+    flags = pd.DataFrame(right, index=table.index)
+    keys = [table[name] for name in by] or [pd.Series("all", table.index, name="")]
+    of_group = table.groupby(keys)
+    seen = table[table["in_training"]].groupby(
+        [key[table["in_training"]] for key in keys]
+    )
+    result = pd.DataFrame(
+        {"n": of_group.size(), "materials": of_group["material"].nunique()}
+    )
+    result["materials_seen"] = (
+        seen["material"].nunique().reindex(result.index, fill_value=0)
+    )
+    result["chance"] = 1 / len(groups)
+    return result.join(flags.groupby(keys).mean())
+
+
+def precision_recall(table: pd.DataFrame, by: str = "space_group") -> pd.DataFrame:
+    """Return precision, recall and F1 score with scikit-learn.
+
+    Parameters
+    ----------
+    table
+        Table with a row per pattern.
+    by
+        ``"space_group"`` or ``"material"``.
+
+    Returns
+    -------
+    scores
+        A row per space group or material, with the columns
+        ``precision``, ``recall``, ``f1`` and ``n`` (patterns).
+
+    Raises
+    ------
+    ValueError
+        If *by* is something else.
+
+    See Also
+    --------
+    sklearn.metrics.precision_recall_fscore_support
+
+    Notes
+    -----
+    A model does not predict materials. The precision of a material is
+    that of its space group with the other materials of this group left
+    out: of all patterns called that group, the share that is of this
+    material. Patterns not identified count against recall, and not
+    against precision.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    class_probabilities(table)  # Raises if columns are missing
+    if by not in ("space_group", "material"):
+        raise ValueError(f"`by` must be 'space_group' or 'material', not {by!r}")
+    rows = {}
+    for name, part in table.groupby(by):
+        group = int(part["space_group"].iloc[0])
+        others = (table["space_group"] == group) & (table[by] != name)
+        chosen = table[~others]
+        precision, recall, f1, n = precision_recall_fscore_support(
+            chosen["space_group"], chosen["predicted"], labels=[group], zero_division=0
+        )
+        rows[name] = (precision[0], recall[0], f1[0], int(n[0]))
+    columns = ["precision", "recall", "f1", "n"]
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return frame.rename_axis(by)
+
+
+def confusion(table: pd.DataFrame, *, normalize: bool = False) -> pd.DataFrame:
+    """Return the confusion matrix.
+
+    Parameters
+    ----------
+    table
+        Table with a row per pattern.
+    normalize
+        Whether rows are shares that add up to 1, instead of numbers of
+        patterns.
+
+    Returns
+    -------
+    matrix
+        Rows are true, columns predicted space group numbers, with -1
+        for patterns not identified.
+    """
+    _, groups = class_probabilities(table)
+    matrix = pd.crosstab(table["space_group"], table["predicted"])
+    there = [-1] if -1 in matrix.columns else []
+    matrix = matrix.reindex(columns=[*groups, *there], fill_value=0)
+    matrix = matrix.rename_axis(columns="predicted")
+    return matrix.div(matrix.sum(axis=1), axis=0) if normalize else matrix
+
+
+def reliability(table: pd.DataFrame, n_bins: int = 10) -> pd.DataFrame:
+    """Return how right the model is when it is how sure.
+
+    Parameters
+    ----------
+    table
+        Table with a row per pattern.
+    n_bins
+        Number of bins of equal width.
+
+    Returns
+    -------
+    bins
+        A row per bin with the columns ``low``, ``high``, ``n``,
+        ``probability`` (mean) and ``accuracy``, both NaN in empty bins.
+        ``bins.attrs["calibration_error"]`` is the expected calibration
+        error, see
+        :func:`~kikuchipy_spacegroup.calibration.calibration_error`.
+
+    Notes
+    -----
+    Patterns that cannot be classified are left out, since they have no
+    probability. Those of space groups the model does not know are never
+    right.
+    """
+    probabilities, groups = class_probabilities(table)
+    known = np.isfinite(probabilities).all(axis=1)
+    probabilities = probabilities[known]
+    labels = np.array(
+        [groups.index(i) if i in groups else -1 for i in table["space_group"][known]],
+        dtype=int,
+    )
+    score = probabilities.max(axis=1, initial=0)
+    right = probabilities.argmax(axis=1) == labels
+    index = np.minimum((score * n_bins).astype(int), n_bins - 1)
+    edges = np.linspace(0, 1, n_bins + 1)
+    n = np.bincount(index, minlength=n_bins)
+    with np.errstate(invalid="ignore"):
+        bins = pd.DataFrame(
+            {
+                "low": edges[:-1],
+                "high": edges[1:],
+                "n": n,
+                "probability": np.bincount(index, score, n_bins) / n,
+                "accuracy": np.bincount(index, right, n_bins) / n,
+            }
+        )
+    if len(labels):
+        error = calibration_error(probabilities, labels, n_bins=n_bins)
+        bins.attrs["calibration_error"] = error
+    return bins

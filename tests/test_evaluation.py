@@ -1,0 +1,233 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tables say what scikit-learn says, and what can be counted by hand."""
+
+import numpy as np
+from orix.crystal_map import CrystalMap, PhaseList
+from orix.quaternion import Rotation
+import pandas as pd
+import pytest
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    precision_score,
+    recall_score,
+    top_k_accuracy_score,
+)
+
+import kikuchipy_spacegroup as kpsg
+from kikuchipy_spacegroup import evaluation as ev
+
+GROUPS = (225, 227, 229, 194, 186)
+MATERIALS = {"Ni": 225, "Al": 225, "Si": 227, "Fe": 229, "Ti": 194, "GaN": 186}
+
+
+def make_table(n=400, seed=1, **kwargs):
+    rng = np.random.default_rng(seed)
+    material = rng.choice(list(MATERIALS), n)
+    truth = np.array([MATERIALS[m] for m in material])
+    probabilities = rng.dirichlet(np.ones(len(GROUPS)), n)
+    probabilities += (truth[:, None] == np.array(GROUPS)) * rng.random((n, 1))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return ev.pattern_table(
+        probabilities, GROUPS, truth=truth, material=material, **kwargs
+    )
+
+
+@pytest.fixture
+def table():
+    return make_table(trained_on=["Ni", "Si"])
+
+
+class TestAgainstScikitLearn:
+    def test_accuracy(self, table):
+        row = ev.accuracy(table).iloc[0]
+        expected = accuracy_score(table["space_group"], table["predicted"])
+        assert row["accuracy"] == pytest.approx(expected)
+        probabilities, groups = ev.class_probabilities(table)
+        labels = [groups.index(i) for i in table["space_group"]]
+        for k in (2, 3):
+            expected = top_k_accuracy_score(labels, probabilities, k=k)
+            assert row[f"top_{k}"] == pytest.approx(expected)
+
+    def test_precision_recall(self, table):
+        scores = ev.precision_recall(table)
+        for name, function in (
+            ("precision", precision_score),
+            ("recall", recall_score),
+            ("f1", f1_score),
+        ):
+            expected = function(
+                table["space_group"], table["predicted"],
+                average=None, labels=sorted(GROUPS),
+            )  # fmt: skip
+            np.testing.assert_allclose(scores[name], expected)
+
+    def test_confusion(self, table):
+        expected = confusion_matrix(
+            table["space_group"], table["predicted"], labels=GROUPS
+        )
+        found = ev.confusion(table).loc[list(GROUPS), list(GROUPS)]
+        np.testing.assert_array_equal(found, expected)
+        shares = ev.confusion(table, normalize=True)
+        np.testing.assert_allclose(shares.sum(axis=1), 1)
+
+
+class TestLaws:
+    def test_order_of_patterns_and_classes_changes_nothing(self, table):
+        columns = [c for c in table.columns if not c.startswith("p_")]
+        shuffled = table.sample(frac=1, random_state=3)
+        other = shuffled[[*columns, "p_186", "p_229", "p_225", "p_194", "p_227"]]
+        for function in (ev.accuracy, ev.precision_recall, ev.reliability):
+            pd.testing.assert_frame_equal(function(table), function(other))
+        pd.testing.assert_frame_equal(ev.counts(table), ev.counts(other)[list(GROUPS)])
+
+    def test_coarser_levels_are_no_harder_for_sure_models(self):
+        # With one class per level of symmetry they are the same
+        table = make_table()
+        row = ev.accuracy(table).iloc[0]
+        assert row["crystal_system"] >= row["laue_class"] - 0.05
+        assert row["laue_class"] > row["accuracy"]
+
+    def test_parts_make_the_whole(self, table):
+        parts = ev.accuracy(table, "material")
+        whole = ev.accuracy(table).iloc[0]
+        assert parts["n"].sum() == whole["n"] == len(table)
+        mean = np.average(parts["accuracy"], weights=parts["n"])
+        assert mean == pytest.approx(whole["accuracy"])
+        assert whole["materials"] == 6
+        assert whole["materials_seen"] == 2
+        assert whole["chance"] == 0.2
+        total = ev.counts(table).to_numpy().sum()
+        assert total == len(table)
+
+    def test_file_and_back(self, table, tmp_path):
+        table.to_csv(tmp_path / "table.csv", index=False)
+        again = pd.read_csv(tmp_path / "table.csv")
+        pd.testing.assert_frame_equal(ev.accuracy(again), ev.accuracy(table))
+        pd.testing.assert_frame_equal(ev.counts(again), ev.counts(table))
+
+    def test_reliability_of_a_calibrated_model(self):
+        rng = np.random.default_rng(4)
+        p = rng.uniform(0.5, 1, 20000)
+        truth = np.where(rng.random(len(p)) < p, 225, 229)
+        table = ev.pattern_table(
+            np.column_stack([p, 1 - p]), [225, 229], truth=truth, material="x"
+        )
+        bins = ev.reliability(table)
+        assert bins.attrs["calibration_error"] < 0.02
+        full = bins[bins["n"] > 0]
+        assert len(full) == 5
+        np.testing.assert_allclose(full["accuracy"], full["probability"], atol=0.05)
+
+
+class TestNotIdentified:
+    def test_counts_as_wrong(self):
+        probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [np.nan, np.nan], [0, 0]])
+        table = ev.pattern_table(
+            probabilities, [225, 229], truth=225, material="Ni", min_probability=0.7
+        )
+        assert table["predicted"].tolist() == [225, -1, -1, -1]
+        row = ev.accuracy(table).iloc[0]
+        assert row["accuracy"] == row["identified"] == 0.25
+        assert row["crystal_system"] == 0.25
+        assert ev.counts(table)[-1].tolist() == [3]
+        assert ev.confusion(table).loc[225].tolist() == [1, 0, 3]
+        assert ev.precision_recall(table)["precision"].tolist() == [1]
+        assert ev.reliability(table)["n"].sum() == 2
+
+    def test_unknown_group_is_never_right(self):
+        table = ev.pattern_table(
+            np.array([[0.9, 0.1]]), [225, 229], truth=194, material="Ti"
+        )
+        assert ev.accuracy(table, "space_group")["accuracy"].tolist() == [0]
+        assert ev.reliability(table).attrs["calibration_error"] == pytest.approx(0.9)
+
+
+class TestEvaluate:
+    def test_scan_with_map(self, nickel, tiny_model):
+        xmap = nickel.xmap.deepcopy()
+        nickel.xmap.prop["bc"] = np.arange(9.0)
+        nickel.xmap.prop["material"] = np.arange(9)
+        table = ev.evaluate(tiny_model, {"scan": nickel}, show_progressbar=False)
+        assert table["material"].unique().tolist() == [xmap.phases[0].name]
+        assert (table["space_group"] == 225).all()
+        assert table["bc"].tolist() == list(range(9))
+        assert "xmap_material" in table
+        angles = table[["phi1", "Phi", "phi2"]].to_numpy()
+        again = Rotation.from_euler(angles, degrees=True)
+        assert np.allclose(again.angle_with(xmap.rotations), 0, atol=1e-3)
+        expected = kpsg.classify_space_group(
+            nickel, tiny_model, min_probability=0, show_progressbar=False
+        )
+        np.testing.assert_array_equal(table["predicted"], expected.phase_id)
+
+    def test_scans_with_numbers_and_masks(self, nickel, tiny_model):
+        mask = np.zeros((3, 3), dtype=bool)
+        mask[0] = True
+        table = ev.evaluate(
+            tiny_model,
+            {"Ni": (nickel, 225), "W": (nickel.inav[0], 229)},
+            trained_on=["W"],
+            navigation_masks={"Ni": mask},
+            show_progressbar=False,
+        )
+        assert table["scan"].value_counts().to_dict() == {"Ni": 6, "W": 3}
+        assert table.groupby("material")["in_training"].all().to_dict() == {
+            "Ni": False, "W": True
+        }  # fmt: skip
+
+    def test_leaves_out_points_of_unknown_phase(self, nickel, tiny_model):
+        phases = PhaseList(names=["a", "b"], space_groups=[221, None], ids=[0, 1])
+        old = nickel.xmap
+        phase_id = np.array([0, 0, 0, 1, 1, 1, -1, 0, 0])
+        in_data = np.arange(9) != 8
+        phases.add_not_indexed()
+        nickel.xmap = CrystalMap(
+            old.rotations, phase_id, old.x, old.y, phases, is_in_data=in_data
+        )
+        table = ev.evaluate(tiny_model, {"scan": nickel}, show_progressbar=False)
+        assert len(table) == 4
+        assert set(table["material"]) == {"a"}
+
+    def test_part_of_a_scan(self, nickel, tiny_model):
+        part = nickel.inav[1:, 2]
+        table = ev.evaluate(tiny_model, {"scan": part}, show_progressbar=False)
+        assert len(table) == 2
+        angles = table[["phi1", "Phi", "phi2"]].to_numpy()
+        again = Rotation.from_euler(angles, degrees=True)
+        expected = nickel.xmap.rotations[7:]
+        assert np.allclose(again.angle_with(expected), 0, atol=1e-3)
+
+    def test_changes_nothing(self, nickel, tiny_model):
+        before = nickel.data.copy(), nickel.xmap.phase_id.copy()
+        ev.evaluate(tiny_model, {"scan": nickel}, show_progressbar=False)
+        np.testing.assert_array_equal(nickel.data, before[0])
+        np.testing.assert_array_equal(nickel.xmap.phase_id, before[1])
+
+
+class TestErrors:
+    def test_not_scans(self, nickel, tiny_model):
+        with pytest.raises(TypeError, match="mapping"):
+            ev.evaluate(tiny_model, [nickel])
+        with pytest.raises(TypeError, match="EBSD signal"):
+            ev.evaluate(tiny_model, {"a": nickel.data})
+
+    def test_unknown_truth(self, nickel, tiny_model):
+        with pytest.raises(ValueError, match="'a' is not known"):
+            ev.evaluate(tiny_model, {"a": nickel.rebin(scale=(3, 3, 1, 1))})
+        with pytest.raises(ValueError, match="230"):
+            ev.evaluate(tiny_model, {"a": (nickel, 231)})
+
+    def test_table_of_something_else(self):
+        with pytest.raises(ValueError, match="pattern_table"):
+            ev.accuracy(pd.DataFrame({"a": [1]}))
+
+    def test_arrays_that_do_not_fit(self):
+        with pytest.raises(ValueError, match="space groups"):
+            ev.pattern_table(np.ones((2, 3)), [225], truth=225, material="a")
+        with pytest.raises(ValueError, match="bc must be of shape"):
+            ev.pattern_table(
+                np.ones((2, 1)), [225], truth=225, material="a", bc=np.ones(3)
+            )

@@ -1,0 +1,81 @@
+"""
+==============
+How sure is it
+==============
+
+You will be able to read the model's probabilities, ask for all space groups a pattern may be
+of, and see what it refuses to name.
+"""
+
+# %%
+# Three scans to classify: nickel as recorded, the same with more noise, and noise alone.
+
+import kikuchipy as kp
+import matplotlib.pyplot as plt
+import numpy as np
+
+import kikuchipy_spacegroup as kpsg
+
+s = kp.data.nickel_ebsd_small()
+rng = np.random.default_rng(1)
+corrected = s.data / s.static_background.astype("float32")
+contrast = corrected.std()
+scans = {
+    "as recorded": corrected,
+    "more noise": corrected + rng.normal(0, contrast, corrected.shape),
+    "noise alone": rng.normal(1, contrast, corrected.shape),
+}
+model = kpsg.load_model()
+maps = {
+    name: kp.signals.EBSD(patterns).classify_space_group(
+        model, keep_probabilities=True, static_background=None
+    )
+    for name, patterns in scans.items()
+}
+
+# %%
+# Every point has a best space group and its probability. Below the model's own limit, a point is
+# *not identified*: its phase ID is -1.
+
+print("limit:", round(model.min_probability, 2))
+for name, xmap in maps.items():
+    print(f"{name:12}", xmap.phase_id, xmap.prop["scores"].round(2))
+
+# %%
+# All probabilities, point by point.
+
+fig, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained", sharey=True)
+for ax, (name, xmap) in zip(axes, maps.items()):
+    probabilities, space_groups = kpsg.probabilities_from_map(xmap)
+    image = ax.imshow(probabilities, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    ax.set_xticks(range(len(space_groups)), space_groups, rotation=90)
+    ax.set(title=name, xlabel="Space group")
+axes[0].set_ylabel("Pattern")
+_ = fig.colorbar(image, ax=axes, label="Probability")
+
+# %%
+# Probabilities are calibrated on simulated patterns of materials the model was not trained on,
+# with all its space groups equally likely. Real patterns of simple metals turn out right more
+# often than the model says: it has been taught to expect worse.
+#
+# **Sets** are the honest answer where one space group is not. Each is all space groups whose
+# probability is above a threshold, which was chosen such that nine in ten sets have the right one
+# among them.
+
+threshold = model.conformal_thresholds[0.9]
+for name, xmap in maps.items():
+    sets = kpsg.space_group_sets(xmap, threshold)
+    print(f"{name:12}", *("{" + ", ".join(map(str, i)) + "}" for i in sets[:5]))
+
+# %%
+# The noisier the pattern, the larger the set.
+#
+# Coarser levels of symmetry are surer, since probabilities add up. All classes of the bundled
+# model are of one point group, so the Bravais lattice is the level below.
+
+from kikuchipy_spacegroup.space_groups import coarsen_probabilities
+
+probabilities, space_groups = kpsg.probabilities_from_map(maps["as recorded"])
+lattices, labels = coarsen_probabilities(probabilities, space_groups, "bravais_lattice")
+for label, column in zip(labels, lattices.T):
+    print(label, column.round(2))
