@@ -12,9 +12,11 @@ from pathlib import Path
 import keras
 from materials import EXPERIMENTS, MATERIALS, SPACE_GROUPS
 import numpy as np
+from orix.quaternion import Rotation
 import pandas as pd
 from patterns import load_patterns
 
+from kikuchipy_spacegroup.evaluation import pattern_table
 from kikuchipy_spacegroup.experimental import LabelledPatterns
 from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.training import KAUFMANN2020, fit
@@ -283,26 +285,24 @@ def _test(
     tables = []
     for name, parts in split(number, settings).items():
         data = load_patterns(folder / f"{name}.npz")
-        probabilities = model.predict_proba(data.patterns[parts["test"]])
-        best = probabilities.argmax(axis=1)
         index = np.arange(settings.n_patterns)[parts["test"]]
-        columns = {
-            "material": name,
-            "in_training": name in EXPERIMENTS[number].training,
-            "pattern": index,
-            "space_group": _group(name),
-            "predicted": np.array(SPACE_GROUPS)[best],
-            "quality": data.quality[index].round(4),
-            "correlation": data.correlation[index].round(4),
-        }
-        for i, group in enumerate(SPACE_GROUPS):
-            columns[f"p_{group}"] = probabilities[:, i].round(4)
-        tables.append(pd.DataFrame(columns))
+        table = pattern_table(
+            model.predict_proba(data.patterns[index]),
+            model.space_groups,
+            truth=_group(name),
+            material=name,
+            trained_on=EXPERIMENTS[number].training,
+            rotations=Rotation(data.rotations[index]),
+            pattern=index,
+            quality=data.quality[index],
+            correlation=data.correlation[index],
+        )
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
 def _write(path: Path, table: pd.DataFrame) -> None:
     """Write a table so that there is either the whole file or none."""
     part = path.with_suffix(".part")
-    table.to_csv(part, index=False, lineterminator="\n")
+    table.round(4).to_csv(part, index=False, lineterminator="\n")
     os.replace(part, path)

@@ -14,8 +14,10 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from materials import CHANCE, EXPERIMENTS, MATERIALS, mean_atomic_number
+from materials import EXPERIMENTS, MATERIALS, mean_atomic_number
 import pandas as pd
+
+from kikuchipy_spacegroup.evaluation import accuracy, counts, precision_recall
 
 RUN = ["camera", "network", "experiment"]
 
@@ -78,13 +80,11 @@ def load_results(output: Path) -> pd.DataFrame:
         parts.append(table)
     if not parts:
         raise FileNotFoundError(f"There are no results in {output}")
-    results = pd.concat(parts, ignore_index=True)
-    results["right"] = results["predicted"] == results["space_group"]
-    return results
+    return pd.concat(parts, ignore_index=True)
 
 
 def by_material(results: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracy and most frequent error per material.
+    """Return accuracy per material and what its patterns are called.
 
     Parameters
     ----------
@@ -97,23 +97,16 @@ def by_material(results: pd.DataFrame) -> pd.DataFrame:
         One row per camera, network, experiment and material, in the
         order of the paper's charts.
     """
-    rows = []
-    for key, part in results.groupby([*RUN, "material"], sort=False):
-        wrong = part.loc[~part["right"], "predicted"]
-        most = wrong.mode().iloc[0] if len(wrong) else None
-        rows.append(
-            dict(zip([*RUN, "material"], key))
-            | {
-                "space_group": part["space_group"].iloc[0],
-                "mean_atomic_number": round(mean_atomic_number(key[-1]), 1),
-                "in_training": part["in_training"].iloc[0],
-                "n": len(part),
-                "accuracy": round(part["right"].mean(), 4),
-                "most_frequent_error": most,
-                "share_of_it": round((part["predicted"] == most).mean(), 4),
-            }
-        )
-    return pd.DataFrame(rows).astype({"most_frequent_error": "Int64"})
+    scores = {}
+    for key, part in results.groupby(RUN):
+        score = accuracy(part, ["space_group", "material", "in_training"])
+        tested = counts(part).rename(columns="called_{}".format)
+        scores[key] = score[["n", "accuracy"]].join(tested)
+    table = pd.concat(scores, names=RUN).reset_index()
+    numbers = [round(mean_atomic_number(name), 1) for name in table["material"]]
+    table.insert(table.columns.get_loc("n"), "mean_atomic_number", numbers)
+    order = [list(MATERIALS).index(name) for name in table["material"]]
+    return table.assign(order=order).sort_values([*RUN, "order"]).drop(columns="order")
 
 
 def by_experiment(results: pd.DataFrame) -> pd.DataFrame:
@@ -132,26 +125,47 @@ def by_experiment(results: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for key, part in results.groupby(RUN):
-        experiment = EXPERIMENTS[key[-1]]
-        seen = part["in_training"]
-        of_material = part.groupby("material", sort=False)["right"].mean()
-        below = of_material[of_material < CHANCE].index
+        number = key[-1]
+        of_all = accuracy(part).iloc[0]
+        seen = part[part["in_training"]]
+        unseen = part[~part["in_training"]]
+        of_material = accuracy(part, "material")["accuracy"]
+        below = of_material[of_material < of_all["chance"]].index
         rows.append(
             dict(zip(RUN, key))
             | {
-                "figure": experiment.figure,
-                "training_materials": len(experiment.training),
-                "unseen_materials": len(MATERIALS) - len(experiment.training),
-                "n": len(part),
-                "accuracy": round(part["right"].mean(), 4),
-                "accuracy_seen": round(part.loc[seen, "right"].mean(), 4),
-                "accuracy_unseen": round(part.loc[~seen, "right"].mean(), 4),
-                "chance": round(CHANCE, 4),
+                "figure": EXPERIMENTS[number].figure,
+                "materials_seen": int(of_all["materials_seen"]),
+                "materials_unseen": int(of_all["materials"] - of_all["materials_seen"]),
+                "n": int(of_all["n"]),
+                "accuracy": of_all["accuracy"],
+                "accuracy_seen": (seen["predicted"] == seen["space_group"]).mean(),
+                "accuracy_unseen": (
+                    unseen["predicted"] == unseen["space_group"]
+                ).mean(),
+                "chance": of_all["chance"],
                 "below_chance": " ".join(below),
-                "paper": experiment.accuracy,
+                "paper": EXPERIMENTS[number].accuracy,
             }
         )
     return pd.DataFrame(rows)
+
+
+def by_space_group(results: pd.DataFrame) -> pd.DataFrame:
+    """Return precision and recall per space group.
+
+    Parameters
+    ----------
+    results
+        As from :func:`load_results`.
+
+    Returns
+    -------
+    table
+        One row per camera, network, experiment and space group.
+    """
+    parts = {key: precision_recall(part) for key, part in results.groupby(RUN)}
+    return pd.concat(parts, names=RUN).reset_index()
 
 
 def directions(results: pd.DataFrame) -> pd.DataFrame:
@@ -183,7 +197,7 @@ def directions(results: pd.DataFrame) -> pd.DataFrame:
                     & part["material"].isin(line.materials)
                 ]
                 name = "before" if number == 1 else "after"
-                wrong = chosen[~chosen["right"]]
+                wrong = chosen[chosen["predicted"] != chosen["space_group"]]
                 row[f"patterns_{name}"] = (chosen["predicted"] == line.to).mean()
                 row[f"errors_{name}"] = (wrong["predicted"] == line.to).mean()
             rows.append(row)
@@ -205,13 +219,14 @@ def write_tables(output: Path) -> None:
     tables = {
         "experiments": by_experiment(results),
         "materials": by_material(results),
+        "space_groups": by_space_group(results),
         "directions": directions(results),
     }
     folder = output / "results"
     folder.mkdir(exist_ok=True)
     for name, table in tables.items():
         table.insert(3, "master_patterns", settings["master_patterns"])
-        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        table.round(4).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     (folder / "results.md").write_text(_report(tables, settings), encoding="utf-8")
 
 
@@ -231,7 +246,8 @@ def _report(tables: dict[str, pd.DataFrame], settings: dict) -> str:
         lines += ["", f"## {camera} camera, {network} network", ""]
         columns = {
             "experiment": str,
-            "training_materials": str,
+            "materials_seen": str,
+            "materials_unseen": str,
             "accuracy": _percent,
             "accuracy_seen": _percent,
             "accuracy_unseen": _percent,
