@@ -3,7 +3,7 @@
 """Train and test one of the six experiments."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import json
 import logging
 import os
@@ -45,6 +45,9 @@ class Settings:
         Largest number of epochs per network.
     half_width
         Half the width of master patterns in pixels.
+    decay
+        Whether the learning rate falls to zero along a cosine, so that
+        few epochs suffice, or is constant as in the paper.
     """
 
     size: int
@@ -54,20 +57,38 @@ class Settings:
     n_test: int | None
     epochs: dict[str, int]
     half_width: int
+    decay: bool
 
 
 _PAPER = KAUFMANN2020["epochs"]
 FULL = Settings(
-    299, 2500, 400, 100, None,
-    {"residual": _PAPER, "xception": _PAPER, "pretrained": _PAPER}, 200,
-)  # fmt: skip
-REDUCED = Settings(
-    72, 700, 400, 100, 200, {"residual": 20, "xception": 6, "pretrained": 10}, 100
+    size=299,
+    n_patterns=2500,
+    n_training=400,
+    n_validation=100,
+    n_test=None,
+    epochs={"residual": _PAPER, "xception": _PAPER, "pretrained": _PAPER},
+    half_width=200,
+    decay=False,
+)
+REDUCED = replace(
+    FULL,
+    size=72,
+    n_patterns=700,
+    n_test=200,
+    epochs={"residual": 14, "xception": 6, "pretrained": 8},
+    half_width=100,
+    decay=True,
 )
 # To see that everything runs
-TINY = Settings(
-    72, 20, 8, 5, 6, {"residual": 1, "xception": 1, "pretrained": 1}, 100
-)  # fmt: skip
+TINY = replace(
+    REDUCED,
+    n_patterns=20,
+    n_training=8,
+    n_validation=5,
+    n_test=6,
+    epochs={"residual": 1, "xception": 1, "pretrained": 1},
+)
 
 
 def shares(total: int, names: Sequence[str]) -> dict[str, int]:
@@ -177,6 +198,7 @@ def run(
         training, validation = _training_patterns(number, patterns, settings)
         _logger.info("%s of %s: %s", name, network, training)
         arguments = dict(KAUFMANN2020) | {"epochs": settings.epochs[network]}
+        arguments["decay"] = settings.decay
         if network == "pretrained":
             arguments |= PRETRAINED
         history = fit(

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 # Feature maps to look at where the last ones are smaller than this
 _FEWEST_CELLS = 8
-_LAYERS = {"residual": "stage2_out", "xception": "block4_sepconv1_act"}
+_LAYERS = ("stage2_out", "block4_sepconv1_act")
 _SIDE = 240
 
 
@@ -108,9 +108,7 @@ def ideal_patterns(
     return keras.ops.convert_to_numpy(ProjectPatterns(library, (_SIDE, _SIDE))(recipe))
 
 
-def plot_explanation(
-    library: MasterPatternLibrary, model: SpaceGroupModel, network: str
-) -> "Figure":
+def plot_explanation(library: MasterPatternLibrary, model: SpaceGroupModel) -> "Figure":
     """Draw Grad-CAM beside the Hough transform of NbC and Ni3Al.
 
     Parameters
@@ -119,8 +117,6 @@ def plot_explanation(
         Master patterns of the materials.
     model
         Trained model.
-    network
-        Its network.
 
     Returns
     -------
@@ -133,8 +129,9 @@ def plot_explanation(
     orientation, _ = detector_parameters(rotation, detector)
     patterns = ideal_patterns(library, names, orientation[0], PROJECTION_CENTER)
     explain = GradCAM(model, guided=True)
-    if explain.feature_shape[0] < _FEWEST_CELLS and network in _LAYERS:
-        explain = GradCAM(model, _LAYERS[network], guided=True)
+    layers = {layer.name for layer in model.network.layers}.intersection(_LAYERS)
+    if explain.feature_shape[0] < _FEWEST_CELLS and layers:
+        explain = GradCAM(model, layers.pop(), guided=True)
     simulations = [simulate_geometry(phase(n), detector, rotation) for n in names]
     found = model.predict(patterns)
     titles = [f"{n} ({MATERIALS[n].space_group}), read as {f}" for n, f in zip(names, found)]  # fmt: skip
@@ -156,8 +153,10 @@ def write_figures(output: Path) -> None:
     numbers = {name: mean_atomic_number(name) for name in MATERIALS}
     _save(plot_masters(library), output, "master_patterns", 80)
     for key, table in results.groupby(["camera", "network", "experiment"]):
-        axes = plot_accuracies(table, atomic_numbers=numbers)
-        _save(axes[0].figure, output, "accuracies_{}_{}_{}".format(*key))
+        figure = plot_accuracies(table, atomic_numbers=numbers)[0].figure
+        name = "{} camera, {}, experiment {}".format(*key)
+        figure.suptitle(f"{name}: {figure.get_suptitle()}", fontsize=5)
+        _save(figure, output, "accuracies_{}_{}_{}".format(*key))
     for (camera, network), table in results.groupby(["camera", "network"]):
         name = f"{camera}_{network}"
         first, last = table["experiment"].min(), table["experiment"].max()
@@ -169,7 +168,7 @@ def write_figures(output: Path) -> None:
         axes = plot_inverse_pole_figures(unseen)
         _save(axes[0, 0].figure, output, f"orientations_{name}")
         model = load_model(output / camera / network / f"experiment_{last}.keras")
-        figure = plot_explanation(library, model, network)
+        figure = plot_explanation(library, model)
         _save(figure, output, f"grad_cam_{name}", 80)
 
 

@@ -11,6 +11,7 @@ does this first, in a process of its own, since Bloch waves need PyTorch.
 """
 
 import argparse
+from importlib.metadata import version
 from importlib.util import find_spec
 import logging
 from pathlib import Path
@@ -28,6 +29,13 @@ ENERGY = 20
 def method() -> str:
     """Return how master patterns can be simulated here."""
     return "dynamical" if find_spec("de_ebsd") else "kinematical"
+
+
+def describe(how: str) -> str:
+    """Return a method and its program in words."""
+    if how == "dynamical":
+        return f"dynamical (Bloch waves, de-ebsd {version('de-ebsd')})"
+    return f"kinematical (kikuchipy {version('kikuchipy')})"
 
 
 def simulated(folder: Path, half_width: int, how: str) -> MasterPatternLibrary:

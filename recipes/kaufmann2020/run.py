@@ -13,6 +13,7 @@ interruption. See README.md for what is reduced without ``--full``.
 
 import argparse
 from dataclasses import asdict
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -34,17 +35,23 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     size.add_argument("--tiny", action="store_true", help="see that everything runs")
     parser.add_argument("--masters", type=Path, help="folder of master patterns")
     parser.add_argument("--pretrained", type=Path, help="model to go on from")
-    parser.add_argument("--cameras", nargs="+", default=["paper", "fast"])
-    parser.add_argument("--networks", nargs="+", help="xception, residual, pretrained")
-    parser.add_argument("--experiments", type=int, nargs="+", default=list(EXPERIMENTS))
+    cameras = ["paper", "fast"]
+    parser.add_argument("--cameras", nargs="+", choices=cameras, default=cameras)
+    networks = ["residual", "pretrained", "xception"]
+    parser.add_argument("--networks", nargs="+", choices=networks)
+    numbers = list(EXPERIMENTS)
+    parser.add_argument(
+        "--experiments", type=int, nargs="+", choices=numbers, default=numbers
+    )
     return parser.parse_args(arguments)
 
 
-def plan(args: argparse.Namespace) -> list[tuple[str, str]]:
-    """Return cameras and networks in the order they are run.
+def plan(args: argparse.Namespace) -> list[tuple[str, str, int]]:
+    """Return cameras, networks and experiments in the order they are run.
 
-    Without ``--full``, Xception is left out where patterns are fast: it
-    takes ten times as long as the residual network.
+    Where networks are not chosen and without ``--full``, Xception, which
+    takes ten times as long as the residual network, repeats only what
+    the paper has numbers of.
     """
     networks = args.networks
     if networks is None:
@@ -52,14 +59,20 @@ def plan(args: argparse.Namespace) -> list[tuple[str, str]]:
         networks = ["residual", *pretrained, "xception"]
     if "pretrained" in networks and args.pretrained is None:
         raise SystemExit("--networks pretrained needs --pretrained MODEL")
-    pairs = [(camera, network) for network in networks for camera in args.cameras]
-    if args.networks is None and not args.full:
-        pairs = [pair for pair in pairs if pair != ("fast", "xception")]
-    return pairs
+    return [
+        (camera, network, number)
+        for network in networks
+        for camera in args.cameras
+        for number in args.experiments
+        if args.full
+        or args.networks
+        or network != "xception"
+        or (camera == "paper" and EXPERIMENTS[number].accuracy)
+    ]
 
 
-def check_settings(path: Path, settings: dict) -> None:
-    """Keep the settings in a file, or raise if they are others there."""
+def check_same(path: Path, settings: dict) -> None:
+    """Keep settings in a file, or raise if others are there."""
     if not path.exists():
         path.write_text(json.dumps(settings, indent=1))
     before = json.loads(path.read_text())
@@ -70,8 +83,8 @@ def check_settings(path: Path, settings: dict) -> None:
         )
 
 
-def check_pretrained(path: Path) -> None:
-    """Raise if a model was trained on one of the materials."""
+def check_pretrained(path: Path) -> str:
+    """Return the hash of a model, or raise if it has seen one of the materials."""
     from kikuchipy_spacegroup._model_file import read_header
 
     phases = read_header(path)["metadata"].get("phases")
@@ -83,6 +96,14 @@ def check_pretrained(path: Path) -> None:
             f"{path} was trained on {sorted(seen)}, so that nothing would be unseen. "
             "See README.md on how to make a model without them"
         )
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def simulate_masters(folder: Path, half_width: int, how: str) -> None:
+    """Simulate in another process, as TensorFlow and PyTorch do not get along."""
+    script = [sys.executable, str(HERE / "masters.py"), str(folder)]
+    options = ["--half-width", str(half_width), "--method", how]
+    subprocess.run([*script, *options], check=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -93,9 +114,10 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(
         level="INFO", format="%(asctime)s %(message)s", handlers=handlers
     )
-    pairs = plan(args)
+    runs = plan(args)
     if args.pretrained is not None:
-        check_pretrained(args.pretrained)
+        digest = check_pretrained(args.pretrained)
+        check_same(args.output / "pretrained.json", {"sha256": digest})
 
     import experiment
     import figures
@@ -109,21 +131,18 @@ def main(arguments: list[str] | None = None) -> None:
     settings = experiment.FULL if args.full else settings
     settings = experiment.TINY if args.tiny else settings
     how = "kinematical" if args.tiny else masters.method()
-    how = f"files in {args.masters}" if args.masters else how
-    check_settings(
-        args.output / "settings.json", asdict(settings) | {"master_patterns": how}
+    source = f"files in {args.masters.name}" if args.masters else masters.describe(how)
+    check_same(
+        args.output / "settings.json", asdict(settings) | {"master_patterns": source}
     )
-    if args.masters is None:
-        if how == "kinematical":
-            _logger.warning("Master patterns are kinematical, de-ebsd is not used")
-        script = [sys.executable, str(HERE / "masters.py")]
-        options = ["--half-width", str(settings.half_width), "--method", how]
-        # In a process of its own, where PyTorch does not meet TensorFlow
-        subprocess.run([*script, str(args.output / "masters"), *options], check=True)
-    else:
-        (args.output / "masters").mkdir(exist_ok=True)
+    if args.masters:
         library = masters.from_files(args.masters, settings.half_width)
+        (args.output / "masters").mkdir(exist_ok=True)
         library.save(args.output / "masters" / "library.npz")
+    else:
+        if how == "kinematical" and not args.tiny:
+            _logger.warning("de-ebsd is not installed: kinematical master patterns")
+        simulate_masters(args.output / "masters", settings.half_width, how)
     library = MasterPatternLibrary.load(args.output / "masters" / "library.npz")
     for camera in args.cameras:
         patterns.write_patterns(
@@ -133,22 +152,21 @@ def main(arguments: list[str] | None = None) -> None:
             settings.n_patterns,
             settings.size,
         )
-    for camera, network in pairs:
+    for camera, network, number in runs:
         folder = args.output / camera / network
         folder.mkdir(parents=True, exist_ok=True)
-        for number in args.experiments:
-            if (folder / f"experiment_{number}.csv").exists():
-                continue
-            experiment.run(
-                number,
-                network,
-                args.output / "patterns" / camera,
-                folder,
-                settings,
-                args.pretrained,
-            )
-            # What there is so far
-            tables.write_tables(args.output)
+        if (folder / f"experiment_{number}.csv").exists():
+            continue
+        experiment.run(
+            number,
+            network,
+            args.output / "patterns" / camera,
+            folder,
+            settings,
+            args.pretrained,
+        )
+        # What there is so far
+        tables.write_tables(args.output)
     tables.write_tables(args.output)
     figures.write_figures(args.output)
 
