@@ -48,6 +48,9 @@ class Settings:
     decay
         Whether the learning rate falls to zero along a cosine, so that
         few epochs suffice, or is constant as in the paper.
+    momentum
+        Momentum of the statistics of batch normalisation. Keras' 0.99
+        takes a thousand steps to forget where it started.
     """
 
     size: int
@@ -58,6 +61,7 @@ class Settings:
     epochs: dict[str, int]
     half_width: int
     decay: bool
+    momentum: float
 
 
 _PAPER = KAUFMANN2020["epochs"]
@@ -70,15 +74,17 @@ FULL = Settings(
     epochs={"residual": _PAPER, "xception": _PAPER, "pretrained": _PAPER},
     half_width=200,
     decay=False,
+    momentum=0.99,
 )
 REDUCED = replace(
     FULL,
     size=72,
     n_patterns=700,
     n_test=200,
-    epochs={"residual": 14, "xception": 6, "pretrained": 8},
+    epochs={"residual": 12, "xception": 6, "pretrained": 8},
     half_width=100,
     decay=True,
+    momentum=0.95,
 )
 # To see that everything runs
 TINY = replace(
@@ -232,7 +238,11 @@ def _new_model(
     """Return a model to train."""
     if network == "pretrained":
         return with_new_classes(load_model(pretrained), SPACE_GROUPS)
-    return SpaceGroupModel.create(SPACE_GROUPS, size=settings.size, network=network)
+    model = SpaceGroupModel.create(SPACE_GROUPS, size=settings.size, network=network)
+    for layer in model.network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = settings.momentum
+    return model
 
 
 def with_new_classes(

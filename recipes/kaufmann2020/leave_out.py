@@ -20,7 +20,7 @@ from materials import MATERIALS
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 
 # Phases of another name with nearly the same atoms as one of the materials
-ALIKE = {"TaW_alloy", "SiGe_alloy"}
+ALIKE = {"TaW_alloy", "SiGe_alloy", "ferrite_FeCr", "austenite_FeCrNi"}
 
 
 def main() -> None:
