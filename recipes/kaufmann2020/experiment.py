@@ -198,7 +198,8 @@ def run(
     name = f"experiment_{number}"
     path = output / f"{name}.keras"
     if not path.exists():
-        # The same random numbers whichever experiments ran before
+        # Memory of the last one, and the same random numbers whatever ran before
+        keras.utils.clear_session()
         keras.utils.set_random_seed(number)
         model = _new_model(network, settings, pretrained)
         training, validation = _training_patterns(number, patterns, settings)
