@@ -1,0 +1,58 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Materials and splits of the recipe that repeats Kaufmann et al. 2020."""
+
+from pathlib import Path
+import sys
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "recipes" / "kaufmann2020"
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    """Modules of the recipe, which are not part of the package."""
+    if not FOLDER.is_dir():
+        pytest.skip("no recipes")
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import experiment
+    import materials
+
+    yield experiment, materials
+    # Their names are common ones
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "").parent == FOLDER:
+            del sys.modules[name]
+
+
+def test_structures_have_their_space_group(recipe):
+    from kikuchipy_spacegroup.structures import check_space_group
+
+    _, materials = recipe
+    for name, material in materials.MATERIALS.items():
+        check = check_space_group(materials.phase(name))
+        assert check.found == check.declared == material.space_group, name
+
+
+@pytest.mark.parametrize("size", ["FULL", "REDUCED", "TINY"])
+def test_split_is_the_papers(recipe, size):
+    experiment, materials = recipe
+    settings = getattr(experiment, size)
+    index = np.arange(settings.n_patterns)
+    for number, what in materials.EXPERIMENTS.items():
+        totals = dict.fromkeys(materials.SPACE_GROUPS, np.zeros(2, int))
+        for name, parts in experiment.split(number, settings).items():
+            chosen = [index[parts[k]] for k in ("training", "validation", "test")]
+            assert len(np.unique(np.concatenate(chosen))) == sum(map(len, chosen))
+            assert len(chosen[2]) > 0
+            used = np.array([len(chosen[0]), len(chosen[1])])
+            assert (used > 0).all() == (name in what.training)
+            group = materials.MATERIALS[name].space_group
+            totals[group] = totals[group] + used
+        expected = [settings.n_training, settings.n_validation]
+        assert {tuple(total) for total in totals.values()} == {tuple(expected)}
+        groups = {materials.MATERIALS[name].space_group for name in what.training}
+        assert groups == set(materials.SPACE_GROUPS)
