@@ -112,6 +112,11 @@ def classify_space_group(
         If the scan has more than two navigation dimensions, or if a
         mask, the background or a number does not fit.
 
+    See Also
+    --------
+    kikuchipy.signals.EBSD.dictionary_indexing
+    kikuchipy.signals.EBSD.hough_indexing
+
     Notes
     -----
     With a given background, or that of the signal, patterns are
@@ -121,11 +126,6 @@ def classify_space_group(
     than 1e-3, as does adding one of their order if nothing is divided
     out. A background or an aperture found from the patterns depends on
     all of them.
-
-    See Also
-    --------
-    kikuchipy.signals.EBSD.dictionary_indexing
-    kikuchipy.signals.EBSD.hough_indexing
 
     Examples
     --------
