@@ -423,9 +423,9 @@ def run(name: str, seed: int, n: int) -> dict:
         crashed = [" ".join(i[:1] + i[4:]) for i in done if i[1] == "crashed"]
         row = {"target": name, "seed": seed, "variants": n}
         row |= {key: sum(i[1] == key for i in done) for key in OUTCOMES}
-        row["longest_s"] = max(float(i[2]) for i in done)
         row["memory_growth_mb"] = max(float(i[3]) for i in done) - float(done[0][3])
-        print(row, crashed[:20], flush=True)
+        longest = max(float(i[2]) for i in done)
+        print(row, f"longest: {longest} s", crashed[:20], flush=True)
         return row
 
 
