@@ -51,7 +51,6 @@ nitpick_ignore_regex = [
 
 html_theme = "pydata_sphinx_theme"
 html_title = "kikuchipy-spacegroup"
-html_static_path = ["_static"]
 html_show_sourcelink = False
 html_theme_options = {
     "header_links_before_dropdown": 6,
