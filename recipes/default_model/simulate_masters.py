@@ -37,6 +37,8 @@ The table has one structure per row and these columns:
     ``dynamical`` if simulated by this script, ``kinematical`` if the structure has so
     many atoms that it is better simulated kinematically, with kikuchipy and diffsims
     from the phases returned by :func:`load_structures`.
+``depth``
+    Optional: factor on the exit depths of the Monte Carlo simulation, 1 if not given.
 """
 
 from __future__ import annotations
@@ -127,6 +129,7 @@ def read_table(path: str | Path = TABLE) -> list[dict]:
                 row[key] = int(row[key])
             for key in ("a", "b", "c", "alpha", "beta", "gamma"):
                 row[key] = float(row[key])
+            row["depth"] = float(row.get("depth", 1))
             row["sites"] = parse_sites(row["sites"])
             rows.append(row)
     return rows
@@ -333,6 +336,7 @@ def simulate(
     monte_carlo = DepthDistribution.from_simulation(
         crystal, kv, tilt_deg=70.0, n_electrons=electrons, seed=0
     )
+    monte_carlo.depth_step *= row["depth"]
     energies = kv - np.arange(n_energies)[::-1]
     patterns = []
     for energy in energies:

@@ -9,12 +9,15 @@ Usage::
 A network that knows one nickel learns this nickel: all master patterns in
 training were right at no noise, and an unseen one of nickel in three of
 ten cases. Structures of the types in ``structures.csv`` get other elements,
-lattice parameters within 6 % of those of their type, and Debye-Waller
-factors. They need not exist: what they scatter like does. The table is
+lattice parameters within 6 % of those of their type, Debye-Waller factors,
+and exit depths (but for the first three of a type): simulations of nickel by
+two programs differ by more than nickel does from Ni3Si, so the network is not
+to rely on the details. They need not exist: what they scatter like does. The table is
 simulated with ``simulate_masters.py MASTERS --table variants.csv``.
 """
 
 import argparse
+from collections import Counter
 import csv
 from pathlib import Path
 import re
@@ -50,6 +53,8 @@ NOT_NEAR = {
     "W_A2": {42: 0.3147, 23: 0.3027, 73: 0.3303, 11: 0.4291},
     "diamond_A4": {32: 0.5658},
 }
+# Lowest and highest factor on exit depths
+DEPTHS = 0.5, 2.0
 # Elements of more alike atomic numbers make patterns of another group
 LEAST_DIFFERENCE = 5
 
@@ -121,6 +126,11 @@ def main() -> None:
     # In turn, so that an unfinished simulation has some of each type
     order = rng.permutation(len(variants))
     table = [list(variants.values())[i] for i in order]
+    counts = Counter()
+    for row in table:
+        counts[row["prototype"]] += 1
+        depth = np.exp(rng.uniform(*np.log(DEPTHS)))
+        row["depth"] = 1 if counts[row["prototype"]] <= 3 else round(depth, 2)
     with open(args.output, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
         writer.writeheader()
