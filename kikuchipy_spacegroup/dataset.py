@@ -6,11 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.experimental import LabelledPatterns
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.simulation import Geometry, random_rotation_matrices
+
+# Number of similar master patterns to blend with, and lowest and highest
+# share of the other one: one may also be made less like the other
+_N_PARTNERS = 8
+_PARTNER_SHARE = (-0.25, 0.75)
 
 
 class SimulatedDataset(keras.utils.PyDataset):
@@ -45,6 +51,10 @@ class SimulatedDataset(keras.utils.PyDataset):
         number. Those not in it have weight 1.
     geometry
         Ranges of detector geometries.
+    blend_share
+        Share of patterns whose master pattern is blended with another
+        one of the same space group, drawn from the eight most like it,
+        so that the network does not learn each master pattern by heart.
     seed
         Seed of the random numbers. Batch ``i`` of epoch ``j`` is the
         same whatever was drawn before it.
@@ -58,7 +68,9 @@ class SimulatedDataset(keras.utils.PyDataset):
     Notes
     -----
     Training on outliers with flat targets is outlier exposure
-    :cite:`hendrycks2019deep`.
+    :cite:`hendrycks2019deep`. Blending is mixup :cite:`zhang2018mixup`
+    within a class: a sum of two master patterns of a space group has
+    the symmetry and the absences of both.
     """
 
     def __init__(
@@ -72,6 +84,7 @@ class SimulatedDataset(keras.utils.PyDataset):
         phase_weights: Mapping[str, float] | None = None,
         space_group_weights: Mapping[int, float] | None = None,
         geometry: Geometry | None = None,
+        blend_share: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -102,6 +115,10 @@ class SimulatedDataset(keras.utils.PyDataset):
         of_outliers = weights[self._outliers]
         self.outlier_share = outlier_share if of_outliers.sum() > 0 else 0.0
         self._outlier_shares = of_outliers / (of_outliers.sum() or 1)
+        if not 0 <= blend_share <= 1:
+            raise ValueError(f"blend_share must be between 0 and 1, not {blend_share}")
+        self.blend_share = blend_share
+        self._partners = similar_entries(library, _N_PARTNERS) if blend_share else []
 
     def __len__(self) -> int:
         return self.steps
@@ -165,13 +182,63 @@ class SimulatedDataset(keras.utils.PyDataset):
             :meth:`~kikuchipy_spacegroup.simulation.ProjectPatterns.call`.
         """
         n = len(phases)
+        upper = np.asarray(self.library.upper, dtype="int32")
+        lower = np.asarray(self.library.lower, dtype="int32")
         entries = np.array([rng.choice(self._entries[i]) for i in phases])
-        return {
-            "upper": np.asarray(self.library.upper)[entries].astype("int32"),
-            "lower": np.asarray(self.library.lower)[entries].astype("int32"),
+        recipe = {
+            "upper": upper[entries],
+            "lower": lower[entries],
             "orientation": random_rotation_matrices(n, rng),
             "geometry": self.geometry.sample(n, rng),
         }
+        if self.blend_share:
+            partners = np.array([rng.choice(self._partners[i]) for i in entries])
+            shares = rng.uniform(*_PARTNER_SHARE, n) * (
+                rng.random(n) < self.blend_share
+            )
+            recipe |= {
+                "partner_upper": upper[partners],
+                "partner_lower": lower[partners],
+                "partner_share": shares.astype("float32"),
+            }
+        return recipe
+
+
+def similar_entries(library: MasterPatternLibrary, n: int) -> list[np.ndarray]:
+    """Return the entries of the same space group most like each entry.
+
+    Parameters
+    ----------
+    library
+        Master patterns.
+    n
+        Number of entries to return, at most.
+
+    Returns
+    -------
+    similar
+        Indices of entries per entry, the most similar one first. An
+        entry without others of its space group has itself.
+
+    Notes
+    -----
+    Alike is a high correlation of the bands of upper hemispheres.
+    """
+    images = library.data[np.asarray(library.upper)]
+    step = max(images.shape[-1] // 100, 1)
+    bands = []
+    for image in images:
+        small = gaussian_filter(image.astype("float32"), step / 2)[::step, ::step]
+        small -= gaussian_filter(small, 4)
+        bands.append(small.ravel() / (np.linalg.norm(small) or 1))
+    correlation = np.stack(bands) @ np.stack(bands).T
+    groups = np.asarray(library.space_groups)[np.asarray(library.phase_index)]
+    similar = []
+    for i, row in enumerate(correlation):
+        others = np.flatnonzero((groups == groups[i]) & (np.arange(len(row)) != i))
+        best = others[np.argsort(-row[others], kind="stable")][:n]
+        similar.append(best if len(best) else np.array([i]))
+    return similar
 
 
 def _weights(given: Mapping | None, names: Sequence) -> np.ndarray:

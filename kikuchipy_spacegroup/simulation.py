@@ -187,28 +187,41 @@ class ProjectPatterns(keras.layers.Layer):
             (n,) of images in the stack of the library,
             ``"orientation"`` of shape (n, 3, 3) with the matrices from
             the detector to the crystal frame, and ``"geometry"`` of
-            shape (n, 5), see :meth:`Geometry.sample`.
+            shape (n, 5), see :meth:`Geometry.sample`. It may also have
+            ``"partner_upper"`` and ``"partner_lower"``, images to blend
+            with, and ``"partner_share"`` of shape (n,), their shares.
 
         Returns
         -------
         patterns
             Patterns of shape (n, rows, columns) and dtype float32.
         """
-        names = ("upper", "lower", "orientation", "geometry")
+        names = ("orientation", "geometry", "upper", "lower")
+        partner = ("partner_upper", "partner_lower", "partner_share")
+        if partner[0] in inputs:
+            names += partner
         return self._fused_project(*(inputs[name] for name in names))
 
-    def _project(self, upper, lower, orientation, geometry):
+    def _project(self, orientation, geometry, upper, lower, *partner):
         x, y, z = self._crystal_directions(orientation, geometry)
         column, row = _lambert(x, y, z)
         half = (self.side - 1) / 2
         column = (column + 1) * half
         row = (row + 1) * half
+        patterns = self._interpolate(row, column, z >= 0, upper, lower)
+        if partner:
+            *others, share = partner
+            other = self._interpolate(row, column, z >= 0, *others)
+            patterns = patterns + share[:, None, None] * (other - patterns)
+        return patterns
+
+    def _interpolate(self, row, column, is_upper, upper, lower):
         i = ops.clip(ops.floor(row), 0, self.side - 2)
         j = ops.clip(ops.floor(column), 0, self.side - 2)
         di, dj = row - i, column - j
         upper = ops.cast(upper, "int32")[:, None, None]
         lower = ops.cast(lower, "int32")[:, None, None]
-        image = ops.where(z >= 0, upper, lower)
+        image = ops.where(is_upper, upper, lower)
         index = (image * self.side + ops.cast(i, "int32")) * self.side
         index = index + ops.cast(j, "int32")
         top = self._look_up(index) * (1 - dj) + self._look_up(index + 1) * dj

@@ -66,6 +66,7 @@ def fit(
     outlier_share: float = 0.1,
     phase_weights: Mapping[str, float] | None = None,
     space_group_weights: Mapping[int, float] | None = None,
+    blend_share: float = 0.0,
     average: float | None = 0.999,
     validation: LabelledPatterns | None = None,
     patience: int | None = None,
@@ -116,9 +117,9 @@ def fit(
         Weight decay of AdamW :cite:`loshchilov2019decoupled`.
     label_smoothing
         Share of every target spread evenly over all classes.
-    outlier_share, phase_weights, space_group_weights
-        Share of patterns of outliers, and how often phases and space
-        groups are simulated, see
+    outlier_share, phase_weights, space_group_weights, blend_share
+        Share of patterns of outliers, how often phases and space groups
+        are simulated, and share of blended master patterns, see
         :class:`~kikuchipy_spacegroup.dataset.SimulatedDataset`.
     average
         Momentum of the running average of the weights, which replaces
@@ -198,6 +199,7 @@ def fit(
             "phase_weights": phase_weights,
             "space_group_weights": space_group_weights,
             "geometry": geometry,
+            "blend_share": blend_share,
         },
         recorded={"balanced": balanced, "augment": augment},
     )
@@ -218,6 +220,7 @@ def fit(
         library,
         experimental is not None,
         acquisition=acquisition,
+        blend=blend_share > 0,
         seed=seed,
     )
     optimizer = make_optimizer(
@@ -245,6 +248,7 @@ def training_graph(
     experimental: bool = False,
     *,
     acquisition: Acquisition | None = None,
+    blend: bool = False,
     seed: int = 0,
 ) -> keras.Model:
     """Return the Keras model from batches of a dataset to logits.
@@ -260,6 +264,8 @@ def training_graph(
         patterns, which follow the simulated ones in the output.
     acquisition
         Ranges of what the camera does to simulated patterns.
+    blend
+        Whether there are inputs for master patterns to blend with.
     seed
         Seed of the random numbers.
 
@@ -280,6 +286,12 @@ def training_graph(
             "orientation": keras.Input((3, 3), name="orientation"),
             "geometry": keras.Input((5,), name="geometry"),
         }
+        if blend:
+            inputs |= {
+                "partner_upper": keras.Input((), dtype="int32", name="partner_upper"),
+                "partner_lower": keras.Input((), dtype="int32", name="partner_lower"),
+                "partner_share": keras.Input((), name="partner_share"),
+            }
         x = ProjectPatterns(library, (size, size), name="project")(inputs)
         x = SimulateCamera(acquisition, size=size, seed=seed, name="camera")(x)
         x = keras.layers.Reshape((size, size, 1), name="channel")(x)

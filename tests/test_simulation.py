@@ -111,6 +111,29 @@ class TestProjectPatterns:
         other = project(library, (60, 60), Rotation.random(1), detector)
         assert correlations(other, patterns[:1])[0] < 0.9
 
+    def test_blends_with_partners(self):
+        signals = [smooth_master_pattern(i) for i in (221, 225)]
+        library = MasterPatternLibrary.from_signals(signals, ["a", "b"], check=False)
+        rng = np.random.default_rng(1)
+        layer = ProjectPatterns(library, (20, 30))
+        common = {
+            "orientation": random_rotation_matrices(3, rng),
+            "geometry": Geometry().sample(3, rng),
+        }
+        first, second = (
+            {
+                "upper": np.full(3, library.upper[i]),
+                "lower": np.full(3, library.lower[i]),
+            }
+            for i in range(2)
+        )
+        a, b = (ops.convert_to_numpy(layer(common | i)) for i in (first, second))
+        partner = {f"partner_{key}": value for key, value in second.items()}
+        shares = np.array([0, -0.25, 1], dtype="float32")
+        both = layer(common | first | partner | {"partner_share": shares})
+        expected = [a[0], 1.25 * a[1] - 0.25 * b[1], b[2]]
+        assert np.allclose(ops.convert_to_numpy(both), expected, atol=1e-5)
+
     def test_distortion_leaves_the_center(self):
         mp = smooth_master_pattern(225)
         library = MasterPatternLibrary.from_signals([mp], ["a"], half_width=60)

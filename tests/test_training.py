@@ -12,6 +12,7 @@ from kikuchipy_spacegroup.dataset import (
     ExperimentalDataset,
     MixedDataset,
     SimulatedDataset,
+    similar_entries,
 )
 from kikuchipy_spacegroup.experimental import LabelledPatterns
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
@@ -94,6 +95,21 @@ class TestDataset:
         with pytest.raises(ValueError, match="must not be negative"):
             SimulatedDataset(library, [225], space_group_weights={225: -1})
 
+    def test_partners_are_of_the_same_space_group(self, library):
+        # The turned image is more like the first one than the blurred one
+        similar = similar_entries(library, 1)
+        assert [i.tolist() for i in similar] == [[0], [2], [1], [3]]
+        dataset = SimulatedDataset(
+            library, [229, 225], batch_size=500, blend_share=0.6, seed=2
+        )
+        inputs, _ = dataset[0]
+        assert np.array_equal(inputs["upper"] == 1, inputs["partner_upper"] == 1)
+        shares = inputs["partner_share"]
+        assert 0.5 < (shares != 0).mean() < 0.7
+        assert (shares.min(), shares.max()) == pytest.approx((-0.25, 0.75), abs=0.05)
+        with pytest.raises(ValueError, match="blend_share must be between 0 and 1"):
+            SimulatedDataset(library, [225], blend_share=2)
+
     def test_missing_space_group(self, library):
         with pytest.raises(ValueError, match=r"no phase of space group\(s\) \[227\]"):
             SimulatedDataset(library, [225, 227])
@@ -112,6 +128,7 @@ class TestFit:
             batch_size=32,
             learning_rate=4e-3,
             outlier_share=0,
+            blend_share=0.5,
             average=0.9,
             acquisition=CLEAN,
             show_progressbar=False,

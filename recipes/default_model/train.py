@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--space-groups", type=int, nargs="+", default=SPACE_GROUPS)
     parser.add_argument("--blocks", type=int, nargs=4, default=(1, 1, 1, 1))
     parser.add_argument("--outlier-share", type=float, default=0.1)
+    parser.add_argument("--blend-share", type=float, default=0.0)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     handlers = [logging.FileHandler(args.output / "log.txt"), logging.StreamHandler()]
@@ -120,6 +121,7 @@ def main() -> None:
         outlier_share=args.outlier_share,
         phase_weights=weights,
         space_group_weights=RARE,
+        blend_share=args.blend_share,
         learning_rate=args.learning_rate,
         seed=args.seed,
         backup_dir=args.output / "backup",
