@@ -4,10 +4,10 @@
 
 Usage::
 
-    python recipes/default_model/library.py SHARED_DATA MASTERS OUTPUT
+    python recipes/default_model/library.py SHARED_DATA MASTERS... OUTPUT
 
 where SHARED_DATA holds the folders ``sht`` and ``masters`` and MASTERS
-is the folder filled by ``simulate_masters.py``. Structures marked as
+are folders filled by ``simulate_masters.py``. Structures marked as
 kinematical in ``structures.csv`` are simulated here. OUTPUT gets the
 files ``training.npz``, ``weights.json`` (how often phases are drawn) and
 ``held_out.npz``: no material is in both libraries.
@@ -95,10 +95,11 @@ def phase_weights(shared_data: Path, library: MasterPatternLibrary) -> dict[str,
             formula, *_, last = row["phase"].split()
             group = row["space_group_of_structure"].split("(")[-1].rstrip(")")
             types.setdefault((formula, group), last.strip("[]").replace("_", ""))
-    with open(TABLE, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            key = row["name"], row["space_group"]
-            types.setdefault(key, row["prototype"].split("_")[-1])
+    for table in (TABLE, TABLE.with_name("variants.csv")):
+        with open(table, newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                key = row["name"], row["space_group"]
+                types.setdefault(key, row["prototype"].split("_")[-1])
     keys = []
     for name, number in zip(library.phase_names, library.space_groups):
         kind = types.get((name, str(number)), named.get(name, name))
@@ -154,15 +155,13 @@ def main() -> None:
     """Build both libraries."""
     parser = argparse.ArgumentParser(description="Gather master patterns")
     parser.add_argument("shared_data", type=Path)
-    parser.add_argument("masters", type=Path)
+    parser.add_argument("masters", type=Path, nargs="+")
     parser.add_argument("output", type=Path)
     args = parser.parse_args()
     logging.basicConfig(level="INFO", format="%(asctime)s %(message)s")
-    files = (
-        sht_files(args.shared_data / "sht")
-        | emsoft_files(args.shared_data / "masters")
-        | emsoft_files(args.masters)
-    )
+    files = sht_files(args.shared_data / "sht")
+    for folder in (args.shared_data / "masters", *args.masters):
+        files |= emsoft_files(folder)
     names, groups = zip(*files.values())
     library = MasterPatternLibrary.from_files(
         list(files), names, groups, half_width=HALF_WIDTH, check=False
