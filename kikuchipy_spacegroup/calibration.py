@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kikuchipy_spacegroup.acquisition import Acquisition
     from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
     from kikuchipy_spacegroup.model import SpaceGroupModel
+    from kikuchipy_spacegroup.simulation import Geometry
 
 _logger = logging.getLogger(__name__)
 
@@ -326,6 +327,7 @@ def simulate_logits(
     n_patterns: int = 4000,
     outlier_share: float = 0.1,
     acquisition: "Acquisition | None" = None,
+    geometry: "Geometry | None" = None,
     seed: int = 0,
     batch_size: int = 50,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -344,6 +346,8 @@ def simulate_logits(
         there are any in the library.
     acquisition
         Ranges of what the camera does.
+    geometry
+        Ranges of detector geometries.
     seed
         Seed of the random numbers.
     batch_size
@@ -380,6 +384,7 @@ def simulate_logits(
         batch_size=batch_size,
         steps=steps,
         outlier_share=outlier_share,
+        geometry=geometry,
         seed=seed,
     )
     graph = training_graph(model, library, acquisition=acquisition, seed=seed)
