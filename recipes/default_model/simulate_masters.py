@@ -108,6 +108,21 @@ def parse_sites(text: str) -> list[Site]:
     return sites
 
 
+def format_sites(sites: Iterable[Site]) -> str:
+    """Return what :func:`parse_sites` reads."""
+    return "; ".join(
+        " ".join(
+            [
+                site.element,
+                *(f"{x:.6g}" for x in site.position),
+                f"{site.occupancy:g}",
+                f"{site.debye_waller:.4f}",
+            ]
+        )
+        for site in sites
+    )
+
+
 def read_table(path: str | Path = TABLE) -> list[dict]:
     """Return the rows of the table of structures.
 
