@@ -11,11 +11,11 @@ The modules are layers, and import from lower ones only::
     __main__
     _signal  plot
     _plot_navigator  _plot_evaluation
-    evaluation  candidates  scans
+    evaluation  candidates
     calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing
     classification  training  explanation  _map_like
     model  onnx  dataset  crystal_map  estimation  zone_axes
-    network  acquisition  simulation  experimental
+    network  acquisition  simulation  scans  experimental
     preprocessing  master_patterns  _rebuild
     _library_builder
     phases

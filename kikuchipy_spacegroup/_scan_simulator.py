@@ -207,6 +207,10 @@ def _check_map(xmap: "CrystalMap", masters: dict[str, EBSDMasterPattern]) -> np.
 
 
 def check_detector(detector: EBSDDetector, shape: tuple[int, ...]) -> None:
+    if min(detector.shape) < 8:
+        raise ValueError(
+            f"Patterns of shape {detector.shape} are too small, 8 x 8 is least"
+        )
     if detector.navigation_shape not in ((1,), shape):
         raise ValueError(
             f"The detector has projection centers of shape "

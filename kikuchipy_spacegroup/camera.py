@@ -12,6 +12,8 @@ from scipy.ndimage import gaussian_filter
 if TYPE_CHECKING:
     from kikuchipy.detectors import EBSDDetector
 
+# Electrons per pixel above which noise is below the precision of floats
+_NO_NOISE = 1e14
 # Lowest and highest values
 _LIMITS = {
     "dose": (1e-3, math.inf),
@@ -46,8 +48,9 @@ class Camera:
         Standard deviation of the point-spread function of the screen
         and the lens in pixels.
     vignetting
-        How fast the background falls off from the projection center, as
-        the logarithm at half the side.
+        How fast the background falls off from its brightest point,
+        half way between the center of the pattern and the projection
+        center, as the logarithm at half the side.
     exposure
         What is recorded where the background is brightest, as a share of
         the largest integer of the data type.
@@ -101,8 +104,9 @@ class Camera:
         """
         rows, columns = detector.shape
         pcx, pcy, _ = detector.pc_flattened.mean(axis=0)
-        x = 2 * ((np.arange(columns) + 0.5) / columns - pcx)
-        y = 2 * ((np.arange(rows) + 0.5) / rows - pcy)
+        # From half way between the center of the pattern and that of projection
+        x = (2 * np.arange(columns) + 1) / columns - 0.5 - pcx
+        y = (2 * np.arange(rows) + 1) / rows - 0.5 - pcy
         background = np.exp(-self.vignetting * (x**2 + y[:, np.newaxis] ** 2))
         return background / background.mean()
 
@@ -145,7 +149,7 @@ class Camera:
         pattern
             Pattern in the same units.
         """
-        if math.isinf(self.dose):
+        if self.dose > _NO_NOISE:
             return expected
         electrons = rng.poisson(self.dose * expected).astype("float64")
         if self.read_noise:

@@ -21,6 +21,8 @@ _COLORS = (
 _SIGMA_OF_WIDTH = 1 / math.sqrt(8 * math.log(2))
 # Beyond as many standard deviations, nothing of a neighbour is seen
 _REACH = 3.1
+# Largest overlap in points
+_WIDEST = 20
 
 
 def random_map(
@@ -51,7 +53,7 @@ def random_map(
         Mean angle in degrees of the orientations in a grain to its mean
         orientation.
     overlap
-        Width of the volume patterns come from, in points. See
+        Width of the volume patterns come from, in points up to 20. See
         :func:`overlap_grains`.
     step_size
         Distance of points in micrometers.
@@ -104,14 +106,14 @@ def random_map(
     """
     _check_shape(shape)
     fractions = _check_fractions(phases, phase_fractions)
-    for name, value, lowest in (
-        ("grain_size", grain_size, 1),
-        ("orientation_spread", orientation_spread, 0),
-        ("overlap", overlap, 0),
-        ("step_size", step_size, 1e-9),
+    for name, value, low, high in (
+        ("grain_size", grain_size, 1, 1e6),
+        ("orientation_spread", orientation_spread, 0, 60),
+        ("overlap", overlap, 0, _WIDEST),
+        ("step_size", step_size, 1e-6, 1e6),
     ):
-        if not lowest <= value < math.inf:
-            raise ValueError(f"{name} must be at least {lowest:g}, not {value}")
+        if not low <= value <= high:
+            raise ValueError(f"{name} must be from {low:g} to {high:g}, not {value}")
     rng = np.random.default_rng(seed)
     labels, distance = _voronoi(shape, grain_size, rng)
     of_grain = _phases_of_grains(np.bincount(labels.ravel()), fractions, rng)
@@ -144,8 +146,8 @@ def overlap_grains(
         Grain of each of the n points, as from
         :func:`~kikuchipy_spacegroup.grains.grains_from_orientations`.
     overlap
-        Width of the volume patterns come from, in points: the full
-        width at half maximum of a normal distribution.
+        Width of the volume patterns come from, in points up to 20: the
+        full width at half maximum of a normal distribution.
 
     Returns
     -------
@@ -165,7 +167,7 @@ def overlap_grains(
     ------
     ValueError
         If labels do not fit, points are not in the data, or the overlap
-        is negative.
+        is out of range.
 
     Notes
     -----
@@ -198,8 +200,8 @@ def overlap_grains(
             f"labels must be {xmap.size} integers, one per point of the map, not "
             f"{labels.size} of type {labels.dtype}"
         )
-    if not 0 <= overlap < math.inf:
-        raise ValueError(f"overlap must be at least 0, not {overlap}")
+    if not 0 <= overlap <= _WIDEST:
+        raise ValueError(f"overlap must be from 0 to {_WIDEST}, not {overlap}")
     grid = labels.reshape(xmap.shape if xmap.ndim == 2 else (1, -1))
     new = xmap.deepcopy()
     new.prop["grain_ids"] = labels.ravel().astype("int64")

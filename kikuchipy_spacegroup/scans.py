@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orix.crystal_map import CrystalMap
 
 # Memory of the patterns of a block in double precision
-_CHUNK_BYTES = 4 * 2**20
+_CHUNK_BYTES = 8 * 2**20
 _DTYPES = ("uint8", "uint16", "float32")
 
 
@@ -170,8 +170,8 @@ def simulate_scan_of_map(
     camera
         The camera. If not given, it is ``Camera()``.
     energy
-        Beam energy in keV. The highest one of the master patterns if
-        not given.
+        Beam energy in keV, of which the nearest is used of master
+        patterns with several. If not given, it is the highest.
     dtype
         Data type of the patterns: ``"uint8"``, ``"uint16"`` or
         ``"float32"``. As floats, intensities are in units of the mean
@@ -242,16 +242,17 @@ def _drift(
     detector: EBSDDetector, shape: tuple[int, ...], drift: tuple[float, float, float]
 ) -> EBSDDetector:
     """Return a detector whose projection center moves with time."""
-    drift = np.asarray(drift, dtype="float64")
-    if drift.shape != (3,) or not (np.abs(drift) < 1).all():
+    distance = np.asarray(drift, dtype="float64")
+    if distance.shape != (3,) or not (np.abs(distance) < 1).all():
         raise ValueError(f"pc_drift must be three numbers within -1 to 1, not {drift}")
-    if not drift.any():
-        return detector
     check_detector(detector, shape)
-    time = np.linspace(-0.5, 0.5, math.prod(shape)).reshape((*shape, 1))
+    n = math.prod(shape)
+    if n == 1 or not distance.any():
+        return detector
+    time = np.linspace(-0.5, 0.5, n).reshape((*shape, 1))
     new = detector.deepcopy()
     pc = detector.pc if detector.navigation_shape == shape else detector.pc_flattened
-    new.pc = pc + time * drift
+    new.pc = pc + time * distance
     return new
 
 
