@@ -14,7 +14,7 @@ The modules are layers, and import from lower ones only::
     evaluation  candidates
     calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing
     classification  training  explanation  _map_like
-    model  onnx  dataset  crystal_map  estimation  zone_axes
+    model  onnx  dataset  crystal_map  estimation  zone_axes  examples
     network  acquisition  simulation  scans  experimental
     preprocessing  master_patterns  _rebuild
     _library_builder

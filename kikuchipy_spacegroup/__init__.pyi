@@ -13,6 +13,7 @@ from . import (
     dataset,
     estimation,
     evaluation,
+    examples,
     experimental,
     explanation,
     grains,
@@ -46,6 +47,7 @@ from .classification import classify_space_group, compute_classification_map
 from .crystal_map import probabilities_from_map, save_map, space_group_sets
 from .estimation import estimate_acquisition
 from .evaluation import evaluate
+from .examples import example_phases, example_scan
 from .experimental import LabelledPatterns
 from .explanation import GradCAM, grad_cam, guided_grad_cam
 from .grains import grains_from_orientations, grains_from_patterns
@@ -91,6 +93,9 @@ __all__ = [
     "estimation",
     "evaluate",
     "evaluation",
+    "example_phases",
+    "example_scan",
+    "examples",
     "experimental",
     "explanation",
     "fit",

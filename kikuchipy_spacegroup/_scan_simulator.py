@@ -39,7 +39,7 @@ class Points:
         self.mixed_with = np.full(xmap.size, -1)
         if "purity" in xmap.prop:
             self.purity = xmap.prop["purity"]
-            self.mixed_with = xmap.prop["mixed_with"]
+            self.mixed_with = xmap.prop["mixed_with"].astype("int64")
         self.detector = detector.deepcopy()
         self.pc = detector.pc_flattened
         self.camera, self.dtype, self.seed = camera, dtype, seed

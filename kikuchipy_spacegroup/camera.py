@@ -19,7 +19,6 @@ _LIMITS = {
     "dose": (1e-3, math.inf),
     "read_noise": (0, 1e6),
     "contrast": (0, 2),
-    "excess_deficiency": (-10, 10),
     "point_spread": (0, 100),
     "vignetting": (0, 10),
     "exposure": (0.01, 1),
@@ -40,10 +39,6 @@ class Camera:
     contrast
         Standard deviation of the diffraction signal over the mean
         intensity, on average over all orientations of a phase.
-    excess_deficiency
-        Strength of the bright and dark edges of bands along the tilt
-        direction, as the weight of the vertical derivative of the
-        signal, per 1/96 of the height.
     point_spread
         Standard deviation of the point-spread function of the screen
         and the lens in pixels.
@@ -75,7 +70,6 @@ class Camera:
     dose: float = 400.0
     read_noise: float = 0.0
     contrast: float = 0.1
-    excess_deficiency: float = 0.3
     point_spread: float = 0.6
     vignetting: float = 0.7
     exposure: float = 0.6
@@ -126,9 +120,6 @@ class Camera:
         patterns
             Patterns in units of the mean intensity.
         """
-        if self.excess_deficiency:
-            slope = np.gradient(signal, axis=1) * signal.shape[1] / 96
-            signal = signal + self.excess_deficiency * slope
         if self.point_spread:
             sigma = (0, self.point_spread, self.point_spread)
             signal = gaussian_filter(signal, sigma, mode="nearest")
