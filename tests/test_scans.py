@@ -164,7 +164,7 @@ class TestPatterns:
             (2, 3),
             overlap=0,
             pc_drift=(0.05, 0.05, 0.05),
-            camera=Camera(dose=1e5),
+            camera=Camera(dose=1e5, vignetting=0),
         )
         truth = s.xmap.orientations
         off = CrystalMap(
@@ -174,7 +174,6 @@ class TestPatterns:
             phase_list=s.xmap.phases,
             scan_unit="um",
         )
-        s.remove_static_background()
         refined = s.refine_orientation(off, s.detector, masters[0], energy=20)
         assert refined.orientations.angle_with(truth, degrees=True).max() < 0.1
 
