@@ -14,16 +14,16 @@ The modules are layers, and import from lower ones only::
     evaluation  candidates
     calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing
     classification  training  explanation  _map_like
-    model  onnx  dataset  crystal_map  estimation  zone_axes
-    network  acquisition  simulation  experimental
+    model  onnx  dataset  crystal_map  estimation  zone_axes  examples
+    network  acquisition  simulation  scans  experimental
     preprocessing  master_patterns  _rebuild
     _library_builder
     phases
     sht  kinematical  aztec  composition
     structures
-    _scan  _predict  _map_image  _model_file
+    _scan  _scan_simulator  _predict  _map_image  _model_file
     _hdf5_file  _cif_file  _network_config
-    space_groups  background  data  _archive  _checks  _logging  _sht_file  _trainer  _network_layers
+    space_groups  background  camera  microstructure  data  _archive  _checks  _logging  _sht_file  _trainer  _network_layers
 """
 
 import lazy_loader

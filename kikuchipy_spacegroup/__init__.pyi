@@ -4,6 +4,7 @@ from . import (
     aztec,
     background,
     calibration,
+    camera,
     candidates,
     classification,
     composition,
@@ -12,11 +13,13 @@ from . import (
     dataset,
     estimation,
     evaluation,
+    examples,
     experimental,
     explanation,
     grains,
     kinematical,
     master_patterns,
+    microstructure,
     model,
     network,
     onnx,
@@ -24,6 +27,7 @@ from . import (
     plot,
     pooling,
     preprocessing,
+    scans,
     sht,
     simulation,
     smoothing,
@@ -37,19 +41,23 @@ from .acquisition import Acquisition
 from .adaptation import adapt_normalization, self_train
 from .aztec import load_grain_list
 from .calibration import calibrate
+from .camera import Camera
 from .candidates import identify_phases
 from .classification import classify_space_group, compute_classification_map
 from .crystal_map import probabilities_from_map, save_map, space_group_sets
 from .estimation import estimate_acquisition
 from .evaluation import evaluate
+from .examples import example_phases, example_scan
 from .experimental import LabelledPatterns
 from .explanation import GradCAM, grad_cam, guided_grad_cam
 from .grains import grains_from_orientations, grains_from_patterns
 from .master_patterns import MasterPatternLibrary
+from .microstructure import overlap_grains, random_map
 from .model import SpaceGroupModel, load_model
 from .onnx import OnnxModel, save_onnx
 from .phases import load_phase, simulate_master_pattern
 from .pooling import pool_grains
+from .scans import simulate_scan, simulate_scan_of_map
 from .sht import load_sht
 from .simulation import Geometry
 from .smoothing import smooth_probabilities
@@ -58,6 +66,7 @@ from .training import fit
 __version__: str
 __all__ = [
     "Acquisition",
+    "Camera",
     "Geometry",
     "GradCAM",
     "LabelledPatterns",
@@ -71,6 +80,7 @@ __all__ = [
     "background",
     "calibrate",
     "calibration",
+    "camera",
     "candidates",
     "classification",
     "classify_space_group",
@@ -83,6 +93,9 @@ __all__ = [
     "estimation",
     "evaluate",
     "evaluation",
+    "example_phases",
+    "example_scan",
+    "examples",
     "experimental",
     "explanation",
     "fit",
@@ -98,21 +111,27 @@ __all__ = [
     "load_phase",
     "load_sht",
     "master_patterns",
+    "microstructure",
     "model",
     "network",
     "onnx",
+    "overlap_grains",
     "phases",
     "plot",
     "pool_grains",
     "pooling",
     "preprocessing",
     "probabilities_from_map",
+    "random_map",
     "save_map",
     "save_onnx",
+    "scans",
     "self_train",
     "set_log_level",
     "sht",
     "simulate_master_pattern",
+    "simulate_scan",
+    "simulate_scan_of_map",
     "simulation",
     "smooth_probabilities",
     "smoothing",

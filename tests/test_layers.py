@@ -26,8 +26,8 @@ DOORS = {
     "torch": [],
     "jax": [],
     "matplotlib": ["plot", "_plot_evaluation", "_plot_explanation", "_plot_navigator"],
-    "dask": ["classification", "_scan", "aztec"],
-    "hyperspy": ["classification", "composition", "_plot_navigator"],
+    "dask": ["classification", "_scan", "aztec", "scans"],
+    "hyperspy": ["classification", "composition", "_plot_navigator", "scans"],
 }
 
 
