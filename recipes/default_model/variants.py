@@ -27,7 +27,8 @@ from library import HELD_OUT, RESERVED
 import numpy as np
 from simulate_masters import TABLE, format_sites, read_table
 
-SEED = 11
+# One batch of NUMBERS each
+SEEDS = 11, 12
 NUMBERS = {
     "Cu_A1": 50, "W_A2": 45, "diamond_A4": 30, "Cu3Au_L12": 45, "CsCl_B2": 45,
     "NaCl_B1": 35, "CaF2_C1": 12, "anti-CaF2": 8, "Cu2MnAl_L21": 12, "BiF3_D03": 8,
@@ -123,7 +124,7 @@ def variant(prototype: str, rows: list[dict], rng: np.random.Generator) -> dict:
 
 def shallow(rows: list[dict]) -> list[dict]:
     """Return common phases with smaller exit depths."""
-    rng = np.random.default_rng([SEED, 1])
+    rng = np.random.default_rng([SEEDS[0], 1])
     common = [row for row in rows if row["name"] in OTHERS]
     for prototype, metals in METALS.items():
         like = next(row for row in rows if row["prototype"] == prototype)
@@ -145,35 +146,44 @@ def shallow(rows: list[dict]) -> list[dict]:
     ]
 
 
-def main() -> None:
-    """Write the table."""
-    parser = argparse.ArgumentParser(description="Make up structures")
-    output = TABLE.with_name("variants.csv")
-    parser.add_argument("output", type=Path, nargs="?", default=output)
-    args = parser.parse_args()
-    rng = np.random.default_rng(SEED)
-    rows = [row for row in read_table() if row["name"] not in (*RESERVED, *HELD_OUT)]
+def batch(rows: list[dict], seed: int, taken: set[str]) -> list[dict]:
+    """Return made-up structures of all types with names not taken."""
+    rng = np.random.default_rng(seed)
     variants = {}
     for prototype, n in NUMBERS.items():
         of_type = [row for row in rows if row["prototype"] == prototype]
         made = 0
         while made < n:
             new = variant(prototype, of_type, rng)
-            if new["name"] not in variants:
+            if new["name"] not in taken | set(variants):
                 variants[new["name"]] = new
                 made += 1
     # In turn, so that an unfinished simulation has some of each type
-    order = rng.permutation(len(variants))
-    table = [list(variants.values())[i] for i in order]
+    table = [list(variants.values())[i] for i in rng.permutation(len(variants))]
     counts = Counter()
     for row in table:
         counts[row["prototype"]] += 1
-        depth = np.exp(rng.uniform(*np.log(DEPTHS)))
-        row["depth"] = 1 if counts[row["prototype"]] <= 3 else round(depth, 2)
+        depth = round(np.exp(rng.uniform(*np.log(DEPTHS))), 2)
+        first = not taken and counts[row["prototype"]] <= 3
+        row["depth"] = 1 if first else depth
+    return table
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description="Make up structures")
+    output = TABLE.with_name("variants.csv")
+    parser.add_argument("output", type=Path, nargs="?", default=output)
+    args = parser.parse_args()
+    rows = [row for row in read_table() if row["name"] not in (*RESERVED, *HELD_OUT)]
+    table = []
+    for seed in SEEDS:
+        table += batch(rows, seed, {row["name"] for row in table})
+    table = shallow(rows) + table
     with open(args.output, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(shallow(rows) + table)
+        writer.writerows(table)
 
 
 if __name__ == "__main__":
