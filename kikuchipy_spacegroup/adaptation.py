@@ -108,7 +108,7 @@ def adapt_normalization(
     for layer in network.layers:
         if not isinstance(layer, keras.layers.BatchNormalization):
             continue
-        before = keras.Model(network.inputs, layer.input)
+        before = keras.Model(network.input, layer.input)
         values = _in_batches(before, prepared)
         axes = tuple(range(values.ndim - 1))
         for variable, new in (

@@ -1,0 +1,177 @@
+"""
+============================
+Adapt to your own microscope
+============================
+
+You will be able to adapt a model to the patterns of a scan without any labels, to see whether
+that helped, and to tell when it does harm.
+"""
+
+# %%
+# A model is trained on simulated patterns of some camera. Patterns of another one have another
+# blur, contrast and background, and the model is less often right. Here a small model is trained
+# on the page, so that there is a camera it does not know; the bundled model has seen thousands.
+
+from diffpy.structure import Atom, Lattice, Structure
+import keras
+import kikuchipy as kp
+import matplotlib.pyplot as plt
+import numpy as np
+from orix.crystal_map import Phase
+
+import kikuchipy_spacegroup as kpsg
+
+keras.utils.set_random_seed(3)
+
+# Symbol, space group, cubic lattice parameter in angstrom, position of the atom
+ELEMENTS = [
+    ("Al", 225, 4.050, (0, 0, 0)),
+    ("Ni", 225, 3.524, (0, 0, 0)),
+    ("Si", 227, 5.431, (1 / 8, 1 / 8, 1 / 8)),
+    ("Fe", 229, 2.866, (0, 0, 0)),
+]
+phases = {}
+for symbol, space_group, a, xyz in ELEMENTS:
+    structure = Structure(
+        [Atom(symbol, xyz, Uisoequiv=0.005)], Lattice(a, a, a, 90, 90, 90)
+    )
+    phases[symbol] = Phase(symbol, space_group=space_group, structure=structure)
+masters = {
+    name: kpsg.simulate_master_pattern(phase, half_width=75)
+    for name, phase in phases.items()
+}
+library = kpsg.MasterPatternLibrary.from_signals(masters.values())
+
+place = kpsg.Geometry(pcx=(0.45, 0.55), pcy=(0.35, 0.45), pcz=(0.45, 0.55))
+camera = kpsg.Acquisition(
+    resolution=(120, 120), point_spread=(0.3, 0.6), noise=(0.05, 0.4),
+    contrast=(0.1, 0.2), excess_deficiency=(0, 0.2), gamma=(0.9, 1.1), blotches=(0, 0),
+    vignetting=(0.2, 0.4), tilt=(-0.1, 0.1), overlap_probability=0, raw_probability=0,
+    marks_probability=0, aperture_probability=0, shadow_probability=0,
+    saturation_probability=0,
+)  # fmt: skip
+model = kpsg.SpaceGroupModel.create(
+    [225, 227, 229], size=48, filters=(16, 32, 64), stem=16
+)
+settings = {
+    "outlier_share": 0,
+    "acquisition": camera,
+    "geometry": place,
+    "average": 0.95,
+    "show_progressbar": False,
+}
+_ = kpsg.fit(
+    model, library, epochs=6, steps_per_epoch=70, learning_rate=4e-3, **settings
+)
+
+# %%
+# Your microscope has a softer, noisier camera. A scan of three phases, and one of aluminum alone,
+# simulated so that the truth is known:
+
+detector = kp.detectors.EBSDDetector(shape=(60, 60), pc=(0.5, 0.4, 0.5), sample_tilt=70)
+soft = kpsg.Camera(dose=150, contrast=0.1, point_spread=1.6)
+scans = {
+    "three phases": ["Al", "Si", "Fe"],
+    "aluminum alone": ["Al"],
+}
+for name, symbols in scans.items():
+    scans[name] = kpsg.simulate_scan(
+        [masters[symbol] for symbol in symbols],
+        shape=(24, 32),
+        grain_size=4,
+        detector=detector,
+        camera=soft,
+        seed=4,
+        show_progressbar=False,
+    )
+s = scans["three phases"]
+truth = np.array([s.xmap.phases[i].space_group.number for i in s.xmap.phase_id])
+
+
+def accuracy(model: kpsg.SpaceGroupModel) -> dict[str, float]:
+    """Return the share of right points of each scan."""
+    shares = {}
+    for name, scan in scans.items():
+        xmap = scan.classify_space_group(
+            model, min_probability=0, show_progressbar=False
+        )
+        numbers = [scan.xmap.phases[i].space_group.number for i in scan.xmap.phase_id]
+        shares[name] = round(float((xmap.phase_id == numbers).mean()), 3)
+    return shares
+
+
+print("as trained:", accuracy(model))
+
+# %%
+# **Batch normalisation** layers remember the mean and the variance of what they saw in training.
+# :func:`~kikuchipy_spacegroup.adaptation.adapt_normalization` mixes in those of the scan. The
+# model itself is left as it is, and a new one is returned.
+
+shares = (0, 0.1, 0.3, 0.6, 1)
+found = {
+    share: accuracy(kpsg.adapt_normalization(model, s, share=share)) for share in shares
+}
+alone = {
+    share: accuracy(
+        kpsg.adapt_normalization(model, scans["aluminum alone"], share=share)
+    )["aluminum alone"]
+    for share in shares
+}
+fig, ax = plt.subplots(figsize=(4.5, 3), layout="constrained")
+ax.plot(shares, [found[i]["three phases"] for i in shares], "o-", label="three phases")
+ax.plot(shares, list(alone.values()), "s--", label="aluminum alone")
+ax.set(xlabel="Share of the scan's statistics", ylabel="Accuracy", ylim=(0, 1))
+_ = ax.legend()
+
+# %%
+# A scan of one phase has statistics of this phase, and not only of the camera. Mixing in much of
+# them takes away what tells the phase from others. This is why the default share is 0.1, and why
+# nothing is adapted unless you ask for it.
+#
+# **Self-training** goes on with training, on patterns of the scan which the model is sure of
+# beside simulated ones, which keep it from calling everything by what is there. It needs the
+# library.
+
+normalized = kpsg.adapt_normalization(model, s, share=0.3)
+trained = {
+    name: kpsg.self_train(
+        each, library, s, confidence=0.6, rounds=1, steps=60, **settings
+    )
+    for name, each in {"model": model, "normalized": normalized}.items()
+}
+print("self-trained:", accuracy(trained["model"]))
+print("self-trained after normalization:", accuracy(trained["normalized"]))
+
+# %%
+# Self-training makes a model surer of what it says already: the one that lost ferrite in this scan
+# loses more of it, the normalized one gains.
+#
+# **Did it help?** Without the truth, look at how sure the model is, at whether neighbours agree,
+# and at a part of the scan you know. Points in grains that keep changing their space group say
+# more than a mean probability.
+
+maps = {
+    name: s.classify_space_group(each, min_probability=0, show_progressbar=False)
+    for name, each in {
+        "as trained": model,
+        "normalized": normalized,
+        "and self-trained": trained["normalized"],
+    }.items()
+}
+fig, axes = plt.subplots(1, 4, figsize=(10, 3), layout="constrained")
+colors = {225: "tab:blue", 227: "tab:orange", 229: "tab:green"}
+images = {"truth": truth} | {name: xmap.phase_id for name, xmap in maps.items()}
+for ax, (name, numbers) in zip(axes, images.items()):
+    index = np.searchsorted(list(colors), numbers).reshape(s.xmap.shape)
+    ax.imshow(index, cmap=plt.matplotlib.colors.ListedColormap(list(colors.values())))
+    right = (numbers == truth).mean()
+    ax.set(title=name if name == "truth" else f"{name}: {right:.0%}")
+    ax.set(xticks=[], yticks=[])
+for number, color in colors.items():
+    axes[0].plot([], "s", color=color, label=number)
+_ = fig.legend(loc="outside lower center", ncols=3, title="Space group")
+
+# %%
+# A model adapted to a scan is for scans of this microscope with these settings. Five labelled
+# patterns per class help more than any of this: see
+# :doc:`how to fine-tune </tutorials/04_train>`.
