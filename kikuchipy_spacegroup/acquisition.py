@@ -46,7 +46,8 @@ class Acquisition:
         Share of patterns with overlap.
     excess_deficiency
         U. Strength of the bright and dark edges of bands along the
-        tilt direction, as the weight of the vertical derivative.
+        tilt direction: weight of the difference between the pattern
+        moved up and down by 1/32 of its side, about half a band.
     resolution
         L. Number of camera pixels (after binning) along the side.
     point_spread
@@ -297,9 +298,13 @@ class SimulateCamera(keras.layers.Layer):
         signal = _standardize(ops.exp(ops.log(patterns) * self._uniform(n, a.gamma)))
         weight = self._uniform(n, a.overlap) * self._chance(n, a.overlap_probability)
         signal = signal + weight * ops.roll(signal, 1, axis=0)
-        step = ops.concatenate([signal[:, 1:], signal[:, -1:]], axis=1)
-        back = ops.concatenate([signal[:, :1], signal[:, :-1]], axis=1)
-        return signal + self._uniform(n, a.excess_deficiency) * (step - back) / 2
+        k = max(self.size // 32, 1)
+        top, bottom = (
+            ops.repeat(i, k, axis=1) for i in (signal[:, :1], signal[:, -1:])
+        )
+        up = ops.concatenate([signal[:, k:], bottom], axis=1)
+        down = ops.concatenate([top, signal[:, :-k]], axis=1)
+        return signal + self._uniform(n, a.excess_deficiency) * (up - down) / 2
 
     def _blur(self, patterns, sigma):
         sigma = ops.maximum(sigma, 0.2)
