@@ -11,9 +11,9 @@ The modules are layers, and import from lower ones only::
     __main__
     _signal  plot
     _plot_navigator  _plot_evaluation
-    evaluation  candidates
-    calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing
-    classification  training  explanation  _map_like
+    evaluation  candidates  fusion
+    calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing  levels
+    classification  training  explanation  _map_like  masks
     model  onnx  dataset  crystal_map  estimation  zone_axes  examples
     network  acquisition  simulation  scans  experimental
     preprocessing  master_patterns  _rebuild
@@ -21,7 +21,7 @@ The modules are layers, and import from lower ones only::
     phases
     sht  kinematical  aztec  composition
     structures
-    _scan  _scan_simulator  _predict  _map_image  _model_file
+    _scan  _scan_simulator  _evidence  _predict  _map_image  _model_file
     _hdf5_file  _cif_file  _network_config
     space_groups  background  camera  microstructure  data  _archive  _checks  _logging  _sht_file  _trainer  _network_layers
 """

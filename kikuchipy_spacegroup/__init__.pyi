@@ -16,8 +16,11 @@ from . import (
     examples,
     experimental,
     explanation,
+    fusion,
     grains,
     kinematical,
+    levels,
+    masks,
     master_patterns,
     microstructure,
     model,
@@ -50,7 +53,10 @@ from .evaluation import evaluate
 from .examples import example_phases, example_scan
 from .experimental import LabelledPatterns
 from .explanation import GradCAM, grad_cam, guided_grad_cam
+from .fusion import combine
 from .grains import grains_from_orientations, grains_from_patterns
+from .levels import coarsen_map
+from .masks import navigation_masks
 from .master_patterns import MasterPatternLibrary
 from .microstructure import overlap_grains, random_map
 from .model import SpaceGroupModel, load_model
@@ -84,6 +90,8 @@ __all__ = [
     "candidates",
     "classification",
     "classify_space_group",
+    "coarsen_map",
+    "combine",
     "composition",
     "compute_classification_map",
     "crystal_map",
@@ -99,6 +107,7 @@ __all__ = [
     "experimental",
     "explanation",
     "fit",
+    "fusion",
     "grad_cam",
     "grains",
     "grains_from_orientations",
@@ -106,13 +115,16 @@ __all__ = [
     "guided_grad_cam",
     "identify_phases",
     "kinematical",
+    "levels",
     "load_grain_list",
     "load_model",
     "load_phase",
     "load_sht",
+    "masks",
     "master_patterns",
     "microstructure",
     "model",
+    "navigation_masks",
     "network",
     "onnx",
     "overlap_grains",

@@ -1,0 +1,391 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One phase per point from space groups and from indexing."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from orix.crystal_map import CrystalMap, Phase, PhaseList
+from orix.quaternion import Rotation
+from scipy.special import log_softmax
+
+from kikuchipy_spacegroup._evidence import (
+    KINDS,
+    Indexed,
+    centered,
+    evidence_of_kind,
+    fit_weights,
+    gather,
+)
+from kikuchipy_spacegroup.crystal_map import probabilities_from_map
+
+_LEAST_PROBABILITY = 1e-4
+DISAGREES = {"classifier": 1, "indexing": 2, "not_identified": 4}
+
+
+def combine(
+    xmap: CrystalMap,
+    indexed: Sequence[CrystalMap],
+    *,
+    kinds: Sequence[str] | None = None,
+    weights: Mapping[str, float] | None = None,
+    min_probability: float = 0.0,
+) -> CrystalMap:
+    r"""Return a map with a phase and an orientation per point.
+
+    Parameters
+    ----------
+    xmap
+        Map of space groups with all probabilities.
+    indexed
+        Maps of the same scan from dictionary indexing, one per phase, or
+        from Hough indexing or refinement, with one or more phases. They
+        may leave out points or have points that are not indexed.
+    kinds
+        Kind of the scores of each map: ``"correlation"``, ``"refined"``
+        or ``"hough"``. If not given, maps with ``"cm"`` are of Hough
+        indexing, and of those with ``"scores"``, the ones with
+        ``"num_evals"`` are refined.
+    weights
+        Weight of the evidence per kind. If not given, weights are found
+        from the maps, see below.
+    min_probability
+        Points with a lower best probability are not indexed.
+
+    Returns
+    -------
+    combined
+        Map of the points of *xmap*. Phases are those of the indexed maps,
+        numbered from 0 in the order in which they appear. Rotations are
+        the best ones of the map of the chosen phase; refined ones are
+        preferred to those of dictionaries, and these to those of Hough
+        indexing. Points are not indexed (-1) where no map has a solution.
+        Properties are
+
+        * ``scores``, the probability of the phase,
+        * ``candidate_probabilities`` (n, m), that of all m phases,
+        * ``classifier_scores``, the classifier's probability of the
+          phase's space group, NaN if the model does not know it,
+        * ``indexing_scores``, the score in the map the rotation is from,
+          and ``indexing_map``, the position of this map, -1 if none,
+        * ``disagreement``, a sum of 1 if the classifier's best space group
+          is another one, 2 if some kind of indexing has a better score of
+          another phase, and 4 if the classifier did not identify the
+          point,
+        * all others of *xmap* but its scores, and all others of the chosen
+          indexed map, with NaN, -1 or False where a map does not have
+          them. Where both have a property, the name of the latter starts
+          with ``indexing_``.
+
+    Raises
+    ------
+    ValueError
+        If the map has no probabilities, maps are of different scans,
+        scores are missing, or phases of the same name differ or lack
+        names or space groups.
+
+    See Also
+    --------
+    kikuchipy.indexing.merge_crystal_maps
+    kikuchipy_spacegroup.masks.navigation_masks
+
+    Notes
+    -----
+    The probability of a phase of space group :math:`g` with the
+    evidence :math:`e_k` of indexing of kind :math:`k` is a logarithmic
+    opinion pool :cite:`genest1986combining`,
+
+    .. math::
+
+        P \propto \frac{p(g)}{1 / m} \cdot \exp \sum_k w_k e_k,
+
+    where m is the number of the model's space groups. The ratio is 1 if
+    the model does not know the space group. For correlation scores r,
+    the evidence is :math:`-\frac{1}{2}\ln(1 - r^2)`, the logarithmic
+    likelihood per independent pixel of the best fit of a pattern with
+    unknown gain and offset and white noise. For Hough indexing, it is the
+    confidence metric of the phase found, and 0 for the others of the map.
+    A kind that says nothing of a phase in a point counts as the mean of
+    what it says of others there.
+
+    Scores of different kinds are never compared. The weight :math:`w_k`,
+    in the first case the number of independent pixels, is found by
+    maximizing the expected logarithm of the probability which this kind
+    alone gives to the right space group, the classifier's probabilities
+    taken for those of the right one. If phases have different space
+    groups in fewer than 30 points, it is 100, or 3 for Hough indexing.
+
+    A phase that no map has a solution of in a point is not a candidate
+    there. Where phases share a space group, indexing decides.
+
+    Examples
+    --------
+    Nickel and silicon are indexed with dictionaries, and combined
+
+    >>> import numpy as np
+    >>> from orix.crystal_map import CrystalMap, Phase, PhaseList
+    >>> from orix.quaternion import Rotation
+    >>> from kikuchipy_spacegroup.crystal_map import crystal_map
+    >>> from kikuchipy_spacegroup.fusion import combine
+    >>> xmap = crystal_map(
+    ...     np.array([[0.8, 0.2], [0.5, 0.5]]), [225, 227], keep_probabilities=True
+    ... )
+    >>> maps = [
+    ...     CrystalMap(
+    ...         rotations=Rotation.identity((2,)),
+    ...         phase_list=PhaseList(Phase(name, space_group=number)),
+    ...         prop={"scores": np.array(scores)},
+    ...         x=np.arange(2),
+    ...     )
+    ...     for name, number, scores in [
+    ...         ("nickel", 225, [0.4, 0.5]), ("silicon", 227, [0.41, 0.3])
+    ...     ]
+    ... ]
+    >>> combined = combine(xmap, maps)
+    >>> combined.phase_id
+    array([0, 0])
+    >>> combined.prop["disagreement"]
+    array([2, 0], dtype=int8)
+    """
+    probabilities, numbers = probabilities_from_map(xmap)
+    if not 0 <= min_probability <= 1:
+        raise ValueError(f"min_probability must be in [0, 1], not {min_probability}")
+    maps = list(indexed)
+    if not maps:
+        raise ValueError("Give at least one indexed map")
+    for i, other in enumerate(maps):
+        _check_same_scan(xmap, other, i)
+    found, phases = gather(maps, kinds)
+    if not phases:
+        raise ValueError("The indexed maps have no phases")
+    points = np.flatnonzero(xmap.is_in_data)
+    prior = _prior(probabilities, numbers, phases)
+    shape = (xmap.is_in_data.size, len(phases))
+    tables = {
+        kind: evidence_of_kind([i for i in found if i.kind == kind], shape)[points]
+        for kind in KINDS
+        if any(i.kind == kind for i in found)
+    }
+    weights = fit_weights(tables, prior, phases, dict(weights or {}))
+    there = np.any([np.isfinite(table) for table in tables.values()], axis=0)
+    there &= _has_solution(found, shape)[points]
+    log_p = prior + sum(weights[k] * centered(t) for k, t in tables.items())
+    log_p = np.where(there, log_p, -np.inf)
+    solved = there.any(axis=1)
+    posterior = np.zeros(log_p.shape)
+    posterior[solved] = np.exp(log_softmax(log_p[solved], axis=1))
+    best = posterior.argmax(axis=1)
+    chosen = np.where(solved & (posterior.max(axis=1) >= min_probability), best, -1)
+    prop = {
+        "scores": posterior.max(axis=1),
+        "candidate_probabilities": posterior,
+        "classifier_scores": _classifier_scores(probabilities, numbers, phases, chosen),
+        "disagreement": _disagreement(xmap, phases, tables, chosen),
+    }
+    return _build(xmap, phases, found, chosen, prop)
+
+
+def _check_same_scan(xmap: CrystalMap, other: CrystalMap, i: int) -> None:
+    """Raise if a map is not of the same points."""
+    a, b = (m.is_in_data.size for m in (xmap, other))
+    if a != b:
+        raise ValueError(
+            f"Indexed map {i} is of a scan of {b} points, and the map of space groups of "
+            f"one of {a}. Give maps of the same scan, not of a part cut out of it"
+        )
+    for name, values in xmap._all_coordinates.items():
+        others = other._all_coordinates.get(name)
+        values = np.zeros(a) if values is None else values
+        others = np.zeros(a) if others is None else others
+        # Steps may be unknown to one of them, as in maps in pixels
+        if not np.allclose(_in_steps(values), _in_steps(others), atol=1e-3):
+            raise ValueError(f"Indexed map {i} has another shape ({name} differs)")
+        if _unit(xmap) == _unit(other) and not np.allclose(
+            np.ptp(values), np.ptp(others), rtol=1e-3
+        ):
+            raise ValueError(
+                f"Indexed map {i} has other step sizes: {name} spans {np.ptp(others)} "
+                f"and not {np.ptp(values)} {xmap.scan_unit}"
+            )
+
+
+def _in_steps(values: np.ndarray) -> np.ndarray:
+    values = values - values.min()
+    return values / (np.diff(np.unique(values.round(6))).min() if values.any() else 1)
+
+
+def _unit(xmap: CrystalMap) -> str:
+    return "um" if xmap.scan_unit in ("um", "µm", "μm") else xmap.scan_unit
+
+
+def _prior(
+    probabilities: np.ndarray, numbers: Sequence[int], phases: Sequence[Phase]
+) -> np.ndarray:
+    """Return logarithms of the ratio of what is and what was known."""
+    prior = np.zeros((len(probabilities), len(phases)))
+    known = probabilities.any(axis=1)
+    for j, phase in enumerate(phases):
+        if phase.space_group.number in numbers:
+            p = probabilities[known, numbers.index(phase.space_group.number)]
+            ratio = np.maximum(p, _LEAST_PROBABILITY) * len(numbers)
+            prior[known, j] = np.log(ratio)
+    return prior
+
+
+def _has_solution(found: Sequence[Indexed], shape: tuple[int, int]) -> np.ndarray:
+    there = np.zeros(shape, dtype=bool)
+    for each in found:
+        there[each.index, each.candidate] = True
+    return there
+
+
+def _classifier_scores(
+    probabilities: np.ndarray,
+    numbers: Sequence[int],
+    phases: Sequence[Phase],
+    chosen: np.ndarray,
+) -> np.ndarray:
+    scores = np.full(len(chosen), np.nan)
+    for j, phase in enumerate(phases):
+        if phase.space_group.number in numbers:
+            column = numbers.index(phase.space_group.number)
+            scores[chosen == j] = probabilities[chosen == j, column]
+    return scores
+
+
+def _disagreement(
+    xmap: CrystalMap,
+    phases: Sequence[Phase],
+    tables: Mapping[str, np.ndarray],
+    chosen: np.ndarray,
+) -> np.ndarray:
+    """Return the sum of numbers in ``DISAGREES``."""
+    groups = np.array([phase.space_group.number for phase in phases] + [-1])[chosen]
+    top = xmap.prop["top_space_groups"][:, 0]
+    flags = np.zeros(len(chosen), dtype="int8")
+    indexed = chosen >= 0
+    flags[indexed & (top > 0) & (top != groups)] += DISAGREES["classifier"]
+    better = np.zeros(len(chosen), dtype=bool)
+    for table in tables.values():
+        own = table[np.arange(len(chosen)), chosen]
+        best = np.nanmax(np.where(np.isfinite(table), table, -np.inf), axis=1)
+        better |= indexed & np.isfinite(best) & ~(own >= best)
+    flags[better] += DISAGREES["indexing"]
+    flags[xmap.phase_id == -1] += DISAGREES["not_identified"]
+    return flags
+
+
+def _build(
+    xmap: CrystalMap,
+    phases: Sequence[Phase],
+    found: Sequence[Indexed],
+    chosen: np.ndarray,
+    prop: dict[str, np.ndarray],
+) -> CrystalMap:
+    """Return the map with what the maps of the chosen phases say."""
+    n = xmap.is_in_data.size
+    points = np.flatnonzero(xmap.is_in_data)
+    of_scan = np.full(n, -1)
+    of_scan[points] = chosen
+    source, position = _sources(found, of_scan)
+    quaternions = np.tile([1.0, 0, 0, 0], (n, 1))
+    kept = {name: xmap.prop[name] for name in xmap.prop if name != "scores"}
+    results = {
+        name: _whole(values, points, n) for name, values in (kept | prop).items()
+    }
+    results["indexing_scores"] = np.full(n, np.nan)
+    results["indexing_map"] = source.astype("int16")
+    for i, each in enumerate(found):
+        here = np.flatnonzero(source == i)
+        rows = position[here]
+        rotations = each.xmap._rotations[each.xmap.is_in_data].data
+        rotations = rotations.reshape(each.xmap.size, -1, 4)
+        quaternions[here] = rotations[rows, 0]
+        score = KINDS[each.kind]
+        for name, values in each.xmap.prop.items():
+            taken = name in kept or name in prop or name == score
+            new = f"indexing_{name}" if taken else name
+            if name == score:
+                new = "indexing_scores"
+                values = values[:, 0] if values.ndim == 2 else values
+            results[new] = _put(results.get(new), n, here, np.asarray(values)[rows])
+    ids = np.unique(of_scan).tolist()
+    phase_list = PhaseList({i: phases[i] for i in range(len(phases)) if i in ids})
+    if -1 in ids:
+        phase_list.add_not_indexed()
+    _distinct_colors(phase_list)
+    return CrystalMap(
+        rotations=Rotation(quaternions),
+        phase_id=of_scan,
+        phase_list=phase_list,
+        prop=results,
+        scan_unit=xmap.scan_unit,
+        is_in_data=xmap.is_in_data.copy(),
+        **xmap._all_coordinates,
+    )
+
+
+def _sources(
+    found: Sequence[Indexed], of_scan: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return from which map, and which of its points, solutions are."""
+    source = np.full(of_scan.size, -1)
+    position = np.full(of_scan.size, -1)
+    best = np.full(of_scan.size, -np.inf)
+    for kind in KINDS:
+        free = source == -1
+        for i, each in enumerate(found):
+            if each.kind != kind:
+                continue
+            better = free[each.index] & (of_scan[each.index] == each.candidate)
+            better &= each.scores > best[each.index]
+            index = each.index[better]
+            source[index], best[index] = i, each.scores[better]
+            position[index] = each.solutions()[better]
+        best[:] = -np.inf
+    return source, position
+
+
+def _whole(values: np.ndarray, points: np.ndarray, n: int) -> np.ndarray:
+    values = np.asarray(values)
+    full = np.zeros((n, *values.shape[1:]), values.dtype)
+    full[points] = values
+    return full
+
+
+def _put(
+    old: np.ndarray | None, n: int, rows: np.ndarray, values: np.ndarray
+) -> np.ndarray:
+    """Return a property with values in some rows, made or widened if needed."""
+    if values.dtype.kind == "u":
+        values = values.astype("int64")
+    if old is None:
+        old = np.zeros((n, *([0] * (values.ndim - 1))), values.dtype)
+        if values.ndim == 1:
+            old[:] = _fill(values.dtype)
+    dtype = np.promote_types(old.dtype, values.dtype)
+    if values.ndim == 1 and old.ndim == 1:
+        new = old.astype(dtype)
+        new[rows] = values
+        return new
+    if values.ndim > 2 or old.ndim > 2:
+        raise ValueError("Properties of indexed maps must have one or two dimensions")
+    values, old = (i if i.ndim == 2 else i[:, None] for i in (values, old))
+    new = np.full((n, max(old.shape[1], values.shape[1])), _fill(dtype), dtype)
+    new[:, : old.shape[1]] = old
+    new[rows] = _fill(dtype)
+    new[rows, : values.shape[1]] = values
+    return new
+
+
+def _fill(dtype: np.dtype) -> float | int | bool:
+    return {"f": np.nan, "b": False}.get(np.dtype(dtype).kind, -1)
+
+
+def _distinct_colors(phases: PhaseList) -> None:
+    """Give phases the default colors if two are alike."""
+    ids = [i for i in phases.ids if i != -1]
+    if len({phases[i].color for i in ids}) < len(ids):
+        palette = PhaseList(names=[str(i) for i in ids], ids=ids)
+        for i in ids:
+            phases[i].color = palette[i].color
