@@ -21,9 +21,9 @@ The modules are layers, and import from lower ones only::
     phases
     sht  kinematical  aztec  composition
     structures
-    _scan  _scan_simulator  _evidence  _predict  _map_image  _model_file
+    _results_store  _compute  _inference  _scan  _scan_simulator  _evidence  _predict  _map_image  _model_file
     _hdf5_file  _cif_file  _network_config
-    space_groups  background  camera  microstructure  data  _archive  _checks  _logging  _sht_file  _trainer  _network_layers
+    space_groups  background  camera  microstructure  data  _archive  _fingerprint  _checks  _logging  _sht_file  _trainer  _network_layers
 """
 
 import lazy_loader

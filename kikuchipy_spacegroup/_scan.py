@@ -117,3 +117,34 @@ def sample_patterns(
         step = max(1, math.ceil(len(part) / per_block))
         sample.append(part[::step])
     return np.concatenate(sample)
+
+
+def first_unreadable(
+    patterns: da.Array, blocks: list[tuple[int, ...]] | None = None
+) -> tuple[slice, ...] | None:
+    """Return the first block of a scan which cannot be read.
+
+    Parameters
+    ----------
+    patterns
+        Patterns from :func:`blocks_of_patterns`.
+    blocks
+        Indices of the blocks to try. If not given, all are tried.
+
+    Returns
+    -------
+    block
+        Its rows and columns, or None if all blocks can be read.
+    """
+    regions = slices_from_chunks(patterns.chunks[:-2])
+    if blocks is None:
+        tried = range(len(regions))
+    else:
+        counts = patterns.numblocks[:-2]
+        tried = [int(np.ravel_multi_index(i[: len(counts)], counts)) for i in blocks]
+    for i in tried:
+        try:
+            patterns[regions[i]].compute(scheduler="synchronous")
+        except Exception:
+            return regions[i]
+    return None

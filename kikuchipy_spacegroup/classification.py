@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Classify every pattern of a scan."""
 
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from functools import partial
 import logging
 from pathlib import Path
@@ -10,8 +10,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import dask
 import dask.array as da
-from dask.diagnostics import ProgressBar
 import hyperspy.api as hs
 from kikuchipy.signals import EBSD
 import numpy as np
@@ -22,7 +22,22 @@ from kikuchipy_spacegroup._checks import (
     check_signal,
     map_options,
 )
-from kikuchipy_spacegroup._scan import blocks_of_patterns, find_background
+from kikuchipy_spacegroup._compute import Shipped
+from kikuchipy_spacegroup._compute import compute as _compute
+from kikuchipy_spacegroup._fingerprint import fingerprint
+from kikuchipy_spacegroup._results_store import (
+    blocks_to_store,
+    check_output,
+    is_disk_full,
+    missing_blocks,
+    open_store,
+)
+from kikuchipy_spacegroup._scan import (
+    blocks_of_patterns,
+    find_background,
+    first_unreadable,
+    sample_patterns,
+)
 from kikuchipy_spacegroup.background import divide_background, unusable_patterns
 from kikuchipy_spacegroup.crystal_map import crystal_map
 
@@ -45,6 +60,8 @@ def classify_space_group(
     keep_n: int = 3,
     keep_probabilities: bool = False,
     chunk_patterns: int | None = None,
+    output: str | Path | None = None,
+    resume: bool = False,
     compute: bool = True,
     show_progressbar: bool | None = None,
 ) -> "CrystalMap | da.Array":
@@ -85,6 +102,14 @@ def classify_space_group(
     chunk_patterns
         Number of patterns classified at a time, about. If not given, it
         is at most 1024.
+    output
+        Name of a folder ending with ``.zarr`` to write probabilities to
+        as they come, so that they are not lost whatever happens. Needs
+        the package zarr.
+    resume
+        Whether to go on with *output* if it exists. What is in it is
+        not classified again. The scan, the model, masks, background and
+        chunks must be the same.
     compute
         Whether to classify now. If False, a dask array of probabilities
         is returned, which :func:`compute_classification_map` turns into
@@ -109,8 +134,13 @@ def classify_space_group(
     TypeError
         If the signal or the model is of another type.
     ValueError
-        If the scan has more than two navigation dimensions, or if a
-        mask, the background or a number does not fit.
+        If the scan has more than two navigation dimensions, if a mask,
+        the background or a number does not fit, or *output* has results
+        of something else.
+    FileExistsError
+        If *output* exists and is not to be gone on with.
+    OSError
+        If patterns cannot be read, or results cannot be written.
 
     See Also
     --------
@@ -142,18 +172,24 @@ def classify_space_group(
     check_background(static_background, sig_shape)
     if chunk_patterns is not None and chunk_patterns < 1:
         raise ValueError(f"chunk_patterns must be at least 1, not {chunk_patterns}")
+    if output is not None:
+        if not compute or not nav_shape:
+            raise ValueError("`output` is for scans, and needs `compute=True`")
+        output = check_output(output, resume)
     model = _get_model(model)
     options = map_options(model, min_probability, keep_n, keep_probabilities)
     patterns = blocks_of_patterns(signal.data, nav_shape, sig_shape, chunk_patterns)
-    background, inside = find_background(
-        signal, patterns, static_background, navigation_mask, signal_mask
-    )
+    scan = _Scan(signal, patterns, navigation_mask)
+    background, inside = scan.find_background(static_background, signal_mask)
     probabilities = _map_model(patterns, model, background, inside, navigation_mask)
     if not compute:
         return probabilities
-    return _finish(
-        probabilities, signal, model, navigation_mask, options, show_progressbar
-    )
+    if output is None:
+        run = partial(scan.compute, probabilities)
+    else:
+        parts = (model.fingerprint(), background, inside, navigation_mask)
+        run = partial(scan.compute_into, output, probabilities, parts)
+    return _finish(run, signal, model, navigation_mask, options, show_progressbar)
 
 
 def compute_classification_map(
@@ -206,14 +242,8 @@ def compute_classification_map(
             f"Probabilities of shape {probabilities.shape} do not fit a scan and a "
             f"model which together need {expected}"
         )
-    return _finish(
-        da.asarray(probabilities),
-        signal,
-        model,
-        navigation_mask,
-        options,
-        show_progressbar,
-    )
+    run = partial(_compute, da.asarray(probabilities))
+    return _finish(run, signal, model, navigation_mask, options, show_progressbar)
 
 
 def _get_model(model: Any) -> "SpaceGroupModel":
@@ -243,11 +273,10 @@ def _map_model(
     """Return lazy probabilities."""
     n_dims = patterns.ndim - 2
     n_classes = len(model.space_groups)
-    function = partial(
-        _classify_block,
-        model=model,
-        background=background,
-        inside=inside,
+    # Names of our own, so that dask does not hash the model
+    name = f"classify-space-group-{uuid4().hex}"
+    classifier = dask.delayed(
+        Shipped((model, background, inside)), name=f"model-{name}", traverse=False
     )
     arrays = [patterns]
     if navigation_mask is not None:
@@ -258,15 +287,15 @@ def _map_model(
         )
         arrays.append(mask)
     return da.map_blocks(
-        function,
+        _classify_block,
         *arrays,
+        classifier=classifier,
         drop_axis=(n_dims, n_dims + 1),
         new_axis=n_dims,
         chunks=(*patterns.chunks[:n_dims], (n_classes,)),
         dtype="float32",
         meta=np.empty((0,) * (n_dims + 1), dtype="float32"),
-        # A name of our own, so that dask does not hash the model
-        name=f"classify-space-group-{uuid4().hex}",
+        name=name,
     )
 
 
@@ -274,11 +303,10 @@ def _classify_block(
     patterns: np.ndarray,
     mask: np.ndarray | None = None,
     *,
-    model: "SpaceGroupModel",
-    background: np.ndarray | None,
-    inside: np.ndarray,
+    classifier: Shipped,
 ) -> np.ndarray:
     """Return probabilities of a block of patterns."""
+    model, background, inside = classifier.value
     flat = patterns.reshape((-1, *patterns.shape[-2:]))
     wanted = ~unusable_patterns(flat)
     if mask is not None:
@@ -290,8 +318,105 @@ def _classify_block(
     return out.reshape(*patterns.shape[:-2], -1)
 
 
+class _Scan:
+    """A scan whose patterns may not be readable."""
+
+    def __init__(
+        self, signal: EBSD, patterns: da.Array, navigation_mask: np.ndarray | None
+    ) -> None:
+        self.signal = signal
+        self.patterns = patterns
+        self.navigation_mask = navigation_mask
+        file = signal.tmp_parameters.as_dictionary()
+        keys = ("folder", "filename", "extension")
+        folder, name, extension = (str(file.get(key) or "") for key in keys)
+        self.file = f" of {Path(folder) / name}.{extension}" if name else ""
+
+    def find_background(
+        self,
+        static_background: np.ndarray | str | None,
+        signal_mask: np.ndarray | None,
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        """Return background and aperture."""
+        try:
+            return find_background(
+                self.signal,
+                self.patterns,
+                static_background,
+                self.navigation_mask,
+                signal_mask,
+            )
+        except Exception as error:
+            self._explain(error, None, "")
+            raise
+
+    def compute(self, probabilities: da.Array, show_progressbar: bool) -> np.ndarray:
+        """Return computed probabilities."""
+        try:
+            return _compute(probabilities, show_progressbar)
+        except Exception as error:
+            self._explain(error, None, "")
+            raise
+
+    def compute_into(
+        self,
+        output: Path,
+        probabilities: da.Array,
+        parts: Sequence[Any],
+        show_progressbar: bool,
+    ) -> np.ndarray:
+        """Return probabilities, which are written to a store as they come."""
+        model, background, inside, mask = parts
+        sample = sample_patterns(self.patterns, self.navigation_mask)[::20]
+        header = {
+            "scan": fingerprint(sample, list(self.patterns.shape)),
+            "model": model,
+            "background": fingerprint(background, inside),
+            "navigation_mask": fingerprint(mask),
+        }
+        store = open_store(output, probabilities, header)
+        missing = missing_blocks(store)
+        n = store.nchunks
+        _logger.info("%s: %i of %i blocks are there", output, n - len(missing), n)
+        try:
+            if missing:
+                _compute(
+                    blocks_to_store(probabilities, store, missing), show_progressbar
+                )
+        except Exception as error:
+            left = missing_blocks(store)
+            kept = (
+                f" {n - len(left)} of {n} blocks are kept in {output}. Go on with the "
+                "same call and `resume=True`"
+            )
+            if is_disk_full(error):
+                raise OSError(f"The disk of {output} is full.{kept}") from error
+            self._explain(error, left, kept)
+            raise
+        return store[...]
+
+    def _explain(
+        self, error: Exception, blocks: list[tuple[int, ...]] | None, kept: str
+    ) -> None:
+        """Raise an error that names the patterns which cannot be read."""
+        frame = error.__traceback__
+        while frame is not None:
+            if frame.tb_frame.f_code.co_name == _classify_block.__name__:
+                return  # It was not reading that failed
+            frame = frame.tb_next
+        found = first_unreadable(self.patterns, blocks)
+        if found is not None:
+            names = ("rows", "columns")[-len(found) :]
+            where = " and ".join(
+                f"{name} {i.start} to {i.stop - 1}" for name, i in zip(names, found)
+            )
+            raise OSError(
+                f"The patterns{self.file} in {where} cannot be read: {error!r}.{kept}"
+            ) from error
+
+
 def _finish(
-    probabilities: da.Array,
+    run: Callable[[bool], np.ndarray],
     signal: EBSD,
     model: "SpaceGroupModel",
     navigation_mask: np.ndarray | None,
@@ -302,10 +427,7 @@ def _finish(
     if show_progressbar is None:
         show_progressbar = hs.preferences.General.show_progressbar
     start = perf_counter()
-    with ProgressBar() if show_progressbar else nullcontext():
-        # The network uses all cores by itself: one block is read while
-        # another one is classified
-        computed = probabilities.compute(scheduler="threads", num_workers=2)
+    computed = run(show_progressbar)
     n = computed[..., 0].size - (
         0 if navigation_mask is None else navigation_mask.sum()
     )

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A network with its preprocessing, its classes and where it is from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import json
 import logging
 import os
@@ -16,6 +16,8 @@ import numpy as np
 
 from kikuchipy_spacegroup import data
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup._fingerprint import fingerprint
+from kikuchipy_spacegroup._inference import compiled
 from kikuchipy_spacegroup._model_file import FORMAT_VERSION, MEMBER, read_model_file
 from kikuchipy_spacegroup._network_config import RefusedError
 from kikuchipy_spacegroup._predict import most_probable, predict_in_batches
@@ -233,7 +235,7 @@ class SpaceGroupModel:
             scaled
         )
         self._graph = keras.Model(inputs, probabilities, name="space_group_model")
-        self._call = _compiled(self._graph)
+        self._call = compiled(self._graph)
 
     def predict_proba(
         self, patterns: np.ndarray, *, batch_size: int = 256
@@ -307,6 +309,27 @@ class SpaceGroupModel:
             "keras_version": keras.version(),
             "metadata": self.metadata,
         }
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that the model's probabilities depend on.
+
+        Returns
+        -------
+        fingerprint
+            The same for models which are equal, saved and loaded or not.
+        """
+        return fingerprint(
+            list(self.space_groups),
+            self.temperature,
+            keras.saving.serialize_keras_object(self._prepare)["config"],
+            *self._network.get_weights(),
+        )
+
+    def __reduce__(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            self.save(path)
+            return _from_bytes, (path.read_bytes(),)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model to one file.
@@ -412,29 +435,9 @@ def load_model(
             ) from error
 
 
-def _compiled(graph: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a fast, thread-safe call of a graph on arrays."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        signature = [tf.TensorSpec((None, None, None, 1), tf.float32)]
-        call = tf.function(
-            lambda x: graph(x, training=False), input_signature=signature
-        )
-        return lambda x: call(x).numpy()
-    if backend == "torch":
-        import torch
-
-        call = torch.no_grad()(lambda x: graph(x, training=False))
-        return lambda x: keras.ops.convert_to_numpy(call(x))
-    import jax
-
-    jitted = jax.jit(lambda t, n, x: graph.stateless_call(t, n, x, training=False)[0])
-
-    def call_jax(x):
-        trainable = [v.value for v in graph.trainable_variables]
-        fixed = [v.value for v in graph.non_trainable_variables]
-        return np.asarray(jitted(trainable, fixed, x))
-
-    return call_jax
+def _from_bytes(content: bytes) -> SpaceGroupModel:
+    """Return the model of a file, to unpickle it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(content)
+        return load_model(path)

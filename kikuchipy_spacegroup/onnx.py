@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kikuchipy_spacegroup._fingerprint import fingerprint
 from kikuchipy_spacegroup._model_file import FORMAT_VERSION, MEMBER, parse_header
 from kikuchipy_spacegroup._predict import (
     check_patterns,
@@ -191,11 +192,10 @@ class OnnxModel:
         import onnxruntime
 
         providers = providers or onnxruntime.get_available_providers()
+        content_of_file = path.read_bytes()
         try:
             # From memory, so that no other file can be referred to
-            session = onnxruntime.InferenceSession(
-                path.read_bytes(), providers=providers
-            )
+            session = onnxruntime.InferenceSession(content_of_file, providers=providers)
         except Exception as error:
             raise ValueError(
                 f"{path} is not an ONNX file or damaged: {error}"
@@ -213,6 +213,7 @@ class OnnxModel:
                 f"{path} has {n_outputs} outputs, which cannot stand for "
                 f"{len(header['space_groups'])} space groups"
             )
+        self._file = path.name, content_of_file, providers
         self._session = session
         self._input = session.get_inputs()[0].name
         self._space_groups = tuple(header["space_groups"])
@@ -224,6 +225,19 @@ class OnnxModel:
     def space_groups(self) -> tuple[int, ...]:
         """Return the space group numbers in the order of the classes."""
         return self._space_groups
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that the model's probabilities depend on.
+
+        Returns
+        -------
+        fingerprint
+            The same for the same file.
+        """
+        return fingerprint(self._file[1])
+
+    def __reduce__(self):
+        return _from_bytes, self._file
 
     def predict_proba(
         self, patterns: np.ndarray, *, batch_size: int = 64
@@ -267,3 +281,11 @@ class OnnxModel:
         """
         probabilities = self.predict_proba(patterns, batch_size=batch_size)
         return most_probable(probabilities, self.space_groups, self.min_probability)
+
+
+def _from_bytes(name: str, content: bytes, providers: list[str]) -> OnnxModel:
+    """Return the model of a file, to unpickle it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        return OnnxModel(path, providers=providers)

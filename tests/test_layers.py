@@ -19,14 +19,14 @@ MODULES = sorted(
 )
 HEAVY = {"keras", "tensorflow", "torch", "jax"}
 # Where heavy dependencies are imported at the top of a module
-KERAS = "preprocessing network acquisition simulation model dataset training _trainer adaptation explanation _network_layers _rebuild".split()
+KERAS = "preprocessing network acquisition simulation model dataset training _trainer adaptation explanation _network_layers _rebuild _inference".split()
 DOORS = {
     "keras": KERAS,
     "tensorflow": [],
     "torch": [],
     "jax": [],
     "matplotlib": ["plot", "_plot_evaluation", "_plot_explanation", "_plot_navigator"],
-    "dask": ["classification", "_scan", "aztec", "scans"],
+    "dask": ["classification", "_compute", "_results_store", "_scan", "aztec", "scans"],
     "hyperspy": ["classification", "composition", "_plot_navigator", "scans"],
 }
 
