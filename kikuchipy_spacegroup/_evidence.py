@@ -8,19 +8,27 @@ import logging
 
 import numpy as np
 from orix.crystal_map import CrystalMap, Phase
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
+from scipy.optimize import minimize
+from scipy.special import softmax
 
 _logger = logging.getLogger(__name__)
 # Kinds of scores, those whose rotations are preferred first, and the property
 # that holds them
 KINDS = {"refined": "scores", "correlation": "scores", "hough": "cm"}
-# Number of points of which the classifier must have something to say, and weights
-# of a unit of evidence if there are fewer, and how much
-# larger or smaller a weight may become
-_FEWEST = 30
-_DEFAULT_WEIGHT = {"refined": 100.0, "correlation": 100.0, "hough": 3.0}
-_LARGEST_FACTOR = 20.0
+# Weights of a unit of evidence if they cannot be found
+DEFAULT_WEIGHTS = {
+    "classifier": 1.0,
+    "refined": 100.0,
+    "correlation": 100.0,
+    "hough": 3.0,
+}
+# How much larger or smaller they may become, and from and to how many pairs of
+# neighbours they are found
+_LARGEST_FACTOR = 30.0
+_FEWEST = 50
+_MOST = 20_000
+# Share of neighbours which are not of the same phase
+_BOUNDARIES = 0.2
 
 
 @dataclass
@@ -185,51 +193,75 @@ def centered(table: np.ndarray) -> np.ndarray:
 
 
 def fit_weights(
-    tables: Mapping[str, np.ndarray],
-    prior: np.ndarray,
-    phases: Sequence[Phase],
-    given: dict[str, float],
+    evidence: Mapping[str, np.ndarray],
+    pairs: tuple[np.ndarray, np.ndarray],
+    given: Mapping[str, float],
 ) -> dict[str, float]:
-    """Return the weights of each kind of evidence."""
-    unknown = sorted(set(given) - set(KINDS))
-    if unknown or any(not 0 <= w < np.inf for w in given.values()):
+    """Return weights with which neighbours agree best.
+
+    Parameters
+    ----------
+    evidence
+        Arrays of shape (n, m) per kind, the classifier's first.
+    pairs
+        Indices of neighbours in which all candidates can be weighed.
+    given
+        Weights which are known.
+
+    Returns
+    -------
+    weights
+        Weight per kind.
+
+    Raises
+    ------
+    ValueError
+        If a weight given is negative or of no such kind.
+    """
+    if set(given) - set(DEFAULT_WEIGHTS) or any(
+        not 0 <= w < np.inf for w in given.values()
+    ):
         raise ValueError(
-            f"weights must be numbers from 0 for some of {list(KINDS)}, not {given}"
+            f"weights must be numbers from 0 for some of {[*DEFAULT_WEIGHTS]}, not "
+            f"{given}"
         )
-    groups = np.array([phase.space_group.number for phase in phases])
-    weights = {}
-    for kind, table in tables.items():
-        weights[kind] = given.get(kind, _fit(table, prior, groups, kind))
+    weights = {kind: given.get(kind, DEFAULT_WEIGHTS[kind]) for kind in evidence}
+    free = [kind for kind in evidence if kind not in given]
+    first, second = pairs
+    if len(first) < _FEWEST or not free:
+        return weights
+    step = -(-len(first) // _MOST)
+    first, second = first[::step], second[::step]
+    points, index = np.unique([first, second], return_inverse=True)
+    first, second = index.reshape(2, -1)
+    tables = {kind: table[points] for kind, table in evidence.items()}
+    limit = np.log(_LARGEST_FACTOR)
+
+    def loss(x: np.ndarray) -> float:
+        now = weights | dict(zip(free, _scaled(x, free)))
+        p = softmax(sum(now[kind] * table for kind, table in tables.items()), axis=1)
+        share = np.maximum(p.mean(axis=0), 1e-9)
+        alike = (p[first] * p[second] / share).sum(axis=1)
+        likelihood = np.log((1 - _BOUNDARIES) * alike + _BOUNDARIES).mean()
+        return 1e-3 * np.square(x).sum() - likelihood
+
+    simplex = np.vstack([np.zeros(len(free)), 1.5 * np.eye(len(free))])
+    found = minimize(
+        loss,
+        simplex[0],
+        method="Nelder-Mead",
+        bounds=[(-limit, limit)] * len(free),
+        options={
+            "initial_simplex": simplex,
+            "xatol": 0.02,
+            "fatol": 1e-5,
+            "maxfev": 300,
+        },
+    )
+    weights |= dict(zip(free, _scaled(found.x, free)))
     _logger.info("Weights of the evidence: %s", weights)
     return weights
 
 
-def _fit(table: np.ndarray, prior: np.ndarray, groups: np.ndarray, kind: str) -> float:
-    """Return the weight with which a kind of evidence agrees best."""
-    known = np.isfinite(table)
-    several = np.array([len(np.unique(groups[row])) > 1 for row in known])
-    informed = several & (np.ptp(prior, axis=1) > 0)
-    default = _DEFAULT_WEIGHT[kind]
-    if informed.sum() < _FEWEST:
-        return default
-    known, evidence = known[informed], centered(table)[informed]
-    labels = [groups == g for g in np.unique(groups)]
-
-    def of_groups(log_p: np.ndarray) -> np.ndarray:
-        log_p = np.where(known, log_p, -np.inf)
-        log_p = log_p - logsumexp(log_p, axis=1, keepdims=True)
-        return np.stack([logsumexp(log_p[:, i], axis=1) for i in labels], axis=1)
-
-    # Phases of one space group share its probability
-    share = np.log([np.maximum(known[:, groups == g].sum(axis=1), 1) for g in groups]).T
-    target = np.exp(of_groups(prior[informed] - share))
-
-    def loss(log_weight: float) -> float:
-        found = of_groups(np.exp(log_weight) * evidence)
-        return -np.mean(np.sum(target * np.maximum(found, -50), axis=1))
-
-    limit = np.log(_LARGEST_FACTOR)
-    result = minimize_scalar(
-        loss, bounds=np.log(default) + np.array([-limit, limit]), method="bounded"
-    )
-    return float(np.exp(result.x))
+def _scaled(x: np.ndarray, kinds: Sequence[str]) -> list[float]:
+    return [float(DEFAULT_WEIGHTS[kind] * np.exp(i)) for kind, i in zip(kinds, x)]

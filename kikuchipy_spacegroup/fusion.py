@@ -17,7 +17,9 @@ from kikuchipy_spacegroup._evidence import (
     fit_weights,
     gather,
 )
+from kikuchipy_spacegroup._map_like import neighbours
 from kikuchipy_spacegroup.crystal_map import probabilities_from_map
+from kikuchipy_spacegroup.pooling import CORRELATION, check_labels, effective_number
 
 _LEAST_PROBABILITY = 1e-4
 DISAGREES = {"classifier": 1, "indexing": 2, "not_identified": 4}
@@ -28,6 +30,7 @@ def combine(
     indexed: Sequence[CrystalMap],
     *,
     kinds: Sequence[str] | None = None,
+    labels: np.ndarray | None = None,
     weights: Mapping[str, float] | None = None,
     min_probability: float = 0.0,
 ) -> CrystalMap:
@@ -46,9 +49,14 @@ def combine(
         or ``"hough"``. If not given, maps with ``"cm"`` are of Hough
         indexing, and of those with ``"scores"``, the ones with
         ``"num_evals"`` are refined.
+    labels
+        Grain of each point, as in
+        :func:`~kikuchipy_spacegroup.pooling.pool_grains`, to which the map
+        of space groups should not be pooled then. All points of a grain
+        get the same phase, where they have a solution of it.
     weights
-        Weight of the evidence per kind. If not given, weights are found
-        from the maps, see below.
+        Weight of the evidence per kind, and of the ``"classifier"``. Those
+        not given are found from the maps, see below.
     min_probability
         Points with a lower best probability are not indexed.
 
@@ -97,7 +105,7 @@ def combine(
 
     .. math::
 
-        P \propto \frac{p(g)}{1 / m} \cdot \exp \sum_k w_k e_k,
+        P \propto \Big(\frac{p(g)}{1 / m}\Big)^{w_0} \exp \sum_k w_k e_k,
 
     where m is the number of the model's space groups. The ratio is 1 if
     the model does not know the space group. For correlation scores r,
@@ -108,12 +116,24 @@ def combine(
     A kind that says nothing of a phase in a point counts as the mean of
     what it says of others there.
 
-    Scores of different kinds are never compared. The weight :math:`w_k`,
-    in the first case the number of independent pixels, is found by
-    maximizing the expected logarithm of the probability which this kind
-    alone gives to the right space group, the classifier's probabilities
-    taken for those of the right one. If phases have different space
-    groups in fewer than 30 points, it is 100, or 3 for Hough indexing.
+    Scores of different kinds are never compared. The weights
+    :math:`w_0` and :math:`w_k`, for correlations the number of independent
+    pixels, are those with which neighbours agree best, but no more often
+    than they would by chance: they maximize
+
+    .. math::
+
+        \sum_{i, j} \ln\Big(0.8 \sum_c \frac{P_i(c) P_j(c)}{\bar P(c)}
+            + 0.2\Big)
+
+    over all neighbours i and j for which all phases can be weighed, with
+    the mean :math:`\bar P` over the map. This is the likelihood that
+    four in five neighbours have the same phase, and others any. What
+    sees the same phase everywhere, or changes from point to point, gets
+    little weight, whatever it says of its own certainty. With fewer than
+    50 pairs, weights are 1 for the classifier, 100 for correlations and 3
+    for Hough indexing. In a grain, logarithms are averaged and count as
+    in :func:`~kikuchipy_spacegroup.pooling.pool_grains`.
 
     A phase that no map has a solution of in a point is not a candidate
     there. Where phases share a space group, indexing decides.
@@ -166,10 +186,17 @@ def combine(
         for kind in KINDS
         if any(i.kind == kind for i in found)
     }
-    weights = fit_weights(tables, prior, phases, dict(weights or {}))
     there = np.any([np.isfinite(table) for table in tables.values()], axis=0)
     there &= _has_solution(found, shape)[points]
-    log_p = prior + sum(weights[k] * centered(t) for k, t in tables.items())
+    evidence = {"classifier": prior}
+    evidence |= {kind: centered(table) for kind, table in tables.items()}
+    first, second = neighbours(xmap)
+    everything = there[first].all(axis=1) & there[second].all(axis=1)
+    pairs = first[everything], second[everything]
+    weights = fit_weights(evidence, pairs, dict(weights or {}))
+    log_p = sum(weights[kind] * table for kind, table in evidence.items())
+    if labels is not None:
+        log_p = _of_grains(log_p, there, check_labels(labels, xmap))
     log_p = np.where(there, log_p, -np.inf)
     solved = there.any(axis=1)
     posterior = np.zeros(log_p.shape)
@@ -230,6 +257,24 @@ def _prior(
             ratio = np.maximum(p, _LEAST_PROBABILITY) * len(numbers)
             prior[known, j] = np.log(ratio)
     return prior
+
+
+def _of_grains(
+    log_p: np.ndarray, there: np.ndarray, grain_id: np.ndarray
+) -> np.ndarray:
+    """Return what the points of a grain say together."""
+    inside = grain_id >= 0
+    _, index, size = np.unique(
+        grain_id[inside], return_inverse=True, return_counts=True
+    )
+    total = np.zeros((len(size), log_p.shape[1]))
+    count = np.zeros_like(total)
+    np.add.at(total, index, np.where(there, log_p, 0)[inside])
+    np.add.at(count, index, there[inside])
+    mean = total / np.maximum(count, 1)
+    pooled = log_p.copy()
+    pooled[inside] = (effective_number(size, CORRELATION)[:, None] * mean)[index]
+    return pooled
 
 
 def _has_solution(found: Sequence[Indexed], shape: tuple[int, int]) -> np.ndarray:

@@ -16,13 +16,15 @@ _logger = logging.getLogger(__name__)
 
 # Probabilities below are taken to be this one, as 0 would be a veto
 _FLOOR = 1e-6
+# Of patterns of a grain, see pool_grains()
+CORRELATION = 0.9
 
 
 def pool_grains(
     xmap: CrystalMap,
     labels: np.ndarray,
     *,
-    correlation: float = 0.9,
+    correlation: float = CORRELATION,
     min_probability: float = 0.0,
 ) -> CrystalMap:
     r"""Return a map with one space group for all points of a grain.

@@ -111,27 +111,67 @@ class TestCombine:
         reverse = a.prop["candidate_probabilities"][:, ::-1]
         assert np.allclose(reverse, b.prop["candidate_probabilities"], atol=1e-5)
 
-    def test_weights_follow_how_well_scores_agree(self):
-        rng = np.random.default_rng(4)
-        truth = rng.integers(0, 2, N)
-        probabilities = np.full((N, 3), 0.05)
-        probabilities[np.arange(N), np.where(truth, 2, 0)] = 0.9
-        xmap = classified(probabilities.reshape(*SHAPE, 3))
+    def test_weights_follow_how_well_neighbours_agree(self):
+        shape = (20, 30)
+        truth = np.add.outer(np.arange(20) // 7, np.arange(30) // 6).ravel() % 2
+        n = truth.size
 
-        def weight(quality):
-            scores = rng.normal(0, 0.05, (2, N))
-            scores[truth, np.arange(N)] += quality
-            maps = [indexed(p, 0.4 + s) for p, s in zip((NI, FE), scores)]
+        def accuracy(quality, right, seed):
+            rng = np.random.default_rng(seed)
+            p = np.full((n, 3), 0.05)
+            says = np.where(rng.random(n) < right, truth, rng.integers(0, 2, n))
+            p[np.arange(n), np.where(says, 2, 0)] = 0.9
+            xmap = classified(p.reshape(*shape, 3), shape=shape)
+            scores = rng.normal(0.4, 0.05, (2, n))
+            scores[truth, np.arange(n)] += quality
+            maps = [indexed(i, s, shape=shape) for i, s in zip((NI, FE), scores)]
             found = kpsg.combine(xmap, maps)
-            names = [found.phases[i].name for i in found.phase_id]
-            return np.mean(names == np.where(truth, "Fe", "Ni")), found
+            names = np.array([found.phases[i].name for i in found.phase_id])
+            return [
+                np.mean(names == np.where(truth, "Fe", "Ni")),
+                (says == truth).mean(),
+                (scores.argmax(axis=0) == truth).mean(),
+            ]
 
-        good, agreed = weight(0.2)
-        useless, doubted = weight(0.0)
-        assert good == 1
-        # Scores that say nothing hardly change what the classifier says
-        assert useless > 0.9
-        assert agreed.prop["scores"].mean() > doubted.prop["scores"].mean()
+        # Whichever is the better one, or both together
+        for quality, right in [(0.3, 0.1), (0.0, 0.95), (0.08, 0.7)]:
+            both, classifier, indexing = accuracy(quality, right, 5)
+            assert both >= max(classifier, indexing) - 0.01
+
+    def test_sure_and_wrong_classifier(self):
+        """It calls everything by one name, and neighbours agree."""
+        shape = (20, 30)
+        truth = (np.arange(600) % 30 >= 15).astype(int)
+        scores = np.random.default_rng(1).normal(0.4, 0.03, (2, 600))
+        scores[truth, np.arange(600)] += 0.08
+        maps = [indexed(i, s, shape=shape) for i, s in zip((NI, FE), scores)]
+        found = kpsg.combine(classified([0.9, 0.05, 0.05], shape=shape), maps)
+        given = kpsg.combine(
+            classified([0.9, 0.05, 0.05], shape=shape), maps, weights={"classifier": 0}
+        )
+        right = [
+            np.mean(
+                [m.phases[i].name for i in m.phase_id] == np.where(truth, "Fe", "Ni")
+            )
+            for m in (found, given)
+        ]
+        assert right[0] > 0.8
+        assert right[1] > 0.9
+
+    def test_grains_have_one_phase(self):
+        rng = np.random.default_rng(6)
+        truth = (np.arange(N) % 10 >= 5).astype(int)
+        scores = rng.normal(0.4, 0.05, (2, N))
+        scores[truth, np.arange(N)] += 0.05
+        maps = [indexed(i, s) for i, s in zip((NI, FE), scores)]
+        found = kpsg.combine(classified([0.4, 0.2, 0.4]), maps, labels=truth)
+        names = np.array([found.phases[i].name for i in found.phase_id])
+        assert (names == np.where(truth, "Fe", "Ni")).all()
+        # Points which are in no grain have a say of their own
+        labels = np.where(np.arange(N) < 30, truth, -1)
+        found = kpsg.combine(classified([0.4, 0.2, 0.4]), maps, labels=labels)
+        names = np.array([found.phases[i].name for i in found.phase_id])
+        assert len(np.unique(names[30:][truth[30:] == 0])) == 2
 
     def test_unknown_space_group_is_neither_likely_nor_unlikely(self):
         cementite = phase("Fe3C", 62)
@@ -254,7 +294,7 @@ class TestCombine:
         maps = [indexed(NI, 0.5), indexed(FE, 0.6)]
         before = [m.deepcopy() for m in (xmap, *maps)]
         found = kpsg.combine(xmap, maps)
-        found.phases[0].name = "x"
+        found.phases[found.phases.ids[0]].name = "x"
         found.prop["scores"][:] = 0
         for old, new in zip(before, (xmap, *maps)):
             assert np.array_equal(old.phase_id, new.phase_id)

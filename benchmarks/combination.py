@@ -1,0 +1,225 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The classifier, indexing, and both together, on scans of known truth.
+
+Usage::
+
+    python benchmarks/combination.py SCAN_MASTERS INDEX_MASTERS [OUTPUT]
+
+The three scans of ``example_scan()`` are made from the master patterns
+``<phase>.sht`` or ``<phase>.h5`` in SCAN_MASTERS, and indexed with those
+in INDEX_MASTERS, which should be others (of another voltage or program):
+with the same ones, correlation would be perfect. For each scan and dose,
+a row for
+
+* the bundled model alone, pattern by pattern. A phase of a space group
+  it does not know is never right,
+* the bundled model pooled over grains found without phases,
+* dictionary indexing with all phases, the best score wins,
+* Hough indexing with all phases,
+* the combination of the model and dictionary indexing, pattern by pattern
+  and over grains, with Hough indexing, and with dictionary indexing of
+  those points only that a phase can be of.
+
+Accuracy is the share of points with the right phase, and the time is that
+of classification and indexing, without making dictionaries. OUTPUT is a
+CSV file, by default ``results/combination.csv`` beside this file.
+"""
+
+import argparse
+import csv
+from datetime import date
+import os
+from pathlib import Path
+import platform
+import time
+
+import hyperspy.api as hs
+import keras
+import kikuchipy as kp
+import numpy as np
+from orix.crystal_map import CrystalMap, PhaseList
+from orix.sampling import get_sample_fundamental
+
+import kikuchipy_spacegroup as kpsg
+
+RESULT = Path(__file__).parent / "results" / "combination.csv"
+SCANS = ("ferrite and FeAl", "austenite, ferrite and cementite", "aluminum and silicon")
+DOSES = (1000, 200, 50)
+SHAPE = (30, 40)
+# Degrees between patterns of a dictionary
+RESOLUTION = 3
+SEED = 7
+
+
+def load_masters(folder: Path, name: str) -> list[kp.signals.EBSDMasterPattern]:
+    """Return the master patterns of the phases of an example."""
+    masters = []
+    for phase in kpsg.example_phases(name):
+        path = next(folder.glob(f"{phase.name}.*"))
+        if path.suffix == ".sht":
+            master = kpsg.load_sht(path)
+        else:
+            master = kp.load(path, projection="lambert", hemisphere="both")
+        master.phase = phase
+        masters.append(master)
+    return masters
+
+
+def dictionaries(masters: list, detector: kp.detectors.EBSDDetector) -> list:
+    """Return a dictionary per master pattern."""
+    average = detector.deepcopy()
+    average.pc = detector.pc_average
+    made = []
+    for master in masters:
+        rotations = get_sample_fundamental(
+            RESOLUTION, point_group=master.phase.point_group
+        )
+        energy = master.axes_manager["energy"].axis.max() if energies(master) else 20
+        made.append(
+            master.get_patterns(
+                rotations, average, energy=energy, dtype_out="float32", compute=True
+            )
+        )
+    return made
+
+
+def energies(master: kp.signals.EBSDMasterPattern) -> bool:
+    """Return whether a master pattern is of several energies."""
+    return "energy" in [axis.name for axis in master.axes_manager.navigation_axes]
+
+
+def names_of(xmap: CrystalMap) -> np.ndarray:
+    """Return the name of the phase of every point."""
+    names = {i: phase.name for i, phase in xmap.phases}
+    return np.array([names[i] for i in xmap.phase_id.tolist()], dtype=object)
+
+
+def index(s: kp.signals.EBSD, made: list, masks: dict | None = None) -> list:
+    """Return maps of dictionary indexing, one per phase."""
+    maps = []
+    for dictionary in made:
+        mask = masks[dictionary.xmap.phases[0].name] if masks else None
+        if mask is None or not mask.all():
+            maps.append(
+                s.dictionary_indexing(dictionary, keep_n=1, navigation_mask=mask)
+            )
+    return maps
+
+
+def measure(name: str, dose: float, scan_masters: list, masters: list, model) -> list:
+    """Return a row per method."""
+    raw = kpsg.simulate_scan(
+        scan_masters,
+        SHAPE,
+        phase_fractions=[1 / len(masters)] * len(masters),
+        camera=kpsg.Camera(dose=dose),
+        seed=SEED,
+    )
+    truth = names_of(raw.xmap)
+    s = raw.deepcopy()
+    s.remove_static_background()
+    s.remove_dynamic_background()
+    made = dictionaries(masters, s.detector)
+    phases = PhaseList([master.phase for master in masters])
+    of_group = {phase.space_group.number: phase.name for _, phase in phases}
+    rows = []
+
+    def add(method: str, names: np.ndarray, seconds: float, matched: float) -> None:
+        row = {
+            "scan": name, "dose": dose, "method": method,
+            "accuracy": round(float((names == truth).mean()), 3),
+            "seconds": round(seconds, 2), "share_matched": round(matched, 3),
+        }  # fmt: skip
+        rows.append(row)
+        print(row, flush=True)
+
+    start = time.perf_counter()
+    xmap = raw.classify_space_group(model, keep_probabilities=True)
+    classified = time.perf_counter() - start
+
+    def by_group(found: CrystalMap) -> np.ndarray:
+        # Which of the candidates it is: others are not in the question
+        p, numbers = kpsg.probabilities_from_map(found)
+        there = [i for i, n in enumerate(numbers) if n in of_group]
+        best = p[:, there].argmax(axis=1)
+        names = [of_group[numbers[i]] for i in there]
+        return np.array(names, dtype=object)[best]
+
+    add("classifier", by_group(xmap), classified, 0)
+    start = time.perf_counter()
+    grains = kpsg.grains_from_patterns(s)
+    pooled = kpsg.pool_grains(xmap, grains)
+    pooling = time.perf_counter() - start
+    add("classifier, pooled over grains", by_group(pooled), classified + pooling, 0)
+
+    start = time.perf_counter()
+    maps = index(s, made)
+    scores = np.stack([found.scores.ravel() for found in maps])
+    best = np.array([names_of(found)[0] for found in maps], dtype=object)
+    everywhere = time.perf_counter() - start
+    add("dictionary indexing", best[scores.argmax(axis=0)], everywhere, 1)
+
+    start = time.perf_counter()
+    indexer = s.detector.get_indexer(phases)
+    hough = s.hough_indexing(phases, indexer, verbose=0)
+    bands = time.perf_counter() - start
+    add("Hough indexing", names_of(hough), bands, 0)
+
+    start = time.perf_counter()
+    masks = kpsg.navigation_masks(
+        xmap, phases, threshold=model.conformal_thresholds[0.9]
+    )
+    some = index(s, made, masks)
+    matching = time.perf_counter() - start
+    matched = 1 - np.mean(list(masks.values()))
+    for title, several, labels, seconds, share in (
+        ("combination", maps, None, everywhere, 1),
+        ("combination with Hough", [*maps, hough], None, everywhere + bands, 1),
+        ("combination over grains", maps, grains, everywhere + pooling, 1),
+        ("combination, masked", some, None, matching, matched),
+    ):
+        start = time.perf_counter()
+        combined = kpsg.combine(xmap, several, labels=labels)
+        seconds += classified + time.perf_counter() - start
+        add(title, names_of(combined), seconds, float(share))
+    return rows
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description="Classifier, indexing and both")
+    parser.add_argument("scan_masters", type=Path)
+    parser.add_argument("index_masters", type=Path)
+    parser.add_argument("output", type=Path, nargs="?", default=RESULT)
+    args = parser.parse_args()
+    hs.preferences.General.show_progressbar = False
+    model = kpsg.load_model()
+    model.predict(kp.data.nickel_ebsd_small().data.reshape(-1, 60, 60))
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, {keras.backend.backend()}"
+    rows = []
+    for name in SCANS:
+        masters = [
+            load_masters(i, name) for i in (args.scan_masters, args.index_masters)
+        ]
+        for dose in DOSES:
+            for row in measure(name, dose, *masters, model):
+                rows.append(
+                    row
+                    | {
+                        "points": int(np.prod(SHAPE)),
+                        "seed": SEED,
+                        "model": model.metadata.get("date", ""),
+                        "date": date.today().isoformat(),
+                        "machine": machine,
+                    }
+                )
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    with open(args.output, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
