@@ -114,7 +114,9 @@ def crystal_map(
     coordinates, _ = create_coordinate_arrays(navigation_shape, tuple(step_sizes))
     # The constructor zips IDs of points and phases, so they must agree
     found = np.unique(phase_id)
-    phases = sg.phase_list(found[found > 0].tolist(), include_not_indexed=-1 in found)
+    phases = sg.phase_list(
+        found[found > 0], classes=numbers, include_not_indexed=-1 in found
+    )
     return CrystalMap(
         rotations=Rotation.identity((len(table),)),
         phase_id=phase_id,

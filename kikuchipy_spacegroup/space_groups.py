@@ -217,7 +217,10 @@ def label(number: int) -> str:
 
 
 def phase_list(
-    numbers: Iterable[int], *, include_not_indexed: bool = False
+    numbers: Iterable[int],
+    *,
+    classes: Iterable[int] | None = None,
+    include_not_indexed: bool = False,
 ) -> PhaseList:
     """Return phases whose IDs are space group numbers.
 
@@ -225,6 +228,10 @@ def phase_list(
     ----------
     numbers
         Space group numbers.
+    classes
+        Space group numbers that colors are given to, so that they do
+        not depend on which of them are in the list. The same as
+        *numbers* if not given.
     include_not_indexed
         Whether to add the phase of points that are not indexed, with ID
         -1.
@@ -238,7 +245,8 @@ def phase_list(
     Raises
     ------
     ValueError
-        If there is no such space group.
+        If there is no such space group, or one is not among the
+        classes.
 
     Examples
     --------
@@ -249,8 +257,15 @@ def phase_list(
     229  Im-3m        Im-3m         m-3m                 432  tab:orange
     """
     numbers = sorted({get_space_group(n).number for n in numbers})
+    classes = numbers if classes is None else sorted({int(n) for n in classes})
+    if not set(numbers) <= set(classes):
+        raise ValueError(f"Space groups {numbers} must be among the classes {classes}")
+    colors = dict(zip(classes, PhaseList(ids=classes).colors))
     phases = PhaseList(
-        names=[label(n) for n in numbers], space_groups=numbers, ids=numbers
+        names=[label(n) for n in numbers],
+        space_groups=numbers,
+        colors=[colors[n] for n in numbers],
+        ids=numbers,
     )
     if include_not_indexed:
         phases.add_not_indexed()

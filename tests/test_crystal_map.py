@@ -70,6 +70,15 @@ class TestCrystalMap:
         for number, phase in xmap.phases:
             assert number == -1 or phase.space_group.number == number
 
+    def test_colors_depend_on_the_classes_only(self, xmap, probabilities):
+        one = crystal_map(probabilities[:1, :1], GROUPS)
+        for number in one.phases.ids:
+            assert one.phases[number].color == xmap.phases[number].color
+        several = crystal_map(np.eye(10), range(221, 231))
+        last = crystal_map(np.eye(10)[9:], range(221, 231))
+        assert len(set(several.phases.colors)) == 10
+        assert last.phases.colors == several.phases.colors[9:]
+
     def test_not_identified_and_masked(self, xmap, mask):
         assert xmap[0, 0].phase_id == -1
         assert xmap[0, 0].prop["scores"] == 0

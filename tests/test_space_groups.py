@@ -122,6 +122,8 @@ class TestPhaseList:
         assert len(set(phases.colors)) == 230
 
     def test_empty(self):
+        with pytest.raises(ValueError, match="must be among the classes"):
+            sg.phase_list([225, 229], classes=[225])
         assert sg.phase_list([], include_not_indexed=True).ids == [-1]
 
     @pytest.mark.parametrize(

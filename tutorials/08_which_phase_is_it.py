@@ -1,0 +1,125 @@
+"""
+=================
+Which phase is it
+=================
+
+You will be able to pool what is known of the patterns of a grain, and to name the phase of each
+grain from candidate structures and an element map.
+"""
+
+# %%
+# The scan is one of the package's own, of which the truth is known: aluminum with particles of
+# silicon, as in a casting alloy.
+
+import matplotlib.pyplot as plt
+import numpy as np
+from orix.crystal_map import Phase, PhaseList
+
+import kikuchipy_spacegroup as kpsg
+
+s = kpsg.example_scan(
+    "aluminum and silicon",
+    (24, 32),
+    grain_size=7,
+    camera=kpsg.Camera(dose=1000),
+    seed=3,
+)
+true_map = s.xmap
+true_names = np.array([true_map.phases[i].name for i in true_map.phase_id])
+s
+
+# %%
+# Pattern by pattern, many points of a grain are right, and some are not.
+
+model = kpsg.load_model()
+xmap = s.classify_space_group(model, keep_probabilities=True)
+truth = np.where(true_names == "aluminum", 225, 227)
+print(f"Not identified: {(xmap.phase_id < 0).mean():.0%}")
+print(f"Right: {(xmap.phase_id == truth).mean():.0%}")
+
+# %%
+# Grains are found by how alike neighboring patterns are without the background, which needs
+# neither phases nor orientations. Then all patterns of a grain get one answer. They are not taken for independent
+# witnesses: a model that is wrong on one pattern tends to be wrong on all of the grain.
+
+corrected = s.deepcopy()
+corrected.remove_static_background(static_bg=s.mean((0, 1)).data.astype("uint8"))
+corrected.remove_dynamic_background()
+labels = kpsg.grains.grains_from_patterns(corrected)
+pooled = kpsg.pool_grains(xmap, labels)
+print(f"Right: {(pooled.phase_id == truth).mean():.0%}")
+
+fig, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")
+axes = axes.ravel()
+axes[0].imshow(true_names.reshape(s.data.shape[:2]) == "silicon", cmap="Greys", vmax=2)
+axes[1].imshow(np.asarray(labels).reshape(s.data.shape[:2]) % 20, cmap="tab20")
+for ax, title in zip(axes, ("Truth: silicon is grey", "Grains")):
+    ax.set(title=title, xticks=[], yticks=[])
+for ax, title, each in zip(axes[2:], ("By pattern", "By grain"), (xmap, pooled)):
+    kpsg.plot.plot_space_groups(each, ax=ax)
+    ax.set_title(title)
+
+# %%
+# Which phase? The candidates are structures, from CIF files (``kpsg.load_phase``) or made as
+# phases of orix. Silver has the space group of aluminum, and nearly its lattice parameter, so
+# diffraction patterns say little about which of the two it is.
+
+from diffpy.structure import Atom, Lattice, Structure
+
+aluminum, silicon = kpsg.example_phases("aluminum and silicon")
+silver = Phase(
+    "silver",
+    space_group=225,
+    structure=Structure(
+        [Atom("Ag", (0, 0, 0))], Lattice(4.086, 4.086, 4.086, 90, 90, 90)
+    ),
+)
+candidates = PhaseList([aluminum, silver, silicon])
+
+# %%
+# An element map says more. This one is as energy-dispersive X-ray spectroscopy would give it:
+# atomic percent with some noise, and with some aluminum from around the small particles.
+
+rng = np.random.default_rng(2)
+is_aluminum = true_names == "aluminum"
+elements = {
+    "Al": np.clip(
+        np.where(is_aluminum, 96, 14) + rng.normal(0, 4, s.xmap.size), 0, None
+    ),
+    "Si": np.clip(
+        np.where(is_aluminum, 3, 85) + rng.normal(0, 4, s.xmap.size), 0, None
+    ),
+    "Ag": np.clip(rng.normal(0, 1, s.xmap.size), 0, None),
+}
+phases = kpsg.identify_phases(pooled, candidates, elements, uncertainty=0.1)
+phases
+
+# %%
+# The last of the probabilities is that of *none of these*.
+
+table = phases.prop["candidate_probabilities"].reshape(*s.data.shape[:2], -1)
+fig, axes = plt.subplots(1, 4, figsize=(10, 2.4), layout="constrained")
+for ax, name, image in zip(
+    axes, [*candidates.names, "none of these"], np.moveaxis(table, -1, 0)
+):
+    shown = ax.imshow(image, vmin=0, vmax=1, cmap="Blues")
+    ax.set(title=name, xticks=[], yticks=[])
+_ = fig.colorbar(shown, ax=axes, label="Probability")
+
+# %%
+# Right are now
+
+found = np.array([phases.phases[i].name for i in phases.phase_id])
+print(f"{(found == true_names).mean():.0%}")
+
+# %%
+# Which part has what said? Without elements, aluminum and silver are equally probable, and a
+# point of theirs is not identified. With the wrong candidates only, none of them is the answer.
+
+diffraction_only = kpsg.identify_phases(pooled, candidates)
+wrong = kpsg.identify_phases(pooled, [silver], elements)
+for title, each in {"Diffraction only": diffraction_only, "Only silver": wrong}.items():
+    names, counts = np.unique(
+        [each.phases[i].name for i in each.phase_id], return_counts=True
+    )
+    print(title, dict(zip(names.tolist(), counts.tolist())))
