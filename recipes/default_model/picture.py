@@ -29,12 +29,14 @@ def main() -> None:
     args = parser.parse_args()
     s = kp.data.nickel_ebsd_small()
     model = kpsg.load_model()
-    xmap = s.classify_space_group(model, keep_probabilities=True)
+    xmap = s.classify_space_group(
+        model, keep_probabilities=True, show_progressbar=False
+    )
     probabilities, numbers = kpsg.probabilities_from_map(xmap)
     patterns = (s.data / s.static_background.astype("float32")).reshape(-1, 60, 60)
     chosen = [0, 4, 8]
     fig, axes = plt.subplots(
-        3, 3, figsize=(6.4, 5.6), layout="constrained", height_ratios=(2, 2, 1.2)
+        3, 3, figsize=(6.4, 5.6), height_ratios=(2, 2, 1.2), sharey="row"
     )
     for column, i in zip(axes.T, chosen):
         pattern = patterns[i]
@@ -56,7 +58,8 @@ def main() -> None:
     axes[0, 0].set_ylabel("Real nickel pattern")
     axes[1, 0].set_ylabel("What speaks for it")
     axes[2, 0].set_ylabel("Probability")
-    fig.savefig(args.output, dpi=110)
+    fig.subplots_adjust(wspace=0.05, hspace=0.12)
+    fig.savefig(args.output, dpi=110, bbox_inches="tight")
 
 
 if __name__ == "__main__":
