@@ -75,12 +75,17 @@ always right.
 
 ## Limits
 
+![Six simulated patterns that it gets wrong, with its probabilities](docs/failures.png)
+
+*First patterns at moderate noise that are identified as a wrong space group (red, the right
+one in green; drawn by `failures.py`). How often this happens is in the tables above.*
+
 - It knows the master patterns it was trained on one by one: at no noise it is right on
   nearly all patterns of those, and wrong on most of a simulation of nickel it never saw
   (*EMsoft's Ni in kikuchipy* above, called 221), though two other ones of nickel were in
   training. Its electrons come from half the depth, which makes bands smoother, and sets
   do not help: they hold 225 in half of the patterns only. Real patterns of nickel, of
-  three instruments, are right.
+  several cameras, are right.
 - It knows {k} of 230 space groups. A pattern of another one gets one of the {k},
   often with a lower probability, but not always: see the last rows above.
 - Weak superlattice reflections drown in noise: ordered phases (221) are called by their
