@@ -57,7 +57,7 @@ def write_scan(path: Path, n: int) -> None:
     s.save(path)
 
 
-def classify(path: str, output: str | None, connection) -> None:
+def classify(path: str, connection) -> None:
     """Classify a scan and send the peak of memory in MB and the time."""
     import logging
 
@@ -72,7 +72,7 @@ def classify(path: str, output: str | None, connection) -> None:
     before = peak()
     start = time.perf_counter()
     s = kp.load(path, lazy=True)
-    xmap = s.classify_space_group(model, output=output, show_progressbar=False)
+    xmap = s.classify_space_group(model, show_progressbar=False)
     seconds = time.perf_counter() - start
     connection.send((xmap.size, before, peak() - before, seconds))
 
@@ -82,19 +82,17 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def measure(path: Path, output: Path | None) -> dict[str, object]:
+def measure(path: Path) -> dict[str, object]:
     """Return a row of the table from a process of its own."""
     context = get_context("spawn")
     receive, send = context.Pipe()
-    args = (str(path), str(output) if output else None, send)
-    process = context.Process(target=classify, args=args)
+    process = context.Process(target=classify, args=(str(path), send))
     process.start()
     send.close()
     n, before, added, seconds = receive.recv()
     process.join()
     return {
         "patterns": int(n),
-        "results": "zarr archive" if output else "memory",
         "file_mb": round(path.stat().st_size / 1e6),
         "peak_added_mb": round(added),
         "peak_before_mb": round(before),
@@ -114,9 +112,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "scan.h5"
             write_scan(path, n)
-            for output in (None, Path(folder) / "results.zarr"):
-                rows.append(measure(path, output))
-                print(rows[-1], flush=True)
+            rows.append(measure(path))
+            print(rows[-1], flush=True)
         with open(args.output, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()

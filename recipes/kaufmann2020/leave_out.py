@@ -30,7 +30,11 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     args = parser.parse_args()
     library = MasterPatternLibrary.load(args.libraries / "training.npz")
-    left_out = sorted({*MATERIALS, *ALIKE} & set(library.phase_names))
+    left_out = sorted(
+        name
+        for name in library.phase_names
+        if name.removesuffix("_shallow") in {*MATERIALS, *ALIKE}
+    )
     args.output.mkdir(parents=True, exist_ok=True)
     rest = library.select(exclude=left_out)
     rest.save(args.output / "training.npz")
