@@ -56,3 +56,24 @@ def test_split_is_the_papers(recipe, size):
         assert {tuple(total) for total in totals.values()} == {tuple(expected)}
         groups = {materials.MATERIALS[name].space_group for name in what.training}
         assert groups == set(materials.SPACE_GROUPS)
+
+
+def test_patterns_of_a_few_grains(recipe):
+    import kikuchipy as kp
+    from orix.quaternion import Rotation
+    import patterns
+
+    from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+    from kikuchipy_spacegroup.simulation import ProjectPatterns
+
+    master = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
+    library = MasterPatternLibrary.from_signals([master], ["Ni"], half_width=50)
+    project = ProjectPatterns(library, (32, 32))
+    made = patterns.simulate(project, library, 0, "fast", 30, 16, n_grains=2)
+    assert made.patterns.shape == (30, 16, 16)
+    rotations = Rotation(made.rotations)
+    angles = np.rad2deg((rotations * ~rotations[0]).angle)
+    same = angles < 5
+    assert same.any() and not same.all()
+    others = rotations[~same]
+    assert np.rad2deg((others * ~others[0]).angle).max() < 5

@@ -51,6 +51,9 @@ class Settings:
     momentum
         Momentum of the statistics of batch normalisation. Keras' 0.99
         takes a thousand steps to forget where it started.
+    n_grains
+        Number of grains the patterns of a material are of, or None if
+        every pattern is of another.
     """
 
     size: int
@@ -62,6 +65,7 @@ class Settings:
     half_width: int
     decay: bool
     momentum: float
+    n_grains: int | None = None
 
 
 _PAPER = KAUFMANN2020["epochs"]

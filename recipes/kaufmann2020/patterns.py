@@ -23,6 +23,8 @@ _logger = logging.getLogger("kaufmann2020")
 BATCH = 50
 # One fixed geometry for all materials: Bruker's convention, fractions of the height
 PROJECTION_CENTER = (0.5, 0.4, 0.6)
+# Standard deviation of the angle between a pattern and its grain in degrees
+SPREAD = 0.5
 # Standard deviation of the diffraction signal over the mean intensity
 CONTRAST = (0.05, 0.1)
 # The same sample preparation and screen for all. The background is corrected, as the
@@ -122,7 +124,12 @@ def load_patterns(path: Path) -> Patterns:
 
 
 def write_patterns(
-    folder: Path, library: MasterPatternLibrary, camera: str, n: int, size: int
+    folder: Path,
+    library: MasterPatternLibrary,
+    camera: str,
+    n: int,
+    size: int,
+    n_grains: int | None = None,
 ) -> None:
     """Simulate the patterns of a camera that are not there yet.
 
@@ -138,6 +145,9 @@ def write_patterns(
         Number of patterns per material.
     size
         Side length to reduce patterns to.
+    n_grains
+        Number of grains the patterns of a material are of. If None,
+        every pattern is of a grain of its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Simulated finer than they are kept, as no camera samples points
@@ -147,7 +157,7 @@ def write_patterns(
         path = folder / f"{name}.npz"
         if path.exists():
             continue
-        patterns = simulate(project, library, i, camera, n, size)
+        patterns = simulate(project, library, i, camera, n, size, n_grains)
         part = path.with_suffix(".part")
         with open(part, "wb") as file:
             np.savez(file, **patterns._asdict())
@@ -162,8 +172,11 @@ def simulate(
     camera: str,
     n: int,
     size: int,
+    n_grains: int | None = None,
 ) -> Patterns:
-    """Return patterns of one phase in uniformly distributed orientations."""
+    """Return patterns of one phase in uniformly distributed orientations
+    of patterns or grains.
+    """
     seed = [list(CAMERAS).index(camera), phase]
     rng = np.random.default_rng(seed)
     side = project.shape[0]
@@ -171,7 +184,12 @@ def simulate(
         CAMERAS[camera].acquisition, size=side, seed=int(rng.integers(2**31))
     )
     prepare = PreparePatterns(size)
-    rotations = Rotation(rng.normal(size=(n, 4))).unit
+    rotations = Rotation(rng.normal(size=(n_grains or n, 4))).unit
+    if n_grains:
+        axes = rng.normal(size=(n, 3))
+        angles = rng.normal(scale=SPREAD, size=n)
+        within = Rotation.from_axes_angles(axes, angles, degrees=True)
+        rotations = within * rotations[rng.integers(n_grains, size=n)]
     detector = EBSDDetector((side, side), pc=PROJECTION_CENTER, sample_tilt=70)
     orientation, geometry = detector_parameters(rotations, detector)
     entry = int(np.flatnonzero(library.phase_index == phase)[0])

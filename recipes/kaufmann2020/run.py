@@ -12,7 +12,7 @@ interruption. See README.md for what is reduced without ``--full``.
 """
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 import hashlib
 import json
 import logging
@@ -35,6 +35,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     size.add_argument("--tiny", action="store_true", help="see that everything runs")
     parser.add_argument("--masters", type=Path, help="folder of master patterns")
     parser.add_argument("--pretrained", type=Path, help="model to go on from")
+    parser.add_argument(
+        "--grains", type=int, help="number of grains the patterns of a material are of"
+    )
     cameras = ["paper", "fast"]
     parser.add_argument("--cameras", nargs="+", choices=cameras, default=cameras)
     networks = ["residual", "pretrained", "xception"]
@@ -130,6 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
     settings = experiment.REDUCED
     settings = experiment.FULL if args.full else settings
     settings = experiment.TINY if args.tiny else settings
+    settings = replace(settings, n_grains=args.grains)
     how = "kinematical" if args.tiny else masters.method()
     source = f"files in {args.masters.name}" if args.masters else masters.describe(how)
     check_same(
@@ -151,6 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
             camera,
             settings.n_patterns,
             settings.size,
+            settings.n_grains,
         )
     for camera, network, number in runs:
         folder = args.output / camera / network

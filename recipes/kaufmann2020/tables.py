@@ -226,6 +226,7 @@ def write_tables(output: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name, table in tables.items():
         table.insert(3, "master_patterns", settings["master_patterns"])
+        table.insert(4, "grains", settings.get("n_grains") or "one per pattern")
         table.round(4).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     (folder / "results.md").write_text(_report(tables, settings), encoding="utf-8")
 
@@ -238,7 +239,8 @@ def _report(tables: dict[str, pd.DataFrame], settings: dict) -> str:
         "",
         f"Master patterns: {settings['master_patterns']}. Input {settings['size']} px, "
         f"{settings['n_training']} + {settings['n_validation']} patterns per space "
-        f"group to train on and to stop by, at most {settings['epochs']} epochs.",
+        f"group to train on and to stop by, at most {settings['epochs']} epochs. Grains "
+        f"per material: {settings.get('n_grains') or 'one per pattern'}.",
         "",
         "Accuracies of materials in training are **bold**, the others were never seen.",
     ]
