@@ -66,7 +66,9 @@ def test_patterns_of_a_few_grains(recipe):
     from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
     from kikuchipy_spacegroup.simulation import ProjectPatterns
 
-    master = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
+    master = kp.data.nickel_ebsd_master_pattern_small(
+        projection="lambert", hemisphere="both"
+    )
     library = MasterPatternLibrary.from_signals([master], ["Ni"], half_width=50)
     project = ProjectPatterns(library, (32, 32))
     made = patterns.simulate(project, library, 0, "fast", 30, 16, n_grains=2)
