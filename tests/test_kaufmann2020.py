@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+from kikuchipy_spacegroup.model import SpaceGroupModel
+
 FOLDER = Path(__file__).parents[1] / "recipes" / "kaufmann2020"
 
 
@@ -79,3 +81,17 @@ def test_patterns_of_a_few_grains(recipe):
     assert same.any() and not same.all()
     others = rotations[~same]
     assert np.rad2deg((others * ~others[0]).angle).max() < 5
+
+
+def test_pretrained_model_has_seen_none_of_the_materials(recipe, tmp_path):
+    from run import check_pretrained
+
+    model = SpaceGroupModel.create([225, 229], size=32)
+    for phases, message in [(None, "does not say"), (["Cu (225)", "Ni (225)"], "'Ni'")]:
+        model.metadata["phases"] = phases
+        model.save(tmp_path / "seen.keras", overwrite=True)
+        with pytest.raises(SystemExit, match=message):
+            check_pretrained(tmp_path / "seen.keras")
+    model.metadata["phases"] = ["Cu (225)"]
+    model.save(tmp_path / "unseen.keras")
+    assert len(check_pretrained(tmp_path / "unseen.keras")) == 64

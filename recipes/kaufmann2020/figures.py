@@ -155,7 +155,7 @@ def write_figures(output: Path) -> None:
     for key, table in results.groupby(["camera", "network", "experiment"]):
         figure = plot_accuracies(table, atomic_numbers=numbers)[0].figure
         name = "{} camera, {}, experiment {}".format(*key)
-        figure.suptitle(f"{name}: {figure.get_suptitle()}", fontsize=5)
+        figure.suptitle(f"{name}\n{figure.get_suptitle()}", fontsize=6)
         _save(figure, output, "accuracies_{}_{}_{}".format(*key))
     for (camera, network), table in results.groupby(["camera", "network"]):
         name = f"{camera}_{network}"

@@ -88,9 +88,9 @@ def check_same(path: Path, settings: dict) -> None:
 
 def check_pretrained(path: Path) -> str:
     """Return the hash of a model, or raise if it has seen one of the materials."""
-    from kikuchipy_spacegroup._model_file import read_header
+    from kikuchipy_spacegroup.model import load_model
 
-    phases = read_header(path)["metadata"].get("phases")
+    phases = load_model(path).metadata.get("phases")
     if phases is None:
         raise SystemExit(f"{path} does not say what phases it was trained on")
     seen = {phase.split(" (")[0] for phase in phases} & set(MATERIALS)
