@@ -3,7 +3,9 @@
 """The house stands as the package's docstring says."""
 
 import ast
+import importlib
 from pathlib import Path
+import pkgutil
 import subprocess
 import sys
 
@@ -118,3 +120,16 @@ def test_import_is_light():
 def test_public_names_exist():
     for name in kikuchipy_spacegroup.__all__:
         assert getattr(kikuchipy_spacegroup, name) is not None
+
+
+@pytest.mark.parametrize("folder", ["recipes", "benchmarks", "tutorials"])
+def test_scripts_import_what_exists(folder):
+    """Scripts that no test runs still follow the package."""
+    scripts = sorted((Path(__file__).parents[1] / folder).rglob("*.py"))
+    for path in scripts:
+        for name in imported(ast.walk(ast.parse(path.read_text()))):
+            if name.split(".")[0] == NAME and name != NAME:
+                try:
+                    pkgutil.resolve_name(name)
+                except AttributeError:
+                    importlib.import_module(name)
