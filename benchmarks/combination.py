@@ -16,10 +16,11 @@ a row for
   it does not know is never right,
 * the bundled model pooled over grains found without phases,
 * dictionary indexing with all phases, the best score wins,
-* Hough indexing with all phases,
-* the combination of the model and dictionary indexing, pattern by pattern
-  and over grains, with Hough indexing, and with dictionary indexing of
-  those points only that a phase can be of.
+* Hough indexing with all phases, and the planes of each that reflect
+  best (PyEBSDIndex would take those of an fcc metal for all),
+* the combination of the model with Hough indexing; with dictionary
+  indexing, pattern by pattern and over grains; with both; and with
+  dictionary indexing of those points only that a phase can be of.
 
 Accuracy is the share of points with the right phase, and the time is that
 of classification and indexing, without making dictionaries. OUTPUT is a
@@ -34,12 +35,14 @@ from pathlib import Path
 import platform
 import time
 
+from diffsims.crystallography import ReciprocalLatticeVector
 import hyperspy.api as hs
 import keras
 import kikuchipy as kp
 import numpy as np
-from orix.crystal_map import CrystalMap, PhaseList
+from orix.crystal_map import CrystalMap, Phase, PhaseList
 from orix.sampling import get_sample_fundamental
+from orix.vector import Miller
 
 import kikuchipy_spacegroup as kpsg
 
@@ -107,6 +110,22 @@ def index(s: kp.signals.EBSD, made: list, masks: dict | None = None) -> list:
     return maps
 
 
+def strong_planes(phase: Phase) -> np.ndarray:
+    """Return Miller indices of the planes that reflect best, one per family."""
+    n = 4 if phase.space_group.number > 194 else 6
+    planes = ReciprocalLatticeVector.from_min_dspacing(phase.deepcopy(), 1)
+    planes.sanitise_phase()
+    planes = planes.unique(use_symmetry=True)
+    planes.calculate_structure_factor()
+    order = np.argsort(-np.abs(planes.structure_factor))
+    families = {}
+    for hkl in np.round(planes.hkl[order]).astype(int):
+        hkl //= np.gcd.reduce(hkl)  # Higher orders are the same band
+        alike = Miller(hkl=hkl, phase=planes.phase).symmetrise(unique=True).hkl
+        families.setdefault(min(map(tuple, alike.round().astype(int).tolist())), hkl)
+    return np.array(list(families.values())[:n])
+
+
 def measure(name: str, dose: float, scan_masters: list, masters: list, model) -> list:
     """Return a row per method."""
     raw = kpsg.simulate_scan(
@@ -161,7 +180,8 @@ def measure(name: str, dose: float, scan_masters: list, masters: list, model) ->
     add("dictionary indexing", best[scores.argmax(axis=0)], everywhere, 1)
 
     start = time.perf_counter()
-    indexer = s.detector.get_indexer(phases)
+    planes = [strong_planes(phase) for _, phase in phases]
+    indexer = s.detector.get_indexer(phases, planes)
     hough = s.hough_indexing(phases, indexer, verbose=0)
     bands = time.perf_counter() - start
     add("Hough indexing", names_of(hough), bands, 0)
@@ -174,6 +194,7 @@ def measure(name: str, dose: float, scan_masters: list, masters: list, model) ->
     matching = time.perf_counter() - start
     matched = 1 - np.mean(list(masks.values()))
     for title, several, labels, seconds, share in (
+        ("combination with Hough only", [hough], None, bands, 0),
         ("combination", maps, None, everywhere, 1),
         ("combination with Hough", [*maps, hough], None, everywhere + bands, 1),
         ("combination over grains", maps, grains, everywhere + pooling, 1),
