@@ -136,7 +136,9 @@ def combine(
     in :func:`~kikuchipy_spacegroup.pooling.pool_grains`.
 
     A phase that no map has a solution of in a point is not a candidate
-    there. Where phases share a space group, indexing decides.
+    there. Hough indexing with several phases at once tells no more than
+    the best one, so index once per phase if the classifier is to have a
+    say. Where phases share a space group, indexing decides.
 
     Examples
     --------

@@ -44,8 +44,9 @@ def save_onnx(
         Raw patterns of shape (n, height, width), like those to be
         classified. If given, the convolutions are done with integers of
         eight bits, with ranges from these patterns. A hundred are
-        enough. This is about twice as fast on CPUs with instructions
-        for it, and changes probabilities by a few hundredths.
+        enough. The file is a quarter as large, and probabilities
+        change by a few hundredths. Whether it is faster depends on the
+        CPU, so measure.
     overwrite
         Whether to replace an existing file.
 

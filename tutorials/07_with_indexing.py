@@ -78,18 +78,27 @@ matched = sum(found.size for found in maps)
 print(f"{matched} points matched instead of {xmap.size * len(masters)}")
 
 # %%
-# **Hough indexing** with all phases at once, from the bands alone:
+# **Hough indexing** with the planes of each phase that reflect best, as the default is those of
+# fcc metals. It is done one phase at a time, too: of several phases, it would tell the best one
+# only, and the others could not be weighed.
 
-indexer = detector.get_indexer(PhaseList(phases), nBands=9)
-hough = s.hough_indexing(PhaseList(phases), indexer, verbose=0)
-hough
+planes = {
+    "nickel": [[1, 1, 1], [2, 0, 0], [2, 2, 0], [3, 1, 1]],
+    "ferrite": [[1, 1, 0], [2, 0, 0], [2, 1, 1], [2, 2, 2]],
+    "silicon": [[1, 1, 1], [2, 2, 0], [4, 0, 0], [3, 1, 1]],
+}
+for phase in phases:
+    indexer = detector.get_indexer(PhaseList(phase), [planes[phase.name]], nBands=9)
+    found = s.hough_indexing(PhaseList(phase), indexer, verbose=0)
+    print(f"{phase.name}: confidence {found.prop['cm'].mean():.2f}")
+    maps.append(found)
 
 # %%
 # **Combined.** Correlation scores and the confidence of Hough indexing are different things, and
 # are not compared with each other: each gets a weight of its own, and the classifier has its
 # say through probabilities.
 
-combined = kpsg.combine(xmap, [*maps, hough])
+combined = kpsg.combine(xmap, maps)
 combined
 
 # %%
@@ -99,7 +108,7 @@ combined
 
 candidates = combined.prop["candidate_probabilities"]
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
-names = list(dict.fromkeys(p.name for m in [*maps, hough] for _, p in m.phases))
+names = list(dict.fromkeys(p.name for m in maps for _, p in m.phases))
 bottom = np.zeros(combined.size)
 for name, values in zip(names, candidates.T):
     ax.bar(range(combined.size), values, bottom=bottom, label=name)

@@ -51,8 +51,8 @@ seconds = time.perf_counter() - start
 print(f"{xmap.size} patterns in {seconds:.1f} s, {xmap.size / seconds:.0f} patterns/s")
 
 # %%
-# How fast is fast? A network exported to ONNX runs without Keras, and faster on most CPUs; the
-# labels are the same. On a GPU, Keras is faster.
+# A network exported to ONNX runs without Keras, with the same labels and about as fast. Which of
+# the two is faster depends on the CPU; on a GPU, Keras is.
 
 kpsg.save_onnx(model, folder / "model.onnx")
 onnx = kpsg.OnnxModel(folder / "model.onnx")
