@@ -10,7 +10,7 @@ from kikuchipy_spacegroup import OnnxModel, save_onnx
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("tf2onnx")
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:keras.src.export")
 
 
@@ -67,6 +67,15 @@ def test_integers(nickel, tmp_path):
     np.testing.assert_array_equal(
         found.argmax(axis=1)[sure], expected.argmax(axis=1)[sure]
     )
+    # No convolution goes back to floating point as ONNX Runtime loads the file
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "loaded.onnx")
+    options.graph_optimization_level = (
+        onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    )
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    kinds = {node.op_type for node in onnx.load(tmp_path / "loaded.onnx").graph.node}
+    assert "QLinearConv" in kinds and "Conv" not in kinds
 
 
 class TestErrors:
