@@ -73,6 +73,40 @@ def gaussian_matrix(n: int, sigma: float) -> np.ndarray:
     return (matrix / (sigma * np.sqrt(2 * np.pi))).astype("float32")
 
 
+def factors(matrix: np.ndarray, tolerance: float = 1e-7) -> tuple[np.ndarray, ...]:
+    """Return two thin matrices whose product is a symmetric matrix.
+
+    A wide blur leaves little, so that it is two products with a fifth of
+    the numbers each instead of one.
+
+    Parameters
+    ----------
+    matrix
+        Symmetric matrix of shape (n, n) without negative eigenvalues.
+    tolerance
+        Eigenvalues below this share of the largest one are left out.
+
+    Returns
+    -------
+    left, right
+        Arrays of shapes (n, m) and (m, n) and dtype float32, with
+        m <= n.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.preprocessing import factors, gaussian_matrix
+    >>> matrix = gaussian_matrix(96, 9.6)
+    >>> left, right = factors(matrix)
+    >>> left.shape, np.allclose(left @ right, matrix, atol=1e-7)
+    ((96, 21), True)
+    """
+    values, vectors = np.linalg.eigh(matrix.astype("float64"))
+    kept = values > tolerance * values[-1]
+    left = vectors[:, kept] * values[kept]
+    return left.astype("float32"), vectors[:, kept].T.astype("float32")
+
+
 def separable(rows: Any, patterns: Any, columns: Any) -> Any:
     """Apply one matrix to the rows and one to the columns of patterns.
 
@@ -194,8 +228,8 @@ class PreparePatterns(keras.layers.Layer):
         self.contrast_floor = contrast_floor
         self.clip = clip
         self.radius = radius
-        self._background = gaussian_matrix(size, background_sigma * size)
-        self._contrast = gaussian_matrix(size, contrast_sigma * size)
+        self._background = factors(gaussian_matrix(size, background_sigma * size))
+        self._contrast = factors(gaussian_matrix(size, contrast_sigma * size))
         x = (np.arange(size) + 0.5) * 2 / size - 1
         inside = x[:, None] ** 2 + x[None, :] ** 2 <= radius**2
         self._circle = inside.astype("float32")
@@ -273,7 +307,8 @@ class PreparePatterns(keras.layers.Layer):
 
     @staticmethod
     def _blur(matrix, patterns):
-        return separable(matrix, patterns, matrix)
+        left, right = matrix
+        return separable(left, separable(right, patterns, right), left)
 
     def compute_output_shape(self, input_shape):
         """Return the shape of the output."""

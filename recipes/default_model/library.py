@@ -56,6 +56,8 @@ FORMULAS = {
 # Structure types drawn this much more often: most metals and silicon
 COMMON = {"A1": 3, "A2": 3, "A4": 3}
 HALF_WIDTH = 150
+# Tables of structures that need not exist
+MADE_UP = TABLE.with_name("variants.csv"), TABLE.with_name("invented.csv")
 
 
 def sht_files(folder: Path) -> dict[Path, tuple[str, int]]:
@@ -95,7 +97,7 @@ def phase_weights(shared_data: Path, library: MasterPatternLibrary) -> dict[str,
             formula, *_, last = row["phase"].split()
             group = row["space_group_of_structure"].split("(")[-1].rstrip(")")
             types.setdefault((formula, group), last.strip("[]").replace("_", ""))
-    for table in (TABLE, TABLE.with_name("variants.csv")):
+    for table in (TABLE, *MADE_UP):
         with open(table, newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 key = row["name"], row["space_group"]
@@ -116,12 +118,14 @@ def simulated() -> MasterPatternLibrary:
     """Return kinematical master patterns.
 
     Of structures too large for Bloch waves, and of one in six of the
-    others: were large structures the only kinematical ones, the network
+    others and of the invented ones: were large structures the only kinematical ones, the network
     could tell their space groups by how they were simulated.
     """
     phases = load_structures(method="kinematical")
     copies = list(load_structures(method="dynamical").items())[::6]
     phases |= {k: v for k, v in copies if k not in (*HELD_OUT, *TWINS, *ALIKE)}
+    phases |= load_structures(MADE_UP[1], method="kinematical")
+    phases |= dict(list(load_structures(MADE_UP[1], method="dynamical").items())[::6])
     energies = (15, 20, 25)
     signals = []
     for i, phase in enumerate(phases.values()):

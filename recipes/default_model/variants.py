@@ -9,15 +9,12 @@ Usage::
 A network that knows one nickel learns this nickel: all master patterns in
 training were right at no noise, and an unseen one of nickel in three of
 ten cases. Structures of the types in ``structures.csv`` get other elements,
-lattice parameters within 6 % of those of their type, Debye-Waller factors,
-and exit depths (but for the first three of a type): simulations of nickel by
-two programs differ by more than nickel does from Ni3Si, so the network is not
-to rely on the details. They need not exist: what they scatter like does. The table is
-simulated with ``simulate_masters.py MASTERS --table variants.csv``.
+lattice parameters within 6 % of those of their type, and Debye-Waller factors. They need
+not exist: what they scatter like does. The table is simulated with
+``simulate_masters.py MASTERS --table variants.csv``.
 """
 
 import argparse
-from collections import Counter
 import csv
 from pathlib import Path
 import re
@@ -54,12 +51,8 @@ NOT_NEAR = {
     "W_A2": {42: 0.3147, 23: 0.3027, 73: 0.3303, 11: 0.4291},
     "diamond_A4": {32: 0.5658},
 }
-# Lowest and highest factor on exit depths. EMsoft's nickel of kikuchipy, which is of the
-# electrons of the highest energy, is most like a factor of 0.5
-DEPTHS = 0.25, 1.5
-# Common phases are simulated once more with smaller exit depths: element, lattice
-# parameter and Debye-Waller factor in nm and nm^2, or names in structures.csv
-SHALLOW = 0.25, 0.6
+# Common metals and semiconductors, of which there are other simulations: element, lattice
+# parameter and Debye-Waller factor in nm and nm^2
 METALS = {
     "Cu_A1": {
         "Ni": (0.3524, 0.0035), "Al": (0.4050, 0.0085), "Ag": (0.4086, 0.0070),
@@ -68,16 +61,12 @@ METALS = {
     },
     "W_A2": {
         "Fe": (0.2866, 0.0034), "Cr": (0.2885, 0.0026), "W": (0.3165, 0.0016),
-        "Nb": (0.3301, 0.0045), "Ti": (0.3307, 0.0090),
+        "Nb": (0.3301, 0.0045), "Ti_bcc": (0.3307, 0.0090),
     },
     "diamond_A4": {
-        "C": (0.3567, 0.0014), "Si": (0.5431, 0.0046), "Sn": (0.6489, 0.0100),
+        "C_diamond": (0.3567, 0.0014), "Si": (0.5431, 0.0046), "Sn_grey": (0.6489, 0.01),
     },
 }  # fmt: skip
-OTHERS = """
-    TiN VC HfC ZrC NiO FeO MnS CrN KCl CaF2 UO2 Cu3Au Ni3Si Ni3Ga Fe4N FeTi NiTi CuZn
-    CsCl Fe3Al Fe3Si Cu2MnAl Mg2Si NiSi2 V3Si Nb3Al ZrFe2 LaB6
-""".split()
 # Elements of more alike atomic numbers make patterns of another group
 LEAST_DIFFERENCE = 5
 
@@ -122,28 +111,19 @@ def variant(prototype: str, rows: list[dict], rng: np.random.Generator) -> dict:
     }  # fmt: skip
 
 
-def shallow(rows: list[dict]) -> list[dict]:
-    """Return common phases with smaller exit depths."""
-    rng = np.random.default_rng([SEEDS[0], 1])
-    common = [row for row in rows if row["name"] in OTHERS]
-    for prototype, metals in METALS.items():
+def metals(rows: list[dict]) -> list[dict]:
+    """Return the common metals and semiconductors."""
+    found = []
+    for prototype, of_type in METALS.items():
         like = next(row for row in rows if row["prototype"] == prototype)
-        for symbol, (a, b) in metals.items():
+        for name, (a, b) in of_type.items():
             site = like["sites"][0]._replace(
-                element=symbol.split("_")[0], occupancy=1.0, debye_waller=b
+                element=name.split("_")[0], occupancy=1.0, debye_waller=b
             )
             sizes = {"a": a, "b": a, "c": a}
-            common.append(like | sizes | {"name": symbol, "sites": [site]})
-    return [
-        row
-        | {
-            "name": f"{row['name']}_shallow",
-            "sites": format_sites(row["sites"]),
-            "method": "dynamical",
-            "depth": round(np.exp(rng.uniform(*np.log(SHALLOW))), 2),
-        }
-        for row in common
-    ]
+            text = {"name": name, "sites": format_sites([site]), "method": "dynamical"}
+            found.append(like | sizes | text)
+    return found
 
 
 def batch(rows: list[dict], seed: int, taken: set[str]) -> list[dict]:
@@ -159,14 +139,7 @@ def batch(rows: list[dict], seed: int, taken: set[str]) -> list[dict]:
                 variants[new["name"]] = new
                 made += 1
     # In turn, so that an unfinished simulation has some of each type
-    table = [list(variants.values())[i] for i in rng.permutation(len(variants))]
-    counts = Counter()
-    for row in table:
-        counts[row["prototype"]] += 1
-        depth = round(np.exp(rng.uniform(*np.log(DEPTHS))), 2)
-        first = not taken and counts[row["prototype"]] <= 3
-        row["depth"] = 1 if first else depth
-    return table
+    return [list(variants.values())[i] for i in rng.permutation(len(variants))]
 
 
 def main() -> None:
@@ -176,10 +149,11 @@ def main() -> None:
     parser.add_argument("output", type=Path, nargs="?", default=output)
     args = parser.parse_args()
     rows = [row for row in read_table() if row["name"] not in (*RESERVED, *HELD_OUT)]
-    table = []
+    table = metals(rows)
     for seed in SEEDS:
         table += batch(rows, seed, {row["name"] for row in table})
-    table = shallow(rows) + table
+    for row in table:
+        row.pop("depths", None)  # three are drawn from the name
     with open(args.output, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
         writer.writeheader()
