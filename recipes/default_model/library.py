@@ -118,14 +118,12 @@ def simulated() -> MasterPatternLibrary:
     """Return kinematical master patterns.
 
     Of structures too large for Bloch waves, and of one in six of the
-    others and of the invented ones: were large structures the only kinematical ones, the network
+    others: were large structures the only kinematical ones, the network
     could tell their space groups by how they were simulated.
     """
     phases = load_structures(method="kinematical")
     copies = list(load_structures(method="dynamical").items())[::6]
     phases |= {k: v for k, v in copies if k not in (*HELD_OUT, *TWINS, *ALIKE)}
-    phases |= load_structures(MADE_UP[1], method="kinematical")
-    phases |= dict(list(load_structures(MADE_UP[1], method="dynamical").items())[::6])
     energies = (15, 20, 25)
     signals = []
     for i, phase in enumerate(phases.values()):

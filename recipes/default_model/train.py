@@ -33,10 +33,11 @@ _logger = logging.getLogger("default_model")
 
 
 class WatchRealPatterns(keras.callbacks.Callback):
-    """Log how often real patterns get their space group."""
+    """Log how often real patterns get their space group, every few epochs."""
 
-    def __init__(self, model: SpaceGroupModel, folder: Path) -> None:
+    def __init__(self, model: SpaceGroupModel, folder: Path, every: int) -> None:
         super().__init__()
+        self.every = every
         from kikuchipy.signals import EBSD
         from real_patterns import load_real
 
@@ -49,6 +50,9 @@ class WatchRealPatterns(keras.callbacks.Callback):
                 self.maps[name] = (EBSD(patterns), int(group))
 
     def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every:
+            _logger.info("epoch %s %s", epoch + 1, logs)
+            return
         averages = self.model.optimizer._model_variables_moving_average
         current = [v.numpy() for v in self.model.trainable_variables]
         for variable, average in zip(self.model.trainable_variables, averages):
@@ -91,6 +95,8 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, nargs=4, default=(1, 1, 1, 1))
     parser.add_argument("--outlier-share", type=float, default=0.1)
     parser.add_argument("--blend-share", type=float, default=0.0)
+    parser.add_argument("--mixed-precision", action="store_true", help="bfloat16")
+    parser.add_argument("--watch-every", type=int, default=1, help="epochs")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     handlers = [logging.FileHandler(args.output / "log.txt"), logging.StreamHandler()]
@@ -110,8 +116,10 @@ def main() -> None:
         start = load_model(args.start)
         copy_weights(start.network, model.network)
         steps_before = start.metadata["steps"]
-    _logger.info("%s", library)
-    callbacks = [] if args.real is None else [WatchRealPatterns(model, args.real)]
+    _logger.info("%s phases, %s images", library.n_phases, len(library.data))
+    callbacks = []
+    if args.real is not None:
+        callbacks.append(WatchRealPatterns(model, args.real, args.watch_every))
     history = fit(
         model,
         library,
@@ -125,6 +133,7 @@ def main() -> None:
         learning_rate=args.learning_rate,
         seed=args.seed,
         backup_dir=args.output / "backup",
+        mixed_precision=args.mixed_precision,
         callbacks=callbacks,
         show_progressbar=False,
     )
