@@ -100,7 +100,9 @@ def cell(number: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
         return np.ones(3), 90.0
     if number >= 143:
         ideal = number == 194 and rng.random() < 0.6
-        return np.array([1, 1, rng.uniform(*((1.5, 1.75) if ideal else (0.6, 1.9)))]), 120
+        return np.array(
+            [1, 1, rng.uniform(*((1.5, 1.75) if ideal else (0.6, 1.9)))]
+        ), 120
     if number >= 75:
         return np.array([1, 1, rng.uniform(0.5, 1.9)]), 90.0
     return np.array([1, rng.uniform(0.6, 1.6), rng.uniform(0.6, 1.6)]), 90.0
