@@ -161,12 +161,20 @@ def _add(phases: dict[str, Phase], phase: Phase) -> None:
     if not same:
         raise ValueError(
             f"Two phases named {phase.name!r} have different space groups or lattices: "
-            f"{other} and {phase}. Give them different names"
+            f"{other.space_group.short_name} with {other.structure.lattice.abcABG()} and "
+            f"{phase.space_group.short_name} with {phase.structure.lattice.abcABG()}. Give "
+            "them different names, or lengths in the same unit"
         )
 
 
 def _kind(xmap: CrystalMap) -> str:
     """Return which kind of scores a map has."""
+    if {"top_space_groups", "candidate_probabilities"} & set(xmap.prop):
+        raise ValueError(
+            "One of the indexed maps is a map of space groups or one that was combined "
+            "before: its 'scores' are probabilities. Give maps of dictionary indexing, "
+            "Hough indexing or refinement"
+        )
     if "scores" in xmap.prop:
         return "refined" if "num_evals" in xmap.prop else "correlation"
     if "cm" in xmap.prop:

@@ -132,17 +132,25 @@ def of_points(values: np.ndarray, xmap: CrystalMap, name: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        If there is another number of values.
+        If there is another number of values, or they have rows and
+        columns and these are not those of the map.
     """
     values = np.asarray(values)
-    if values.size == xmap.is_in_data.size:
+    shape = _without_ones(values.shape)
+    of_scan, of_data = (_without_ones(i) for i in (xmap._original_shape, xmap.shape))
+    flat = len(shape) < 2
+    if values.size == xmap.is_in_data.size and (flat or shape == of_scan):
         return values.ravel()[xmap.is_in_data]
-    if values.size == xmap.size:
+    if values.size == xmap.size and (flat or shape == of_data):
         return values.ravel()
     raise ValueError(
         f"{name} of shape {values.shape} do not fit the map, which has {xmap.size} "
-        f"points in the data of {xmap.is_in_data.size} in the scan"
+        f"points in the data of {xmap.is_in_data.size} in the scan of shape {of_scan}"
     )
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(n) for n in shape if n != 1)
 
 
 def neighbours(xmap: CrystalMap) -> tuple[np.ndarray, np.ndarray]:

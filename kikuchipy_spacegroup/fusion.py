@@ -89,8 +89,9 @@ def combine(
     ------
     ValueError
         If the map has no probabilities, maps are of different scans,
-        scores are missing, or phases of the same name differ or lack
-        names or space groups.
+        scores are missing, a map is of space groups instead of indexed,
+        phases of the same name differ or lack names or space groups, or
+        *labels* are given with a map that was pooled before.
 
     See Also
     --------
@@ -177,6 +178,11 @@ def combine(
         raise ValueError("Give at least one indexed map")
     for i, other in enumerate(maps):
         _check_same_scan(xmap, other, i)
+    if labels is not None and "grain_size" in xmap.prop:
+        raise ValueError(
+            "Probabilities of the map are those of grains already, so `labels` would "
+            "count them twice. Give the map as classified, or no labels"
+        )
     found, phases = gather(maps, kinds)
     if not phases:
         raise ValueError("The indexed maps have no phases")
@@ -316,7 +322,8 @@ def _disagreement(
     for table in tables.values():
         own = table[np.arange(len(chosen)), chosen]
         best = np.nanmax(np.where(np.isfinite(table), table, -np.inf), axis=1)
-        better |= indexed & np.isfinite(best) & ~(own >= best)
+        # A kind that says nothing of the chosen phase prefers no other one
+        better |= indexed & np.isfinite(own) & (own < best)
     flags[better] += DISAGREES["indexing"]
     flags[xmap.phase_id == -1] += DISAGREES["not_identified"]
     return flags
@@ -349,7 +356,9 @@ def _build(
         rotations = rotations.reshape(each.xmap.size, -1, 4)
         quaternions[here] = rotations[rows, 0]
         score = KINDS[each.kind]
-        for name, values in each.xmap.prop.items():
+        # Not items(), which also has points that are not in the data
+        for name in each.xmap.prop:
+            values = each.xmap.prop[name]
             taken = name in kept or name in prop or name == score
             new = f"indexing_{name}" if taken else name
             if name == score:

@@ -96,6 +96,43 @@ class TestCombine:
         assert (names[20:] == "Al").all()
         assert (found.prop["disagreement"][20:] == 2).all()
 
+    def test_properties_are_those_of_the_point(self):
+        # In a map with gaps, properties are not to move to other points
+        mask = np.ones(N, dtype=bool)
+        mask[[0, 1, 7]] = False
+        position = np.arange(N, dtype=float)
+        maps = [
+            indexed(NI, 0.4 + position / 1000, is_in_data=mask, place=position),
+            indexed(FE, 0.1, seed=2),
+        ]
+        found = kpsg.combine(classified([0.9, 0.05, 0.05]), maps)
+        assert np.allclose(found.prop["place"][mask], position[mask])
+        scores = found.prop["indexing_scores"][mask]
+        assert np.allclose(scores, 0.4 + position[mask] / 1000)
+
+    def test_no_score_of_the_chosen_phase_is_no_disagreement(self):
+        xmap = classified([0.9, 0.05, 0.05])
+        refined = indexed(FE, 0.35, num_evals=np.ones(N))
+        found = kpsg.combine(xmap, [indexed(NI, 0.6), indexed(FE, 0.3), refined])
+        assert found.phases[found.phase_id[0]].name == "Ni"
+        assert not found.prop["disagreement"].any()
+
+    def test_maps_of_probabilities_are_not_indexed_maps(self):
+        xmap = classified([0.9, 0.05, 0.05])
+        combined = kpsg.combine(xmap, [indexed(NI, 0.5), indexed(FE, 0.4)])
+        for other in (xmap, combined):
+            with pytest.raises(ValueError, match="'scores' are probabilities"):
+                kpsg.combine(xmap, [other])
+
+    def test_grains_are_not_counted_twice(self):
+        xmap = classified([0.9, 0.05, 0.05])
+        labels = np.arange(N).reshape(SHAPE) // 5
+        pooled = kpsg.pool_grains(xmap, labels)
+        with pytest.raises(ValueError, match="count them twice"):
+            kpsg.combine(pooled, [indexed(NI, 0.5)], labels=labels)
+        with pytest.raises(ValueError, match="do not fit the map"):
+            kpsg.combine(xmap, [indexed(NI, 0.5)], labels=labels.T)
+
     def test_order_of_maps_does_not_matter(self):
         rng = np.random.default_rng(3)
         xmap = classified(rng.dirichlet(np.ones(3), SHAPE))
