@@ -10,7 +10,7 @@ import pandas as pd
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup._checks import check_mask, check_signal, points_of_map
-from kikuchipy_spacegroup.classification import classify_space_group
+from kikuchipy_spacegroup.classification import _get_model, classify_space_group
 from kikuchipy_spacegroup.crystal_map import probabilities_from_map
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def evaluate(
     model: "SpaceGroupModel",
     scans: "Mapping[str, EBSD | tuple[EBSD, int]]",
     *,
-    trained_on: Collection[str] = (),
+    trained_on: Collection[str] | None = None,
     min_probability: float = 0.0,
     navigation_masks: Mapping[str, np.ndarray] | None = None,
     show_progressbar: bool | None = None,
@@ -144,7 +144,9 @@ def evaluate(
         those of :func:`~kikuchipy_spacegroup.aztec.load_grain_list`, or scans
         and the space group number of all points.
     trained_on
-        Names of the materials that were in training.
+        Names of the materials that were in training. If not given, those
+        in the metadata of the model, as of the bundled one. A model
+        without them is taken to have seen none.
     min_probability
         Patterns with a lower best probability are not identified. By
         default all are, as in :cite:`kaufmann2020deep`, so that
@@ -183,6 +185,8 @@ def evaluate(
     >>> table = kpsg.evaluate(kpsg.load_model(), {"Ni": s}, show_progressbar=False)
     >>> len(table)
     9
+    >>> bool(table["in_training"].all())
+    True
     """
     if not isinstance(scans, Mapping) or not scans:
         raise TypeError(f"Scans must be a mapping from names, not {scans!r}")
@@ -190,6 +194,10 @@ def evaluate(
         name: _truth_of(name, scan, (navigation_masks or {}).get(name))
         for name, scan in scans.items()
     }
+    if trained_on is None:
+        model = _get_model(model)
+        phases = model.metadata.get("phases", [])
+        trained_on = {phase.split(" (")[0] for phase in phases}
     tables = []
     for name, (signal, mask, labels) in work.items():
         xmap = classify_space_group(

@@ -178,6 +178,18 @@ class TestEvaluate:
             "Ni": False, "W": True
         }  # fmt: skip
 
+    def test_model_knows_what_it_was_trained_on(self, nickel, tiny_model):
+        scans = {"Ni": (nickel, 225), "W": (nickel.inav[0], 229)}
+        before = tiny_model.metadata
+        tiny_model.metadata = before | {"phases": ["W (229)", "Ta (229)"]}
+        try:
+            table = ev.evaluate(tiny_model, scans, show_progressbar=False)
+        finally:
+            tiny_model.metadata = before
+        assert table.groupby("material")["in_training"].all().to_dict() == {
+            "Ni": False, "W": True
+        }  # fmt: skip
+
     def test_leaves_out_points_of_unknown_phase(self, nickel, tiny_model):
         phases = PhaseList(names=["a", "b"], space_groups=[221, None], ids=[0, 1])
         old = nickel.xmap
