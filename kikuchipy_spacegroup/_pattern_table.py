@@ -145,8 +145,8 @@ def evaluate(
         and the space group number of all points.
     trained_on
         Names of the materials that were in training. If not given, those
-        in the metadata of the model, as of the bundled one. A model
-        without them is taken to have seen none.
+        in the metadata of the model, as of the bundled one, in capital
+        or small letters. A model without them is taken to have seen none.
     min_probability
         Patterns with a lower best probability are not identified. By
         default all are, as in :cite:`kaufmann2020deep`, so that
@@ -197,7 +197,10 @@ def evaluate(
     if trained_on is None:
         model = _get_model(model)
         phases = model.metadata.get("phases", [])
-        trained_on = {phase.split(" (")[0] for phase in phases}
+        names = {phase.split(" (")[0].casefold() for phase in phases}
+        of_scans = [np.ravel(labels["material"]) for *_, labels in work.values()]
+        materials = np.unique(np.concatenate(of_scans)).tolist()
+        trained_on = {i for i in materials if i.casefold() in names}
     tables = []
     for name, (signal, mask, labels) in work.items():
         xmap = classify_space_group(
