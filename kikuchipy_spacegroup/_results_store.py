@@ -10,6 +10,7 @@ whatever stops the process. What is not there reads as -1.
 import errno
 from itertools import product
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ import numpy as np
 if TYPE_CHECKING:
     import zarr
 
+_logger = logging.getLogger(__name__)
 _MISSING = -1.0
 _FORMAT = 1
 
@@ -134,12 +136,23 @@ def open_store(
 def missing_blocks(store: "zarr.Array") -> list[tuple[int, ...]]:
     """Return the indices of blocks that are not in a store."""
     counts = (-(-n // chunk) for n, chunk in zip(store.shape, store.chunks))
-    # A block is written as a whole: its first row tells whether it is there
-    return [
-        index
-        for index in product(*map(range, counts))
-        if (store[tuple(i * n for i, n in zip(index, store.chunks))] == _MISSING).all()
-    ]
+    return [i for i in product(*map(range, counts)) if _is_missing(store, i)]
+
+
+def _is_missing(store: "zarr.Array", index: tuple[int, ...]) -> bool:
+    """Return whether a block is not in a store, or cannot be read."""
+    first = tuple(i * n for i, n in zip(index, store.chunks))
+    try:
+        # A block is written as a whole: its first row tells whether it is there
+        return bool((store[first] == _MISSING).all())
+    except (RuntimeError, ValueError) as error:
+        _logger.warning(
+            "The block of results that begins at point %s is damaged and is made again: "
+            "%s",
+            first[: store.ndim - 1],
+            error,
+        )
+        return True
 
 
 def blocks_to_store(

@@ -116,6 +116,16 @@ class TestOutput:
         same(classify(lazy(data), model, output=output, resume=True), found)
         assert model.n == 0
 
+    def test_damaged_results_are_made_again(self, data, tmp_path, caplog):
+        output = tmp_path / "a.zarr"
+        expected = classify(lazy(data), CountingModel(), output=output)
+        block = next(i for i in sorted((output / "c").rglob("*")) if i.is_file())
+        block.write_bytes(block.read_bytes()[:7])
+        model = CountingModel()
+        same(classify(lazy(data), model, output=output, resume=True), expected)
+        assert model.n == 4
+        assert "is damaged" in caplog.text
+
     def test_nothing_else_is_gone_on_with(self, data, tmp_path):
         output = tmp_path / "a.zarr"
         classify(lazy(data), CountingModel(), output=output)
