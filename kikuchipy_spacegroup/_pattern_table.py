@@ -196,7 +196,7 @@ def evaluate(
     }
     if trained_on is None:
         model = _get_model(model)
-        phases = model.metadata.get("phases", [])
+        phases = getattr(model, "metadata", {}).get("phases", [])
         names = {phase.split(" (")[0].casefold() for phase in phases}
         of_scans = [np.ravel(labels["material"]) for *_, labels in work.values()]
         materials = np.unique(np.concatenate(of_scans)).tolist()

@@ -42,9 +42,10 @@ OTHERS = {
 CUBIC = tuple(NUMBERS)
 # Groups tabulated with two origins, of which the second is used
 TWO_ORIGINS = (222, 224, 227, 228)
-# A group whose simpler positions have the absences of another group. So its cells are
-# large, and all but a few of them are simulated kinematically. In 222 and 228, even the
-# larger ones hardly show what tells them apart, so there are none
+# A group whose simpler positions have the absences of another group, so that its cells
+# are large: how many are simulated. The others are marked as kinematical, which
+# ``library.py`` does not use, as it takes up to a minute each. In 222 and 228, even large
+# cells hardly show what tells them apart, so there are none
 LARGE = {226: 8}
 MOST_ATOMS, MOST_ATOMS_LARGE = 14, 30
 # Of the strongest reflection that tells a group from a more extinct one, relative to
