@@ -57,7 +57,9 @@ FORMULAS = {
 COMMON = {"A1": 3, "A2": 3, "A4": 3}
 HALF_WIDTH = 150
 # Tables of structures that need not exist
-MADE_UP = TABLE.with_name("variants.csv"), TABLE.with_name("invented.csv")
+MADE_UP = [
+    TABLE.with_name(f"{name}.csv") for name in ("variants", "invented", "disordered")
+]
 
 
 def sht_files(folder: Path) -> dict[Path, tuple[str, int]]:

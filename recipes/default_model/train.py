@@ -32,22 +32,39 @@ RARE = {222: 0.3, 224: 0.3, 226: 0.7, 228: 0.3}
 _logger = logging.getLogger("default_model")
 
 
-class WatchRealPatterns(keras.callbacks.Callback):
-    """Log how often real patterns get their space group, every few epochs."""
+class RealPatterns:
+    """Real patterns of the classes of a model, to see how training goes."""
 
-    def __init__(self, model: SpaceGroupModel, folder: Path, every: int) -> None:
-        super().__init__()
-        self.every = every
+    def __init__(self, model: SpaceGroupModel, folder: Path) -> None:
         from kikuchipy.signals import EBSD
         from real_patterns import load_real
 
-        self.space_group_model = model
+        self.model = model
         self.maps = {}
         for name, (patterns, group) in load_real(folder).items():
             if group.isdigit() and int(group) in model.space_groups:
                 if patterns.shape[:2] == (20, 20):
                     patterns = patterns[::4, ::4]
                 self.maps[name] = (EBSD(patterns), int(group))
+
+    def shares(self) -> str:
+        """Return the share of patterns that are right per map, as text."""
+        shares = []
+        for name, (s, group) in self.maps.items():
+            xmap = classify_space_group(
+                s, self.model, min_probability=0, show_progressbar=False
+            )
+            shares.append(f"{name} {(xmap.phase_id == group).mean():.2f}")
+        return ", ".join(shares)
+
+
+class WatchRealPatterns(keras.callbacks.Callback):
+    """Log how often real patterns get their space group, every few epochs."""
+
+    def __init__(self, model: SpaceGroupModel, folder: Path, every: int) -> None:
+        super().__init__()
+        self.every = every
+        self.real = RealPatterns(model, folder)
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:
@@ -57,14 +74,7 @@ class WatchRealPatterns(keras.callbacks.Callback):
         current = [v.numpy() for v in self.model.trainable_variables]
         for variable, average in zip(self.model.trainable_variables, averages):
             variable.assign(average)
-        shares = []
-        for name, (s, group) in self.maps.items():
-            xmap = classify_space_group(
-                s, self.space_group_model, min_probability=0, show_progressbar=False
-            )
-            right = (xmap.phase_id == group).mean()
-            shares.append(f"{name} {right:.2f}")
-        _logger.info("epoch %s %s: %s", epoch + 1, logs, ", ".join(shares))
+        _logger.info("epoch %s %s: %s", epoch + 1, logs, self.real.shares())
         for variable, value in zip(self.model.trainable_variables, current):
             variable.assign(value)
 
@@ -77,6 +87,36 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
         new = layer.get_weights()
         if old and [w.shape for w in old] == [w.shape for w in new]:
             layer.set_weights(old)
+
+
+def describe(
+    model: SpaceGroupModel, library: MasterPatternLibrary, steps: int, seed: int
+) -> None:
+    """Write into the model what it was trained on."""
+    of_class = np.isin(library.space_groups, model.space_groups)
+    model.metadata |= {
+        "name": "default",
+        "trained_on": f"{of_class.sum()} simulated phases, and {(~of_class).sum()} of "
+        "other space groups as outliers; no real pattern",
+        "phases": sorted(
+            f"{name} ({number})"
+            for name, number in zip(library.phase_names, library.space_groups)
+        ),
+        "steps": steps,
+        "seed": seed,
+        "date": date.today().isoformat(),
+        "licence": "GPL-3.0-or-later",
+    }
+
+
+def log_to(folder: Path) -> None:
+    """Log to a file in a folder, which is made, and to the screen."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handlers = [logging.FileHandler(folder / "log.txt"), logging.StreamHandler()]
+    logging.basicConfig(
+        level="INFO", format="%(asctime)s %(message)s", handlers=handlers
+    )
+    logging.getLogger("kikuchipy_spacegroup").setLevel("WARNING")
 
 
 def main() -> None:
@@ -98,13 +138,7 @@ def main() -> None:
     parser.add_argument("--mixed-precision", action="store_true", help="bfloat16")
     parser.add_argument("--watch-every", type=int, default=1, help="epochs")
     args = parser.parse_args()
-    args.output.mkdir(parents=True, exist_ok=True)
-    handlers = [logging.FileHandler(args.output / "log.txt"), logging.StreamHandler()]
-    logging.basicConfig(
-        level="INFO", format="%(asctime)s %(message)s", handlers=handlers
-    )
-    logging.getLogger("kikuchipy_spacegroup").setLevel("WARNING")
-
+    log_to(args.output)
     keras.utils.set_random_seed(args.seed)
     library = MasterPatternLibrary.load(args.libraries / "training.npz")
     weights = json.loads((args.libraries / "weights.json").read_text())
@@ -137,20 +171,7 @@ def main() -> None:
         callbacks=callbacks,
         show_progressbar=False,
     )
-    of_class = np.isin(library.space_groups, args.space_groups)
-    model.metadata |= {
-        "name": "default",
-        "trained_on": f"{of_class.sum()} simulated phases, and {(~of_class).sum()} of "
-        "other space groups as outliers; no real pattern",
-        "phases": sorted(
-            f"{name} ({number})"
-            for name, number in zip(library.phase_names, library.space_groups)
-        ),
-        "steps": steps_before + args.epochs * args.steps,
-        "seed": args.seed,
-        "date": date.today().isoformat(),
-        "licence": "GPL-3.0-or-later",
-    }
+    describe(model, library, steps_before + args.epochs * args.steps, args.seed)
     model.save(args.output / "default.keras", overwrite=True)
     (args.output / "history.json").write_text(json.dumps(history.history, indent=1))
 

@@ -1,0 +1,204 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train a default model further, faster than with ``train.py`` on a CPU.
+
+Usage::
+
+    python recipes/default_model/train_torch.py LIBRARIES START OUTPUT [--real FOLDER]
+
+Patterns are made by the layers of the package under TensorFlow, which is fastest at
+that, and the network is trained by PyTorch in bfloat16 (``torch_network.py``). What is
+drawn, and the loss, are those of ``train.py``. The same command goes on after an
+interruption, from a backup in OUTPUT.
+"""
+
+import argparse
+from collections.abc import Iterable
+import json
+import logging
+import math
+from pathlib import Path
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+import torch
+from torch.nn import functional
+from torch_network import Residual
+from train import RARE, RealPatterns, describe, log_to
+
+from kikuchipy_spacegroup.acquisition import SimulateCamera
+from kikuchipy_spacegroup.dataset import SimulatedDataset
+from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.simulation import ProjectPatterns
+
+LABEL_SMOOTHING = 0.02
+WEIGHT_DECAY = 1e-2
+AVERAGE = 0.999
+BATCHES_FOR_STATISTICS = 300
+_logger = logging.getLogger("default_model")
+
+
+class Patterns:
+    """Batches of training patterns."""
+
+    def __init__(self, model: SpaceGroupModel, dataset: SimulatedDataset) -> None:
+        self.dataset = dataset
+        self.project = ProjectPatterns(dataset.library, (model.size,) * 2)
+        self.camera = SimulateCamera(size=model.size, seed=dataset.seed)
+        self.prepare = model.prepare
+        self.make = tf.function(self._make)
+
+    def _make(self, recipe):
+        return self.prepare(self.camera(self.project(recipe))[..., None])
+
+    def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return patterns of shape (n, 1, size, size) and their targets."""
+        recipe, targets = self.dataset[step]
+        recipe = {name: tf.convert_to_tensor(value) for name, value in recipe.items()}
+        patterns = torch.from_numpy(self.make(recipe).numpy())
+        n_classes = targets.shape[1]
+        targets = (1 - LABEL_SMOOTHING) * targets + LABEL_SMOOTHING / n_classes
+        return patterns.permute(0, 3, 1, 2), torch.from_numpy(targets)
+
+
+class Trainer:
+    """A network in training, the running average of its weights, and a backup."""
+
+    def __init__(self, network: keras.Model, steps: int, rate: float) -> None:
+        self.network = Residual(network).to(memory_format=torch.channels_last)
+        decaying = [p for p in self.network.parameters() if p.ndim > 1]
+        others = [p for p in self.network.parameters() if p.ndim == 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decaying, "weight_decay": WEIGHT_DECAY}, {"params": others}],
+            lr=rate,
+            eps=1e-7,
+            weight_decay=0.0,
+            foreach=True,
+        )
+        self.steps, self.rate, self.step = steps, rate, 0
+        self.average = [p.detach().clone() for p in self.network.parameters()]
+
+    def learning_rate(self) -> float:
+        """Return the learning rate, after a warm-up along a cosine to zero."""
+        warmup = min(500, self.steps // 20)
+        if self.step < warmup:
+            return self.rate * (self.step + 1) / warmup
+        done = (self.step - warmup) / max(self.steps - warmup, 1)
+        return self.rate * (1 + math.cos(math.pi * done)) / 2
+
+    def train(self, patterns: torch.Tensor, targets: torch.Tensor) -> float:
+        """Make one step and return the loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = self.network(patterns)
+        loss = functional.cross_entropy(logits.float(), targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                self.average, list(self.network.parameters()), 1 - AVERAGE
+            )
+        self.step += 1
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def write_average(self, batches: Iterable) -> None:
+        """Write averaged weights, with statistics of some batches, to Keras' network."""
+        saved = [p.detach().clone() for p in self.network.parameters()]
+        norms = [m for m in self.network.modules() if hasattr(m, "running_mean")]
+        kept = [(m.running_mean.clone(), m.running_var.clone()) for m in norms]
+        torch._foreach_copy_(list(self.network.parameters()), self.average)
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a mean of all batches
+        for patterns, _ in batches:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                self.network(patterns)
+        self.network.to_keras()
+        torch._foreach_copy_(list(self.network.parameters()), saved)
+        for norm, (mean, variance) in zip(norms, kept):
+            norm.momentum = 0.01
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
+
+    def save(self, path: Path) -> None:
+        """Write a backup."""
+        state = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+        }
+        part = path.with_suffix(".part")
+        torch.save(state, part)
+        part.rename(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a backup."""
+        state = torch.load(path)
+        self.step, self.average = state["step"], state["average"]
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def main() -> None:
+    """Train and save the model."""
+    parser = argparse.ArgumentParser(description="Train the default model further")
+    parser.add_argument("libraries", type=Path)
+    parser.add_argument("start", type=Path, help="model to go on from")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--real", type=Path, help="folder of real patterns to watch")
+    parser.add_argument("--steps", type=int, default=30_000, help="of 64 patterns")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--learning-rate", type=float, default=1.2e-3)
+    parser.add_argument("--outlier-share", type=float, default=0.14)
+    parser.add_argument("--watch-every", type=int, default=5000, help="steps")
+    parser.add_argument("--backup-every", type=int, default=1000, help="steps")
+    args = parser.parse_args()
+    log_to(args.output)
+    keras.utils.set_random_seed(args.seed)
+    library = MasterPatternLibrary.load(args.libraries / "training.npz")
+    model = load_model(args.start)
+    dataset = SimulatedDataset(
+        library,
+        model.space_groups,
+        steps=args.steps,
+        outlier_share=args.outlier_share,
+        phase_weights=json.loads((args.libraries / "weights.json").read_text()),
+        space_group_weights=RARE,
+        seed=args.seed,
+    )
+    patterns = Patterns(model, dataset)
+    trainer = Trainer(model.network, args.steps, args.learning_rate)
+    backup = args.output / "backup.pt"
+    if backup.exists():
+        trainer.load(backup)
+    real = RealPatterns(model, args.real) if args.real else None
+    _logger.info("%s phases, from step %s", library.n_phases, trainer.step)
+    losses, started = [], time.monotonic()
+    while trainer.step < args.steps:
+        losses.append(trainer.train(*patterns(trainer.step)))
+        if trainer.step % args.backup_every == 0 or trainer.step == args.steps:
+            rate = 64 * len(losses) / (time.monotonic() - started)
+            mean = np.mean(losses)
+            _logger.info("step %s: %.4f, %.0f/s", trainer.step, mean, rate)
+            trainer.save(backup)
+            losses, started = [], time.monotonic()
+        if real is not None and trainer.step % args.watch_every == 0:
+            trainer.write_average(patterns(args.steps + i) for i in range(60))
+            _logger.info("step %s: %s", trainer.step, real.shares())
+            started = time.monotonic()
+    trainer.write_average(
+        patterns(args.steps + i) for i in range(BATCHES_FOR_STATISTICS)
+    )
+    describe(model, library, model.metadata["steps"] + args.steps, args.seed)
+    model.save(args.output / "default.keras", overwrite=True)
+
+
+if __name__ == "__main__":
+    main()
