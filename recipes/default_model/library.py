@@ -54,7 +54,7 @@ FORMULAS = {
     "Al4Ni3": ["Al4Ni3", "Al4CoNi2"],
 }
 # Structure types drawn this much more often: most metals and silicon
-COMMON = {"A1": 3, "A2": 3, "A4": 3}
+COMMON = {"A1": 2, "A2": 2, "A4": 2}
 HALF_WIDTH = 150
 # Tables of structures that need not exist
 MADE_UP = [

@@ -69,6 +69,11 @@ METALS = {
 }  # fmt: skip
 # Elements of more alike atomic numbers make patterns of another group
 LEAST_DIFFERENCE = 5
+# Rock salts of elements more alike than others, as PbTe and KCl, which are told from
+# CsCl types with half their lattice parameter by weak reflections alone: number, seed,
+# range of the relative difference of atomic numbers, and of lattice parameters in nm
+N_ALIKE, SEED_ALIKE = 40, 13
+DIFFERENCE_ALIKE, SIZE_ALIKE = (0.06, 0.3), (0.41, 0.66)
 
 
 Z = {symbol: i + 1 for i, symbol in enumerate(ATOMIC_SCATTERING_PARAMS)}
@@ -126,6 +131,30 @@ def metals(rows: list[dict]) -> list[dict]:
     return found
 
 
+def rock_salts(rows: list[dict]) -> list[dict]:
+    """Return rock salts of two elements that scatter alike."""
+    rng = np.random.default_rng(SEED_ALIKE)
+    like = next(row for row in rows if row["prototype"] == "NaCl_B1")
+    kept = [set(re.findall("[A-Z][a-z]?", i)) for i in APART["NaCl_B1"].split()]
+    found = {}
+    while len(found) < N_ALIKE:
+        pair = rng.choice(ELEMENTS, 2, replace=False).tolist()
+        a = round(float(rng.uniform(*SIZE_ALIKE)), 4)
+        z = sorted(Z[symbol] for symbol in pair)
+        low, high = DIFFERENCE_ALIKE
+        if set(pair) in kept or not low < (z[1] - z[0]) / sum(z) < high:
+            continue
+        b = np.exp(rng.uniform(*np.log([0.003, 0.012]), size=2))
+        sites = [
+            site._replace(element=symbol, debye_waller=value)
+            for site, symbol, value in zip(like["sites"], pair, b)
+        ]
+        name = f"{''.join(pair)}_as_alike_NaCl"
+        sizes = {"name": name, "a": a, "b": a, "c": a, "method": "dynamical"}
+        found[name] = like | sizes | {"sites": format_sites(sites)}
+    return list(found.values())
+
+
 def batch(rows: list[dict], seed: int, taken: set[str]) -> list[dict]:
     """Return made-up structures of all types with names not taken."""
     rng = np.random.default_rng(seed)
@@ -149,7 +178,7 @@ def main() -> None:
     parser.add_argument("output", type=Path, nargs="?", default=output)
     args = parser.parse_args()
     rows = [row for row in read_table() if row["name"] not in (*RESERVED, *HELD_OUT)]
-    table = metals(rows)
+    table = metals(rows) + rock_salts(rows)
     for seed in SEEDS:
         table += batch(rows, seed, {row["name"] for row in table})
     for row in table:
