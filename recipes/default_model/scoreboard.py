@@ -7,8 +7,8 @@ Usage::
     python recipes/default_model/scoreboard.py MODEL LIBRARIES OUTPUT
 
 where LIBRARIES is the folder written by ``library.py``. Writes
-``conditions.csv`` and ``trust.csv`` to the folder OUTPUT. All patterns
-are simulated, of materials the model was neither trained nor calibrated
+``conditions.csv``, ``trust.csv`` and ``reliability.csv`` to the folder OUTPUT. All
+patterns are simulated, of materials the model was neither trained nor calibrated
 on.
 """
 
@@ -16,6 +16,7 @@ import argparse
 import csv
 from dataclasses import replace
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 from calibrate import CALIBRATION
@@ -142,7 +143,7 @@ def score_conditions(
         )
         logits, truth = logits_of(model, part, 5 * n, acquisition=moderate)
         name = f"{energy} kV (Ta)"
-        rows.append(row_of(model, logits, truth, "voltage", name, len(entries)))
+        rows.append(row_of(model, logits, truth, "voltage", name, 1))
     # A simulation that is in training neither as a file nor as a program's
     emsoft = nickel_ebsd_master_pattern_small(projection="lambert", hemisphere="both")
     emsoft.change_dtype("float32")
@@ -206,8 +207,8 @@ def score_trust(
     held_out: MasterPatternLibrary,
     unknown: MasterPatternLibrary,
     n: int,
-) -> list[dict]:
-    """Return calibration, coverage and how well the unknown is told."""
+) -> tuple[list[dict], list[dict]]:
+    """Return calibration, coverage and how well the unknown is told, and reliability."""
 
     def best(logits):
         return softmax(logits / model.temperature, axis=1).max(axis=1)
@@ -257,17 +258,30 @@ def score_trust(
         rows.append((f"AUROC, {name}", float(roc_auc_score(is_known, scores))))
         rejected = float((best(values) < model.min_probability).mean())
         rows.append((f"not identified, {name}", rejected))
-    return [
-        {
-            "what": what,
-            "value": round(value, 3),
-            "n": len(labels),
-            "materials": library.n_phases,
-            "seed": SEED,
-            "date": date.today().isoformat(),
-        }
+    common = {
+        "materials": library.n_phases,
+        "seed": SEED,
+        "date": date.today().isoformat(),
+    }
+    rows = [
+        {"what": what, "value": round(value, 3), "n": len(labels)} | common
         for what, value in rows
     ]
+    return rows, [row | common for row in reliability(probabilities, labels)]
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict]:
+    """Return how often the model is right when it is how sure."""
+    best, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    edges = np.linspace(0, 1, 11)
+    rows = []
+    for low, high in pairwise(edges):
+        here = (best > low) & (best <= high)
+        if here.any():
+            row = {"low": low, "high": high, "n": int(here.sum())}
+            row |= {"probability": best[here].mean(), "accuracy": right[here].mean()}
+            rows.append({k: round(float(v), 3) for k, v in row.items()})
+    return rows
 
 
 def main() -> None:
@@ -281,8 +295,10 @@ def main() -> None:
     held_out = MasterPatternLibrary.load(args.libraries / "held_out.npz")
     library = held_out.select(exclude=CALIBRATION)
     unknown = MasterPatternLibrary.load(args.libraries / "unknown.npz")
+    trust, bins = score_trust(model, held_out, unknown, 4 * args.n)
     tables = {
-        "trust": score_trust(model, held_out, unknown, 4 * args.n),
+        "trust": trust,
+        "reliability": bins,
         "conditions": score_conditions(model, library, args.n),
     }
     for name, rows in tables.items():

@@ -102,6 +102,7 @@ def describe(
             f"{name} ({number})"
             for name, number in zip(library.phase_names, library.space_groups)
         ),
+        "voltages": sorted({round(float(kv)) for kv in library.energies}),
         "steps": steps,
         "seed": seed,
         "date": date.today().isoformat(),
