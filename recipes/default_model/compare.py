@@ -18,7 +18,7 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-from calibrate import CALIBRATION
+from calibrate import CALIBRATION, OUTLIERS
 from kikuchipy.data import nickel_ebsd_master_pattern_small
 import numpy as np
 from scipy.special import softmax
@@ -56,6 +56,7 @@ def compare(model: SpaceGroupModel, libraries: Path, real: Path, n: int) -> dict
     )
     result["temperature"] = temperature
     unknown = MasterPatternLibrary.load(libraries / "unknown.npz")
+    unknown = unknown.select(space_groups=set(unknown.space_groups) - set(OUTLIERS))
     other = softmax(logits_of(model, unknown, n)[0] / temperature, axis=1).max(axis=1)
     known = probabilities[judged].max(axis=1)
     result["AUROC, unknown space groups"] = roc_auc_score(

@@ -19,7 +19,7 @@ from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
-from calibrate import CALIBRATION
+from calibrate import CALIBRATION, OUTLIERS
 import keras
 from kikuchipy.data import nickel_ebsd_master_pattern_small
 from library import no_diffraction
@@ -295,6 +295,7 @@ def main() -> None:
     held_out = MasterPatternLibrary.load(args.libraries / "held_out.npz")
     library = held_out.select(exclude=CALIBRATION)
     unknown = MasterPatternLibrary.load(args.libraries / "unknown.npz")
+    unknown = unknown.select(space_groups=set(unknown.space_groups) - set(OUTLIERS))
     trust, bins = score_trust(model, held_out, unknown, 4 * args.n)
     tables = {
         "trust": trust,
