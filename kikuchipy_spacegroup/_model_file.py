@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kikuchipy_spacegroup._archive import read_archive
+from kikuchipy_spacegroup._fork import check_not_forked
 from kikuchipy_spacegroup._hdf5_file import check_hdf5
 
 # Name of the member and the newest version of it that can be read
@@ -43,7 +44,11 @@ def read_model_file(path: Path, folder: Path) -> tuple[dict[str, Any], Any]:
     ValueError
         If the file is not one of our models, is damaged, or is of a
         newer format.
+    RuntimeError
+        If no network can be made of it, see
+        :func:`~kikuchipy_spacegroup._fork.check_not_forked`.
     """
+    check_not_forked()
     limits = dict.fromkeys((MEMBER, "metadata.json", "config.json"), _MAX_JSON)
     members = read_archive(path, "a model file (a .keras archive)", limits)
     if not set(members).issuperset(_KERAS_MEMBERS):

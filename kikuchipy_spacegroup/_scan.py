@@ -4,6 +4,7 @@
 
 import logging
 import math
+from pathlib import Path
 
 import dask.array as da
 from dask.array.core import slices_from_chunks
@@ -117,6 +118,53 @@ def sample_patterns(
         step = max(1, math.ceil(len(part) / per_block))
         sample.append(part[::step])
     return np.concatenate(sample)
+
+
+def refuse_lost(patterns: da.Array, path: Path) -> da.Array:
+    """Return patterns, of which those lost with the end of a file are errors.
+
+    Parameters
+    ----------
+    patterns
+        Patterns from :func:`blocks_of_patterns`.
+    path
+        File they are read from.
+
+    Returns
+    -------
+    patterns
+        The same. To compute blocks beyond the end of an HDF5 file, which
+        HDF5 reads as zeros if they are not compressed, is an OSError.
+    """
+    return patterns.map_blocks(
+        _read_block, path=path, dtype=patterns.dtype, meta=patterns._meta
+    )
+
+
+def _read_block(patterns: np.ndarray, path: Path) -> np.ndarray:
+    whole = patterns[..., -1, :].any(axis=-1).all()
+    if not whole and _is_cut_off(path):
+        raise OSError(f"{path} has lost its end")
+    return patterns
+
+
+def _is_cut_off(path: Path) -> bool:
+    """Return whether a file is shorter than its HDF5 header says."""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(64)
+            size = file.seek(0, 2)
+    except FileNotFoundError:
+        # One that is open can still be read on most systems
+        return False
+    if len(header) < 64 or not header.startswith(b"\x89HDF\r\n\x1a\n"):
+        return False
+    # Where the length is, by version of the header
+    at = {0: 40, 1: 44, 2: 28, 3: 28}.get(header[8])
+    bytes_per_number = header[13 if header[8] < 2 else 9]
+    if at is None or bytes_per_number != 8:
+        return False
+    return size < int.from_bytes(header[at : at + 8], "little")
 
 
 def first_unreadable(

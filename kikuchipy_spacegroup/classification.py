@@ -36,6 +36,7 @@ from kikuchipy_spacegroup._scan import (
     blocks_of_patterns,
     find_background,
     first_unreadable,
+    refuse_lost,
     sample_patterns,
 )
 from kikuchipy_spacegroup.background import divide_background, unusable_patterns
@@ -109,7 +110,9 @@ def classify_space_group(
     resume
         Whether to go on with *output* if it exists. What is in it is
         not classified again. The scan, the model, masks, background and
-        chunks must be the same.
+        chunks must be the same, which is checked. Of the scan, its
+        shape and some 20 patterns from all over it are compared (fewer
+        of small ones), so a change of others is not noticed.
     compute
         Whether to classify now. If False, a dask array of probabilities
         is returned, which :func:`compute_classification_map` turns into
@@ -181,13 +184,14 @@ def classify_space_group(
     patterns = blocks_of_patterns(signal.data, nav_shape, sig_shape, chunk_patterns)
     scan = _Scan(signal, patterns, navigation_mask)
     background, inside = scan.find_background(static_background, signal_mask)
-    probabilities = _map_model(patterns, model, background, inside, navigation_mask)
+    masks = inside, navigation_mask
+    probabilities = _map_model(scan.patterns, model, background, *masks)
     if not compute:
         return probabilities
     if output is None:
         run = partial(scan.compute, probabilities)
     else:
-        parts = (model.fingerprint(), background, inside, navigation_mask)
+        parts = (model.fingerprint(), background, *masks)
         run = partial(scan.compute_into, output, probabilities, parts)
     return _finish(run, signal, model, navigation_mask, options, show_progressbar)
 
@@ -325,12 +329,13 @@ class _Scan:
         self, signal: EBSD, patterns: da.Array, navigation_mask: np.ndarray | None
     ) -> None:
         self.signal = signal
-        self.patterns = patterns
         self.navigation_mask = navigation_mask
         file = signal.tmp_parameters.as_dictionary()
-        keys = ("folder", "filename", "extension")
-        folder, name, extension = (str(file.get(key) or "") for key in keys)
-        self.file = f" of {Path(folder) / name}.{extension}" if name else ""
+        name = file.get("filename")
+        path = Path(file.get("folder") or "") / f"{name}.{file.get('extension')}"
+        self.file = f" of {path}" if name else ""
+        is_read = name and isinstance(signal.data, da.Array)
+        self.patterns = refuse_lost(patterns, path) if is_read else patterns
 
     def find_background(
         self,

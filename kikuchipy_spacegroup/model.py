@@ -226,7 +226,7 @@ class SpaceGroupModel:
 
     def _build_graph(self) -> None:
         inputs = keras.Input((None, None, 1), name="patterns")
-        self._network.name = _NETWORK
+        self._prepare.name, self._network.name = _PREPARE, _NETWORK
         logits = self._network(self._prepare(inputs))
         scaled = keras.layers.Rescaling(
             1 / self._temperature, name=_TEMPERATURE, dtype="float32"

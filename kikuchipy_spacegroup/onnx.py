@@ -13,6 +13,7 @@ import numpy as np
 
 from kikuchipy_spacegroup._fingerprint import fingerprint
 from kikuchipy_spacegroup._model_file import FORMAT_VERSION, MEMBER, parse_header
+from kikuchipy_spacegroup._onnx_file import check_seal, read_onnx_file, sealed
 from kikuchipy_spacegroup._predict import (
     check_patterns,
     most_probable,
@@ -118,7 +119,7 @@ def save_onnx(
         content.producer_name = "kikuchipy-spacegroup"
         header = model.header() | {"format_version": FORMAT_VERSION}
         content.metadata_props.add(key=MEMBER, value=json.dumps(header))
-        onnx.save(content, part)
+        part.write_bytes(sealed(content.SerializeToString()))
         os.replace(part, path)
 
 
@@ -179,8 +180,14 @@ class OnnxModel:
     ImportError
         If onnxruntime is not installed.
     ValueError
-        If the file is damaged or was not written with
-        :func:`save_onnx`.
+        If the file is damaged or truncated, was changed or not written
+        with :func:`save_onnx`, or has more in it than operators of ONNX
+        and their weights.
+
+    Notes
+    -----
+    A file may not have operators of others than ONNX, functions or
+    loops, nor refer to other files. Its last entry is a checksum.
     """
 
     def __init__(self, path: str | Path, *, providers: list[str] | None = None) -> None:
@@ -195,28 +202,25 @@ class OnnxModel:
         import onnxruntime
 
         providers = providers or onnxruntime.get_available_providers()
-        content_of_file = path.read_bytes()
-        try:
-            # From memory, so that no other file can be referred to
-            session = onnxruntime.InferenceSession(content_of_file, providers=providers)
-        except Exception as error:
-            raise ValueError(
-                f"{path} is not an ONNX file or damaged: {error}"
-            ) from None
-        content = session.get_modelmeta().custom_metadata_map.get(MEMBER)
-        if content is None:
+        content = read_onnx_file(path)
+        if MEMBER.encode() not in content:
             raise ValueError(
                 f"{path} is an ONNX file without {MEMBER!r}, so its classes are not "
                 "known. Write it with `kikuchipy_spacegroup.save_onnx()`"
             )
-        header = parse_header(content, path)
-        n_outputs = session.get_outputs()[0].shape[-1]
-        if n_outputs != len(header["space_groups"]):
+        check_seal(content, path)
+        try:
+            # From memory, so that no other file can be referred to
+            session = onnxruntime.InferenceSession(content, providers=providers)
+        except Exception as error:
             raise ValueError(
-                f"{path} has {n_outputs} outputs, which cannot stand for "
-                f"{len(header['space_groups'])} space groups"
-            )
-        self._file = path.name, content_of_file, providers
+                f"{path} cannot be run by ONNX Runtime: {str(error)[:500]}"
+            ) from None
+        header = parse_header(
+            session.get_modelmeta().custom_metadata_map.get(MEMBER), path
+        )
+        _check_ends(session, len(header["space_groups"]), path)
+        self._file = path.name, content, providers
         self._session = session
         self._input = session.get_inputs()[0].name
         self._space_groups = tuple(header["space_groups"])
@@ -284,6 +288,21 @@ class OnnxModel:
         """
         probabilities = self.predict_proba(patterns, batch_size=batch_size)
         return most_probable(probabilities, self.space_groups, self.min_probability)
+
+
+def _check_ends(session: Any, n_classes: int, path: Path) -> None:
+    """Raise an error if a network is not from patterns to probabilities."""
+    ends = [
+        [(end.type, len(end.shape), end.shape[-1:]) for end in side]
+        for side in (session.get_inputs(), session.get_outputs())
+    ]
+    kind = "tensor(float)"
+    if ends != [[(kind, 4, [1])], [(kind, 2, [n_classes])]]:
+        raise ValueError(
+            f"{path} has inputs and outputs (type, dimensions, length of the last) of "
+            f"{ends}, which cannot be patterns and the probabilities of {n_classes} "
+            "space groups"
+        )
 
 
 def _from_bytes(name: str, content: bytes, providers: list[str]) -> OnnxModel:

@@ -155,10 +155,17 @@ def damage_sht(data: bytes, rng: np.random.Generator) -> bytes:
     return changed + struct.pack("<I", _checksum(changed))
 
 
+def damage_onnx(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return an ONNX file with a right checksum."""
+    from kikuchipy_spacegroup import _onnx_file
+
+    return _onnx_file.sealed(damage(data[: -_onnx_file._SEAL_BYTES], rng))
+
+
 # -- What is written, and read
 
 
-def write_model(folder: Path) -> Path:
+def small_model():
     import keras
 
     from kikuchipy_spacegroup.model import SpaceGroupModel
@@ -170,8 +177,11 @@ def write_model(folder: Path) -> Path:
     x = keras.layers.GlobalAveragePooling2D()(x)
     network = keras.Model(inputs, keras.layers.Dense(2)(x))
     prepare = PreparePatterns(16, name="prepare_patterns")
-    model = SpaceGroupModel(network, [225, 229], prepare, metadata={"name": "small"})
-    model.save(folder / "a.keras")
+    return SpaceGroupModel(network, [225, 229], prepare, metadata={"name": "small"})
+
+
+def write_model(folder: Path) -> Path:
+    small_model().save(folder / "a.keras")
     return folder / "a.keras"
 
 
@@ -183,6 +193,25 @@ def read_model(path: Path) -> list:
     return [json.dumps(config, default=repr), repr(model), model.header()] + [
         weights.tobytes() for weights in model.network.get_weights()
     ]
+
+
+def write_onnx(folder: Path) -> Path:
+    from kikuchipy_spacegroup import save_onnx
+
+    save_onnx(small_model(), folder / "a.onnx")
+    return folder / "a.onnx"
+
+
+def read_onnx(path: Path) -> list:
+    from kikuchipy_spacegroup import OnnxModel
+
+    model = OnnxModel(path)
+    patterns = np.random.default_rng(1).random((2, 20, 20))
+    try:
+        found = model.predict_proba(patterns).tobytes()
+    except Exception as error:  # ONNX Runtime's, where sizes do not fit
+        found = type(error).__name__
+    return [model.space_groups, model.metadata, model.conformal_thresholds, found]
 
 
 def write_sht(folder: Path) -> Path:
@@ -315,6 +344,8 @@ class Target:
 TARGETS = {
     "model": Target(write_model, read_model, checksum=True),
     "model, right checksums": Target(write_model, read_model, damage_member),
+    "onnx": Target(write_onnx, read_onnx, checksum=True),
+    "onnx, right checksum": Target(write_onnx, read_onnx, damage_onnx),
     "sht": Target(write_sht, read_sht, checksum=True),
     "sht, right checksum": Target(write_sht, read_sht, damage_sht),
     "emsoft": Target(write_emsoft, read_emsoft, damage_in_place),

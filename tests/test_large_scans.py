@@ -6,6 +6,7 @@ import errno
 import os
 from pathlib import Path
 import pickle
+import re
 import signal as signals
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import warnings
 
 import dask
 import dask.array as da
+import h5py
 import kikuchipy as kp
 import numpy as np
 import pytest
@@ -275,6 +277,67 @@ class TestUnreadableScan:
                 chunk_patterns=50,
             )
 
+    @pytest.mark.parametrize("compression", ["gzip", None])
+    def test_file_that_loses_its_end(self, tmp_path, compression):
+        """After it was loaded, and after some of it was classified."""
+        path, output = tmp_path / "scan.h5", tmp_path / "a.zarr"
+        rng = np.random.default_rng(2)
+        data = rng.integers(1, 250, (40, 20, 30, 30)).astype("uint8")
+        kp.signals.EBSD(data).save(path)
+        with h5py.File(path, "a") as file:
+            group = file["Scan 1/EBSD/Data"]
+            del group["patterns"]
+            chunks = None if compression is None else (40, 30, 30)
+            group.create_dataset(
+                "patterns",
+                data=data.reshape(-1, 30, 30),
+                chunks=chunks,
+                compression=compression,
+            )
+        whole = path.read_bytes()
+
+        class Truncating(CountingModel):
+            def predict_proba(self, patterns):
+                if self.n >= 300:
+                    os.truncate(path, len(whole) // 2)
+                return super().predict_proba(patterns)
+
+        with dask.config.set({"array.chunk-size": "36kB"}):  # As of large scans
+            s = kp.load(path, lazy=True)
+        assert s.data.npartitions > 10
+        kwargs = {"chunk_patterns": 40, "output": output}
+        match = r"of .*scan\.h5 in rows \d+ to \d+ .*(\d+) of 20 blocks are kept in"
+        with (
+            dask.config.set(scheduler="synchronous"),
+            pytest.raises(OSError, match=match) as raised,
+        ):
+            classify(s, Truncating(), **kwargs)
+        done = int(re.search(r"(\d+) of 20 blocks", str(raised.value)).group(1))
+        assert 8 <= done < 20
+        # Before anything of it is read
+        with pytest.raises(OSError, match=r"scan\.h5"):
+            classify(s, CountingModel(), chunk_patterns=40)
+        # Mended, it goes on, and nothing that was lost counts as done
+        path.write_bytes(whole)
+        model = CountingModel()
+        found = classify(s, model, resume=True, **kwargs)
+        assert model.n == (20 - done) * 40
+        same(found, classify(kp.signals.EBSD(data), CountingModel()))
+
+    def test_file_that_is_deleted(self, tmp_path):
+        """What is open can be read on, or the error names it."""
+        path = tmp_path / "scan.h5"
+        data = np.random.default_rng(2).integers(0, 250, (4, 5, 9, 9)).astype("uint8")
+        data[2, 2] = 0
+        kp.signals.EBSD(data).save(path)
+        s = kp.load(path, lazy=True)
+        expected = classify(kp.signals.EBSD(data), CountingModel())
+        try:
+            path.unlink()
+        except PermissionError:
+            pytest.skip("open files cannot be deleted here")
+        same(classify(s, CountingModel()), expected)
+
 
 class TestSchedulers:
     """Threads, processes and clusters."""
@@ -378,7 +441,8 @@ class TestCluster:
             assert (tmp_path / f"loaded_{pid}").read_text() == "x"
         same(classify(lazy(data), model, output=tmp_path / "a.zarr"), expected)
 
-    def test_worker_killed_in_the_middle(self, data, cluster, tmp_path):
+    @pytest.mark.parametrize("name", [None, "a.zarr"])
+    def test_worker_killed_in_the_middle(self, data, cluster, tmp_path, name):
         expected = classify(lazy(data), CountingModel())
         victim = next(iter(cluster.scheduler_info()["workers"].values()))["nanny"]
         pids = cluster.run(os.getpid)
@@ -392,6 +456,17 @@ class TestCluster:
 
         killer = threading.Thread(target=kill)
         killer.start()
-        found = classify(lazy(data), WorkerModel(str(tmp_path), 0.2))
+        output = None if name is None else tmp_path / name
+        found = classify(lazy(data), WorkerModel(str(tmp_path), 0.2), output=output)
         killer.join()
         same(found, expected)
+        if output is not None:
+            # All is there, and nothing is left over
+            assert zarr.open_array(output, mode="r").nchunks_initialized == N_BLOCKS
+            model = CountingModel()
+            same(
+                classify(lazy(data), model, output=output, resume=True),
+                expected,
+            )
+            assert model.n == 0
+            assert not list(tmp_path.glob("*.partial"))

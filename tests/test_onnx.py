@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ONNX files say the same as the models they were written from."""
 
+import os
+
 import numpy as np
 import pytest
 
 import kikuchipy_spacegroup as kpsg
 from kikuchipy_spacegroup import OnnxModel, save_onnx
+from kikuchipy_spacegroup._onnx_file import sealed
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("tf2onnx")
@@ -112,3 +115,143 @@ class TestErrors:
         onnx.save(content, tmp_path / "plain.onnx")
         with pytest.raises(ValueError, match="classes are not known"):
             OnnxModel(tmp_path / "plain.onnx")
+
+
+def node_of_others(model):
+    model.opset_import.add(domain="com.stranger", version=1)
+    model.graph.node[0].domain = "com.stranger"
+
+
+def functions(model):
+    model.functions.add(name="f", domain="com.stranger")
+
+
+def loop(model):
+    graph = onnx.helper.make_graph([], "inner", [], [])
+    model.graph.node[0].attribute.add(name="body", type=5).g.CopyFrom(graph)
+
+
+def external(tensor):
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../../../etc/passwd")
+
+
+def external_weights(model):
+    external(model.graph.initializer[0])
+
+
+def external_constant(model):
+    external(model.graph.node[0].attribute.add(name="value", type=4).t)
+
+
+def outside_without_a_name(model):
+    model.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
+
+
+def sparse(model):
+    model.graph.sparse_initializer.add()
+
+
+def training(model):
+    model.training_info.add()
+
+
+def huge(model):
+    model.graph.initializer[0].dims[:] = [10**6, 10**6, 10**6]
+
+
+def negative(model):
+    model.graph.initializer[0].dims[:] = [-1]
+
+
+def many_dimensions(model):
+    model.graph.initializer[0].dims[:] = [1] * 65
+
+
+def other_output(model):
+    model.graph.output.add().CopyFrom(model.graph.output[0])
+
+
+def unknown_operator(model):
+    model.graph.node[0].op_type = "Nonsense"
+
+
+def write_changed(path, folder, change):
+    """Write a changed file with a right checksum."""
+    model = onnx.load(path)
+    del model.metadata_props[-1]
+    change(model)
+    (folder / "bad.onnx").write_bytes(sealed(model.SerializeToString()))
+    return folder / "bad.onnx"
+
+
+class TestFromStrangers:
+    """Files with a right checksum, made to do something else."""
+
+    @pytest.fixture(autouse=True)
+    def no_session(self, monkeypatch):
+        """ONNX Runtime does not even see what is refused."""
+        monkeypatch.delattr(onnxruntime, "InferenceSession")
+
+    @pytest.mark.parametrize(
+        "change, match",
+        [
+            (node_of_others, "not of ONNX, but of b'com.stranger'"),
+            (functions, "functions of its own"),
+            (loop, "a graph within a graph"),
+            (external_weights, "weights in another file"),
+            (external_constant, "weights in another file"),
+            (outside_without_a_name, "weights in another file"),
+            (sparse, "sparse weights"),
+            (training, "training steps"),
+            (huge, "declares 1000000000000000000 weights in"),
+            (negative, "declares 18446744073709551615 weights in"),
+            (many_dimensions, "65 dimensions"),
+        ],
+    )
+    def test_refused(self, path, tmp_path, change, match):
+        bad = write_changed(path, tmp_path, change)
+        with pytest.raises(ValueError, match=rf"bad\.onnx.*{match}"):
+            OnnxModel(bad)
+
+    def test_larger_than_onnx_files_are(self, tmp_path):
+        bad = tmp_path / "bad.onnx"
+        bad.touch()
+        os.truncate(bad, 2**31)
+        with pytest.raises(ValueError, match=r"bad\.onnx has 2147483648 bytes"):
+            OnnxModel(bad)
+
+    @pytest.mark.parametrize("at", [0.2, 0.5, 0.9])
+    def test_one_bit(self, path, tmp_path, at):
+        content = bytearray(path.read_bytes())
+        content[int(at * len(content))] ^= 1
+        bad = tmp_path / "bad.onnx"
+        bad.write_bytes(content)
+        with pytest.raises(ValueError, match=r"bad\.onnx is .*damaged"):
+            OnnxModel(bad)
+
+    def test_changed(self, path, tmp_path):
+        model = onnx.load(path)
+        model.producer_name = "somebody else"
+        onnx.save(model, tmp_path / "bad.onnx")
+        with pytest.raises(ValueError, match=r"was changed.*save_onnx\(\)"):
+            OnnxModel(tmp_path / "bad.onnx")
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        (other_output, "inputs and outputs"),
+        (unknown_operator, "cannot be run by ONNX Runtime"),
+    ],
+)
+def test_what_onnx_runtime_sees(path, tmp_path, change, match):
+    bad = write_changed(path, tmp_path, change)
+    with pytest.raises(ValueError, match=rf"bad\.onnx.*{match}"):
+        OnnxModel(bad)
+
+
+def test_nothing_unchanged_is_refused(path, tmp_path, model):
+    again = write_changed(path, tmp_path, lambda model: None)
+    assert OnnxModel(again).fingerprint() == model.fingerprint()
