@@ -12,18 +12,18 @@ The modules are layers, and import from lower ones only::
     _signal  plot
     _plot_navigator  _plot_evaluation
     evaluation  candidates  fusion
-    calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing  levels
+    calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing  levels  _combined_map
     classification  training  explanation  _map_like  masks
     model  onnx  dataset  crystal_map  estimation  zone_axes  examples
     network  acquisition  simulation  scans  experimental
     preprocessing  master_patterns  _rebuild
     _library_builder
     phases
-    sht  kinematical  aztec  composition
+    sht  kinematical  aztec  composition  _elements
     structures
     _results_store  _compute  _inference  _scan  _scan_simulator  _evidence  _predict  _map_image  _model_file
     _hdf5_file  _cif_file  _network_config
-    space_groups  background  camera  microstructure  data  _archive  _fingerprint  _checks  _logging  _sht_file  _trainer  _network_layers
+    space_groups  background  camera  microstructure  data  _archive  _fingerprint  _checks  _logging  _sht_file  _trainer  _network_layers  _fork  _onnx_file
 """
 
 import lazy_loader

@@ -107,8 +107,16 @@ def map_like(
         prop={name: whole(values) for name, values in prop.items()},
         scan_unit=xmap.scan_unit,
         is_in_data=is_in_data,
-        **xmap._all_coordinates,
+        **coordinates_of(xmap),
     )
+
+
+def coordinates_of(xmap: CrystalMap) -> dict[str, np.ndarray | None]:
+    """Return copies of the coordinates of all points, to make a new map."""
+    return {
+        name: None if values is None else values.copy()
+        for name, values in xmap._all_coordinates.items()
+    }
 
 
 def of_points(values: np.ndarray, xmap: CrystalMap, name: str) -> np.ndarray:

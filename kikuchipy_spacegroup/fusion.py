@@ -3,12 +3,13 @@
 """One phase per point from space groups and from indexing."""
 
 from collections.abc import Mapping, Sequence
+import logging
 
 import numpy as np
-from orix.crystal_map import CrystalMap, Phase, PhaseList
-from orix.quaternion import Rotation
+from orix.crystal_map import CrystalMap, Phase
 from scipy.special import log_softmax
 
+from kikuchipy_spacegroup._combined_map import combined_map
 from kikuchipy_spacegroup._evidence import (
     KINDS,
     Indexed,
@@ -21,13 +22,14 @@ from kikuchipy_spacegroup._map_like import neighbours
 from kikuchipy_spacegroup.crystal_map import probabilities_from_map
 from kikuchipy_spacegroup.pooling import CORRELATION, check_labels, effective_number
 
+_logger = logging.getLogger(__name__)
 _LEAST_PROBABILITY = 1e-4
 DISAGREES = {"classifier": 1, "indexing": 2, "not_identified": 4}
 
 
 def combine(
     xmap: CrystalMap,
-    indexed: Sequence[CrystalMap],
+    indexed: CrystalMap | Sequence[CrystalMap],
     *,
     kinds: Sequence[str] | None = None,
     labels: np.ndarray | None = None,
@@ -43,7 +45,8 @@ def combine(
     indexed
         Maps of the same scan from dictionary indexing, one per phase, or
         from Hough indexing or refinement, with one or more phases. They
-        may leave out points or have points that are not indexed.
+        may leave out points or have points that are not indexed. One map
+        need not be in a list.
     kinds
         Kind of the scores of each map: ``"correlation"``, ``"refined"``
         or ``"hough"``. If not given, maps with ``"cm"`` are of Hough
@@ -87,6 +90,8 @@ def combine(
 
     Raises
     ------
+    TypeError
+        If one of the indexed maps is not a crystal map.
     ValueError
         If the map has no probabilities, maps are of different scans,
         scores are missing, a map is of space groups instead of indexed,
@@ -115,7 +120,10 @@ def combine(
     unknown gain and offset and white noise. For Hough indexing, it is the
     confidence metric of the phase found, and 0 for the others of the map.
     A kind that says nothing of a phase in a point counts as the mean of
-    what it says of others there.
+    what it says of others there. If no kind says something of all phases,
+    as when one is indexed with dictionaries and another one by Hough
+    indexing, the classifier alone decides between them, and there is a
+    warning in the log.
 
     Scores of different kinds are never compared. The weights
     :math:`w_0` and :math:`w_k`, for correlations the number of independent
@@ -173,10 +181,14 @@ def combine(
     probabilities, numbers = probabilities_from_map(xmap)
     if not 0 <= min_probability <= 1:
         raise ValueError(f"min_probability must be in [0, 1], not {min_probability}")
-    maps = list(indexed)
+    maps = [indexed] if isinstance(indexed, CrystalMap) else list(indexed)
     if not maps:
         raise ValueError("Give at least one indexed map")
     for i, other in enumerate(maps):
+        if not isinstance(other, CrystalMap):
+            raise TypeError(
+                f"Indexed map {i} must be an orix CrystalMap, not {type(other).__name__}"
+            )
         _check_same_scan(xmap, other, i)
     if labels is not None and "grain_size" in xmap.prop:
         raise ValueError(
@@ -196,6 +208,7 @@ def combine(
     }
     there = np.any([np.isfinite(table) for table in tables.values()], axis=0)
     there &= _has_solution(found, shape)[points]
+    _warn_of_unlike(tables, phases)
     evidence = {"classifier": prior}
     evidence |= {kind: centered(table) for kind, table in tables.items()}
     first, second = neighbours(xmap)
@@ -217,7 +230,7 @@ def combine(
         "classifier_scores": _classifier_scores(probabilities, numbers, phases, chosen),
         "disagreement": _disagreement(xmap, phases, tables, chosen),
     }
-    return _build(xmap, phases, found, chosen, prop)
+    return combined_map(xmap, phases, found, chosen, prop)
 
 
 def _check_same_scan(xmap: CrystalMap, other: CrystalMap, i: int) -> None:
@@ -246,7 +259,28 @@ def _check_same_scan(xmap: CrystalMap, other: CrystalMap, i: int) -> None:
 
 def _in_steps(values: np.ndarray) -> np.ndarray:
     values = values - values.min()
-    return values / (np.diff(np.unique(values.round(6))).min() if values.any() else 1)
+    extent = values.max()
+    if not extent > 0:
+        return values
+    # Whatever the unit: steps may be of 1e-7 m
+    steps = np.diff(np.unique(values))
+    return values / steps[steps > 1e-6 * extent].min()
+
+
+def _warn_of_unlike(tables: Mapping[str, np.ndarray], phases: Sequence[Phase]) -> None:
+    """Warn if no kind of scores compares all phases."""
+    says = {kind: np.isfinite(t).any(axis=0) for kind, t in tables.items()}
+    if any(there.all() for there in says.values()):
+        return
+    of_kind = ", ".join(
+        f"{kind} of {[p.name for p, i in zip(phases, there) if i]}"
+        for kind, there in says.items()
+    )
+    _logger.warning(
+        "No kind of scores says something of all phases, so that the classifier alone "
+        "decides between some of them: %s",
+        of_kind,
+    )
 
 
 def _unit(xmap: CrystalMap) -> str:
@@ -327,121 +361,3 @@ def _disagreement(
     flags[better] += DISAGREES["indexing"]
     flags[xmap.phase_id == -1] += DISAGREES["not_identified"]
     return flags
-
-
-def _build(
-    xmap: CrystalMap,
-    phases: Sequence[Phase],
-    found: Sequence[Indexed],
-    chosen: np.ndarray,
-    prop: dict[str, np.ndarray],
-) -> CrystalMap:
-    """Return the map with what the maps of the chosen phases say."""
-    n = xmap.is_in_data.size
-    points = np.flatnonzero(xmap.is_in_data)
-    of_scan = np.full(n, -1)
-    of_scan[points] = chosen
-    source, position = _sources(found, of_scan)
-    quaternions = np.tile([1.0, 0, 0, 0], (n, 1))
-    kept = {name: xmap.prop[name] for name in xmap.prop if name != "scores"}
-    results = {
-        name: _whole(values, points, n) for name, values in (kept | prop).items()
-    }
-    results["indexing_scores"] = np.full(n, np.nan)
-    results["indexing_map"] = source.astype("int16")
-    for i, each in enumerate(found):
-        here = np.flatnonzero(source == i)
-        rows = position[here]
-        rotations = each.xmap._rotations[each.xmap.is_in_data].data
-        rotations = rotations.reshape(each.xmap.size, -1, 4)
-        quaternions[here] = rotations[rows, 0]
-        score = KINDS[each.kind]
-        # Not items(), which also has points that are not in the data
-        for name in each.xmap.prop:
-            values = each.xmap.prop[name]
-            taken = name in kept or name in prop or name == score
-            new = f"indexing_{name}" if taken else name
-            if name == score:
-                new = "indexing_scores"
-                values = values[:, 0] if values.ndim == 2 else values
-            results[new] = _put(results.get(new), n, here, np.asarray(values)[rows])
-    ids = np.unique(of_scan).tolist()
-    phase_list = PhaseList({i: phases[i] for i in range(len(phases)) if i in ids})
-    if -1 in ids:
-        phase_list.add_not_indexed()
-    _distinct_colors(phase_list)
-    return CrystalMap(
-        rotations=Rotation(quaternions),
-        phase_id=of_scan,
-        phase_list=phase_list,
-        prop=results,
-        scan_unit=xmap.scan_unit,
-        is_in_data=xmap.is_in_data.copy(),
-        **xmap._all_coordinates,
-    )
-
-
-def _sources(
-    found: Sequence[Indexed], of_scan: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return from which map, and which of its points, solutions are."""
-    source = np.full(of_scan.size, -1)
-    position = np.full(of_scan.size, -1)
-    best = np.full(of_scan.size, -np.inf)
-    for kind in KINDS:
-        free = source == -1
-        for i, each in enumerate(found):
-            if each.kind != kind:
-                continue
-            better = free[each.index] & (of_scan[each.index] == each.candidate)
-            better &= each.scores > best[each.index]
-            index = each.index[better]
-            source[index], best[index] = i, each.scores[better]
-            position[index] = each.solutions()[better]
-        best[:] = -np.inf
-    return source, position
-
-
-def _whole(values: np.ndarray, points: np.ndarray, n: int) -> np.ndarray:
-    values = np.asarray(values)
-    full = np.zeros((n, *values.shape[1:]), values.dtype)
-    full[points] = values
-    return full
-
-
-def _put(
-    old: np.ndarray | None, n: int, rows: np.ndarray, values: np.ndarray
-) -> np.ndarray:
-    """Return a property with values in some rows, made or widened if needed."""
-    if values.dtype.kind == "u":
-        values = values.astype("int64")
-    if old is None:
-        old = np.zeros((n, *([0] * (values.ndim - 1))), values.dtype)
-        if values.ndim == 1:
-            old[:] = _fill(values.dtype)
-    dtype = np.promote_types(old.dtype, values.dtype)
-    if values.ndim == 1 and old.ndim == 1:
-        new = old.astype(dtype)
-        new[rows] = values
-        return new
-    if values.ndim > 2 or old.ndim > 2:
-        raise ValueError("Properties of indexed maps must have one or two dimensions")
-    values, old = (i if i.ndim == 2 else i[:, None] for i in (values, old))
-    new = np.full((n, max(old.shape[1], values.shape[1])), _fill(dtype), dtype)
-    new[:, : old.shape[1]] = old
-    new[rows] = _fill(dtype)
-    new[rows, : values.shape[1]] = values
-    return new
-
-
-def _fill(dtype: np.dtype) -> float | int | bool:
-    return {"f": np.nan, "b": False}.get(np.dtype(dtype).kind, -1)
-
-
-def _distinct_colors(phases: PhaseList) -> None:
-    """Give phases the default colors if two are alike."""
-    ids = [i for i in phases.ids if i != -1]
-    if len({phases[i].color for i in ids}) < len(ids):
-        palette = PhaseList(names=[str(i) for i in ids], ids=ids)
-        for i in ids:
-            phases[i].color = palette[i].color

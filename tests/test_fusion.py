@@ -339,6 +339,52 @@ class TestCombine:
             assert old.phases.names == new.phases.names
             assert all(np.array_equal(old.prop[i], new.prop[i]) for i in old.prop)
 
+    def test_new_map_has_its_own_coordinates(self):
+        xmap = classified([0.5, 0.2, 0.3])
+        found = kpsg.combine(xmap, [indexed(NI, 0.5)])
+        pooled = kpsg.pool_grains(xmap, np.zeros(SHAPE, int))
+        for new in (found, pooled):
+            new._all_coordinates["x"][:] = -1
+        assert xmap.x.min() == 0
+
+    def test_one_map_need_not_be_in_a_list(self):
+        xmap = classified([0.5, 0.2, 0.3])
+        one, listed = (
+            kpsg.combine(xmap, m) for m in (indexed(NI, 1), [indexed(NI, 1)])
+        )
+        assert np.array_equal(one.phase_id, listed.phase_id)
+        assert np.array_equal(one.rotations.data, listed.rotations.data)
+        with pytest.raises(
+            TypeError, match="map 1 must be an orix CrystalMap, not str"
+        ):
+            kpsg.combine(xmap, [indexed(NI, 1), "map.h5"])
+
+    @pytest.mark.parametrize("step", [2e-7, 0.5, 5e4])
+    def test_any_unit_of_steps(self, step):
+        xmap = classified([0.5, 0.2, 0.3], step_sizes=(step, step))
+        found = kpsg.combine(xmap, [indexed(NI, 0.5, step=step)])
+        assert (found.phase_id == 0).all()
+        with pytest.raises(ValueError, match="other step sizes"):
+            kpsg.combine(xmap, [indexed(NI, 0.5, step=1.1 * step)])
+
+    def test_scores_that_cannot_be_compared_are_in_the_log(self, caplog):
+        xmap = classified([0.5, 0.2, 0.3])
+        unlike = [indexed(NI, 0.5), indexed(FE, 0.6, score_name="cm")]
+        with caplog.at_level("WARNING", "kikuchipy_spacegroup"):
+            kpsg.combine(xmap, unlike)
+        assert "correlation of ['Ni'], hough of ['Fe']" in caplog.text
+        caplog.clear()
+        kpsg.combine(xmap, [*unlike, indexed(FE, 0.4)])
+        assert not caplog.text
+
+    def test_probabilities_of_two_models(self):
+        xmap = classified([0.5, 0.2, 0.3])
+        numbers = xmap.prop["probabilities_space_groups"].copy()
+        numbers[7] = [221, 227, 229]
+        xmap.prop["probabilities_space_groups"] = numbers
+        with pytest.raises(ValueError, match="point 7 of .221, 227, 229"):
+            kpsg.combine(xmap, [indexed(NI, 0.5)])
+
     @pytest.mark.parametrize("shape", [(1,), (7,), (1, 5)])
     def test_small_maps(self, shape):
         xmap = classified([0.5, 0.2, 0.3], shape=shape)
