@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kikuchipy_spacegroup.model import SpaceGroupModel
 
 _COLUMNS = ("material", "space_group", "in_training", "predicted", "probability")
+_PLACES = ("phi1", "Phi", "phi2", "scan", "row", "column")
 _PREFIX = "p_"
 
 
@@ -131,6 +132,7 @@ def evaluate(
     trained_on: Collection[str] | None = None,
     min_probability: float = 0.0,
     navigation_masks: Mapping[str, np.ndarray] | None = None,
+    image_quality: bool = False,
     show_progressbar: bool | None = None,
 ) -> pd.DataFrame:
     """Classify scans of known phases, and return a row per pattern.
@@ -154,15 +156,21 @@ def evaluate(
     navigation_masks
         By name, boolean arrays of the navigation shape, True for
         patterns to leave out.
+    image_quality
+        Whether to compute the image quality of patterns as they are
+        given, see :meth:`kikuchipy.signals.EBSD.get_image_quality`.
     show_progressbar
         See :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
 
     Returns
     -------
     table
-        See :func:`pattern_table`. There is one more column, ``scan``.
-        Materials have the names of phases where these are known, and
-        otherwise of scans. Numeric properties of ``xmap`` are columns.
+        See :func:`pattern_table`. There are more columns: ``scan``,
+        ``row`` and ``column`` (from 0, where a pattern is in its scan),
+        and ``image_quality`` if asked for. Materials have the names of
+        phases where these are known, and otherwise of scans. Numeric
+        properties of ``xmap`` are columns, with ``xmap_`` before names
+        that are taken.
 
     Raises
     ------
@@ -203,6 +211,12 @@ def evaluate(
         trained_on = {i for i in materials if i.casefold() in names}
     tables = []
     for name, (signal, mask, labels) in work.items():
+        labels |= _positions(mask)
+        if image_quality:
+            quality = _image_quality(signal, mask, show_progressbar)
+            if "image_quality" in labels:
+                labels["xmap_image_quality"] = labels["image_quality"]
+            labels["image_quality"] = quality
         xmap = classify_space_group(
             signal,
             model,
@@ -255,9 +269,23 @@ def _truth_of(
     }
     for key, full in xmap.prop.items():  # Also of points not in the data
         if np.shape(full) == xmap.is_in_data.shape and full.dtype.kind in "uifb":
-            taken = key in (*_COLUMNS, *labels, "phi1", "Phi", "phi2", "scan")
+            taken = key in (*_COLUMNS, *_PLACES, *labels)
             labels[f"xmap_{key}" if taken else key] = full[xmap.is_in_data][rows]
     return signal, mask.reshape(nav_shape), labels
+
+
+def _positions(mask: np.ndarray) -> dict[str, np.ndarray]:
+    """Return rows and columns of points that are not left out."""
+    row, column = np.nonzero(~np.atleast_2d(mask))
+    return {"row": row, "column": column}
+
+
+def _image_quality(
+    signal: "EBSD", mask: np.ndarray, show_progressbar: bool | None
+) -> np.ndarray:
+    """Return the image quality of patterns that are not left out."""
+    quality = signal.get_image_quality(show_progressbar=show_progressbar)
+    return np.asarray(quality).reshape(mask.shape)[~mask]
 
 
 def _space_groups_of(xmap: "CrystalMap") -> dict[int, int]:

@@ -36,7 +36,8 @@ def plot_accuracies(
         :func:`~kikuchipy_spacegroup.evaluation.pattern_table`.
     atomic_numbers
         Mean atomic number of materials by name, weighted by the
-        formula, to write under the names and to sort by.
+        formula, to write under the names and to sort by, see
+        :func:`~kikuchipy_spacegroup.evaluation.mean_atomic_number`.
 
     Returns
     -------
@@ -99,7 +100,7 @@ def _bars(ax: "Axes", part: "pd.DataFrame", chance: float) -> None:
             bar.set(hatch="////")
     ax.axhline(chance, color="black", ls="--", lw=0.7)
     names = [
-        f"{name}\n{z:.0f}" if np.isfinite(z) else name
+        f"{name}\n{z:.3g}" if np.isfinite(z) else name
         for name, z in zip(part["material"], part["z"])
     ]
     ax.set_xticks(x, names, fontsize=_SMALL - (len(part) > 4))

@@ -30,6 +30,7 @@ def plot_grad_cam(
     index: int | tuple[int, ...] | None = None,
     max_index: int = 2,
     cmap: str = "inferno",
+    caption: str | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
     """Draw a pattern with its Grad-CAM on top.
@@ -55,6 +56,9 @@ def plot_grad_cam(
         close, those of lower indices are drawn.
     cmap
         Color map of the Grad-CAM.
+    caption
+        Line to write below, such as the chance level, the number of
+        materials and whether this one was in training.
     ax
         Axes to draw in. If not given, a new figure is made.
 
@@ -67,6 +71,10 @@ def plot_grad_cam(
     ------
     ValueError
         If the shapes of pattern, map and detector do not fit.
+
+    See Also
+    --------
+    kikuchipy.simulations.KikuchiPatternSimulator.on_detector
 
     Examples
     --------
@@ -103,6 +111,8 @@ def plot_grad_cam(
     opacity = _OPACITY * np.clip(seen, 0, 1)
     ax.imshow(seen, cmap=cmap, vmin=0, vmax=1, alpha=opacity, interpolation="bilinear")
     ax.set(xticks=[], yticks=[])
+    if caption is not None:
+        ax.set_xlabel(caption, fontsize="small")
     if simulation is not None:
         _draw_simulation(ax, simulation, index, max_index)
     return ax
@@ -191,6 +201,7 @@ def plot_hough(
     names: Sequence[str] | None = None,
     simulations: "Sequence[GeometricalKikuchiPatternSimulation] | None" = None,
     n_bands: int = 9,
+    caption: str | None = None,
     **kwargs: Any,
 ) -> "Figure":
     """Draw what Hough indexing sees of patterns beside their Grad-CAM.
@@ -213,6 +224,9 @@ def plot_hough(
         Their simulations, see :func:`plot_grad_cam`.
     n_bands
         Number of bands to find.
+    caption
+        Line to write on top of the figure, such as the chance level and
+        the number of materials.
     **kwargs
         Keyword arguments passed on to
         ``pyebsdindex.band_detect.BandDetect``.
@@ -273,6 +287,8 @@ def plot_hough(
         plot_grad_cam(patterns[i], cams[i], simulation=simulations[i], ax=right)
     for ax, title in zip(axes[0], (f"{n_bands} bands", "Hough transform", "Grad-CAM")):
         ax.set_title(title)
+    if caption is not None:
+        figure.suptitle(caption, fontsize="small")
     return figure
 
 

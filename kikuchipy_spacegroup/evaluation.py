@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup._elements import mean_atomic_number
 from kikuchipy_spacegroup._pattern_table import (
     class_probabilities,
     evaluate,
@@ -26,6 +27,7 @@ __all__ = [
     "confusion",
     "counts",
     "evaluate",
+    "mean_atomic_number",
     "pattern_table",
     "precision_recall",
     "reliability",
@@ -47,7 +49,8 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
         Rows are materials with their space group and whether they were
         in training, columns are predicted space group numbers, with -1
         for patterns not identified, as Tables A1 to A6 of
-        :cite:`kaufmann2020deep`.
+        :cite:`kaufmann2020deep`. ``counts.attrs`` has ``materials``,
+        ``materials_seen`` and ``chance`` as in :func:`accuracy`.
 
     Examples
     --------
@@ -64,9 +67,10 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
     rows = [table[name] for name in ("space_group", "material", "in_training")]
     result = pd.crosstab(rows, table["predicted"])
     there = [-1] if -1 in result.columns else []
-    return result.reindex(columns=[*groups, *there], fill_value=0).rename_axis(
-        columns="predicted"
-    )
+    result = result.reindex(columns=[*groups, *there], fill_value=0)
+    result = result.rename_axis(columns="predicted")
+    result.attrs |= _context(table)
+    return result
 
 
 def accuracy(
@@ -154,7 +158,9 @@ def precision_recall(table: pd.DataFrame, by: str = "space_group") -> pd.DataFra
     -------
     scores
         A row per space group or material, with the columns
-        ``precision``, ``recall``, ``f1`` and ``n`` (patterns).
+        ``precision``, ``recall``, ``f1``, ``n`` (patterns), and
+        ``materials``, ``materials_seen`` and ``chance`` as in
+        :func:`accuracy`.
 
     Raises
     ------
@@ -186,10 +192,9 @@ def precision_recall(table: pd.DataFrame, by: str = "space_group") -> pd.DataFra
         precision, recall, f1, n = precision_recall_fscore_support(
             chosen["space_group"], chosen["predicted"], labels=[group], zero_division=0
         )
-        rows[name] = (precision[0], recall[0], f1[0], int(n[0]))
-    columns = ["precision", "recall", "f1", "n"]
-    frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    return frame.rename_axis(by)
+        scores = {"precision": precision[0], "recall": recall[0], "f1": f1[0]}
+        rows[name] = scores | {"n": int(n[0])} | _context(part)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
 
 
 def confusion(table: pd.DataFrame, *, normalize: bool = False) -> pd.DataFrame:
@@ -207,14 +212,17 @@ def confusion(table: pd.DataFrame, *, normalize: bool = False) -> pd.DataFrame:
     -------
     matrix
         Rows are true, columns predicted space group numbers, with -1
-        for patterns not identified.
+        for patterns not identified. ``matrix.attrs`` has ``materials``,
+        ``materials_seen`` and ``chance`` as in :func:`accuracy`.
     """
     _, groups = class_probabilities(table)
     matrix = pd.crosstab(table["space_group"], table["predicted"])
     there = [-1] if -1 in matrix.columns else []
     matrix = matrix.reindex(columns=[*groups, *there], fill_value=0)
     matrix = matrix.rename_axis(columns="predicted")
-    return matrix.div(matrix.sum(axis=1), axis=0) if normalize else matrix
+    matrix = matrix.div(matrix.sum(axis=1), axis=0) if normalize else matrix
+    matrix.attrs |= _context(table)
+    return matrix
 
 
 def reliability(table: pd.DataFrame, n_bins: int = 10) -> pd.DataFrame:
@@ -231,7 +239,9 @@ def reliability(table: pd.DataFrame, n_bins: int = 10) -> pd.DataFrame:
     -------
     bins
         A row per bin with the columns ``low``, ``high``, ``n``,
-        ``probability`` (mean) and ``accuracy``, both NaN in empty bins.
+        ``probability`` (mean) and ``accuracy``, both NaN in empty bins,
+        and ``materials``, ``materials_seen`` and ``chance`` of the
+        whole table as in :func:`accuracy`.
         ``bins.attrs["calibration_error"]`` is the expected calibration
         error, see
         :func:`~kikuchipy_spacegroup.calibration.calibration_error`.
@@ -264,7 +274,19 @@ def reliability(table: pd.DataFrame, n_bins: int = 10) -> pd.DataFrame:
                 "accuracy": np.bincount(index, right, n_bins) / n,
             }
         )
+    bins = bins.assign(**_context(table))
     if len(labels):
         error = calibration_error(probabilities, labels, n_bins=n_bins)
         bins.attrs["calibration_error"] = error
     return bins
+
+
+def _context(table: pd.DataFrame) -> dict[str, int | float]:
+    """Return what must stand in every table, as in :func:`accuracy`."""
+    _, groups = class_probabilities(table)
+    seen = table["in_training"].astype(bool)
+    return {
+        "materials": int(table["material"].nunique()),
+        "materials_seen": int(table.loc[seen, "material"].nunique()),
+        "chance": 1 / len(groups),
+    }

@@ -36,9 +36,12 @@ patterns = np.load(folder + "/patterns.npy")
 probabilities = model.predict_proba(patterns)
 maps = GradCAM(model, "stage1_out", guided=True)(patterns, 225)
 fine = guided_grad_cam(model, patterns, 225)
+separable = load_model(folder + "/separable.keras")
+separable_maps = GradCAM(separable, guided=True)(patterns, 225)
 inputs, _ = SimulatedDataset(library, [225, 229], batch_size=8)[0]
 projected = keras.ops.convert_to_numpy(ProjectPatterns(library, (30, 40))(inputs))
 values = {"probabilities": probabilities, "projected": projected}
+values["separable_maps"] = separable_maps
 np.savez(folder + "/other.npz", maps=maps, fine=fine, **values)
 recorded = np.load(folder + "/patterns.npy").astype("float16")
 recorded = LabelledPatterns(recorded, np.full(9, 225), np.full(9, "Ni"))
@@ -53,6 +56,28 @@ history = fit(
 ).history
 print(json.dumps([keras.backend.backend(), history["loss"]]))
 """
+
+
+def separable_model():
+    """Return a model with the layers of Xception, but few of them."""
+    from kikuchipy_spacegroup.model import SpaceGroupModel
+    from kikuchipy_spacegroup.preprocessing import PreparePatterns
+
+    x = inputs = keras.Input((32, 32, 1))
+    x = keras.layers.Conv2D(8, 3, strides=2, use_bias=False)(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Activation("relu")(x)
+    side = keras.layers.Conv2D(8, 1, strides=2, padding="same")(x)
+    x = keras.layers.SeparableConv2D(8, 3, padding="same", use_bias=False)(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.MaxPooling2D(3, strides=2, padding="same")(x)
+    x = keras.layers.add([x, side])
+    x = keras.layers.SeparableConv2D(8, 3, padding="same", use_bias=False)(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Activation("relu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    network = keras.Model(inputs, keras.layers.Dense(2)(x))
+    return SpaceGroupModel(network, [225, 229], PreparePatterns(32))
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +105,10 @@ def folder(tmp_path_factory):
     maps = GradCAM(model, "stage1_out", guided=True)(patterns, 225)
     fine = guided_grad_cam(model, patterns, 225)
     values = {"probabilities": probabilities, "projected": projected}
+    separable = separable_model()
+    separable.save(folder / "separable.keras")
+    values["separable_maps"] = GradCAM(separable, guided=True)(patterns, 225)
+    assert np.nanmax(values["separable_maps"]) > 0
     return folder, {**values, "maps": maps, "fine": fine}
 
 

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tables say what scikit-learn says, and what can be counted by hand."""
 
+from diffpy.structure import Atom, Lattice, Structure
 import numpy as np
-from orix.crystal_map import CrystalMap, PhaseList
+from orix.crystal_map import CrystalMap, Phase, PhaseList
 from orix.quaternion import Rotation
 import pandas as pd
 import pytest
@@ -102,6 +103,19 @@ class TestLaws:
         total = ev.counts(table).to_numpy().sum()
         assert total == len(table)
 
+    def test_all_tables_say_chance_and_materials(self, table):
+        expected = {"materials": 6, "materials_seen": 2, "chance": 0.2}
+        for matrix in (ev.counts(table), ev.confusion(table)):
+            assert matrix.attrs == expected
+        assert (ev.reliability(table)[list(expected)] == expected).all(axis=None)
+        scores = ev.precision_recall(table)
+        assert scores.loc[225, list(expected)].tolist() == [2, 1, 0.2]
+        scores = ev.precision_recall(table, "material")
+        assert (scores["materials"] == 1).all()
+        seen = scores.index[scores["materials_seen"] == 1]
+        assert sorted(seen) == ["Ni", "Si"]
+        assert ev.reliability(table).attrs["calibration_error"] > 0
+
     def test_file_and_back(self, table, tmp_path):
         table.to_csv(tmp_path / "table.csv", index=False)
         again = pd.read_csv(tmp_path / "table.csv")
@@ -163,6 +177,45 @@ class TestEvaluate:
         )
         np.testing.assert_array_equal(table["predicted"], expected.phase_id)
 
+    def test_places_and_image_quality(self, nickel, tiny_model):
+        mask = np.zeros((3, 3), dtype=bool)
+        mask[1, :2] = True
+        arguments = {"show_progressbar": False, "image_quality": True}
+        table = ev.evaluate(
+            tiny_model, {"Ni": nickel}, navigation_masks={"Ni": mask}, **arguments
+        )
+        assert table["row"].tolist() == [0, 0, 0, 1, 2, 2, 2]
+        assert table["column"].tolist() == [0, 1, 2, 2, 0, 1, 2]
+        expected = nickel.get_image_quality(show_progressbar=False)
+        np.testing.assert_allclose(table["image_quality"], expected[~mask])
+        every = ev.evaluate(tiny_model, {"Ni": (nickel, 225)}, **arguments)
+        for (_, one), (_, other) in zip(
+            table.iterrows(), every.drop(index=[3, 4]).iterrows()
+        ):
+            assert one["p_225"] == pytest.approx(other["p_225"], abs=1e-5)
+            assert (one["row"], one["column"]) == (other["row"], other["column"])
+        lazy = ev.evaluate(tiny_model, {"Ni": nickel.as_lazy()}, **arguments)
+        np.testing.assert_allclose(lazy["image_quality"], expected.ravel())
+
+    def test_places_of_line_and_point(self, nickel, tiny_model):
+        scans = {"line": (nickel.inav[:, 1], 225), "point": (nickel.inav[2, 1], 225)}
+        table = ev.evaluate(
+            tiny_model, scans, image_quality=True, show_progressbar=False
+        )
+        assert table["row"].tolist() == [0, 0, 0, 0]
+        assert table["column"].tolist() == [0, 1, 2, 0]
+        assert table["image_quality"].iloc[2] == table["image_quality"].iloc[3]
+
+    def test_properties_of_the_same_name(self, nickel, tiny_model):
+        for name in ("row", "image_quality"):
+            nickel.xmap.prop[name] = np.arange(9.0) + 10
+        table = ev.evaluate(
+            tiny_model, {"a": nickel}, image_quality=True, show_progressbar=False
+        )
+        assert table["row"].max() == 2 and table["image_quality"].max() < 1
+        assert table["xmap_row"].tolist() == (np.arange(9.0) + 10).tolist()
+        assert table["xmap_image_quality"].tolist() == table["xmap_row"].tolist()
+
     def test_scans_with_numbers_and_masks(self, nickel, tiny_model):
         mask = np.zeros((3, 3), dtype=bool)
         mask[0] = True
@@ -217,6 +270,29 @@ class TestEvaluate:
         ev.evaluate(tiny_model, {"scan": nickel}, show_progressbar=False)
         np.testing.assert_array_equal(nickel.data, before[0])
         np.testing.assert_array_equal(nickel.xmap.phase_id, before[1])
+
+
+class TestMeanAtomicNumber:
+    @staticmethod
+    def phase(*sites, space_group=221):
+        atoms = [Atom(symbol, xyz, occupancy=share) for symbol, xyz, share in sites]
+        structure = Structure(atoms, Lattice(3.5, 3.5, 3.5, 90, 90, 90))
+        return Phase("x", space_group=space_group, structure=structure)
+
+    def test_weighted_by_formula_and_occupancy(self):
+        corner, face = (0, 0, 0), (0, 0.5, 0.5)
+        ni3al = self.phase(("Al", corner, 1), ("Ni", face, 1))
+        assert ev.mean_atomic_number(ni3al) == pytest.approx((13 + 3 * 28) / 4)
+        mixed = self.phase(("Ta", corner, 0.5), ("W", corner, 0.25))
+        assert ev.mean_atomic_number(mixed) == pytest.approx((73 * 2 + 74) / 3)
+        last = self.phase(("Lr", corner, 1))
+        assert ev.mean_atomic_number(last) == 103
+
+    def test_errors(self):
+        with pytest.raises(ValueError, match="'Xx'.*no elements"):
+            ev.mean_atomic_number(self.phase(("Xx", (0, 0, 0), 1)))
+        with pytest.raises(ValueError, match="occupancy of zero"):
+            ev.mean_atomic_number(self.phase(("Ni", (0, 0, 0), 0)))
 
 
 class TestErrors:

@@ -95,3 +95,73 @@ def test_pretrained_model_has_seen_none_of_the_materials(recipe, tmp_path):
     model.metadata["phases"] = ["Cu (225)"]
     model.save(tmp_path / "unseen.keras")
     assert len(check_pretrained(tmp_path / "unseen.keras")) == 64
+
+
+def test_pyebsdindex_is_missed_at_the_start(recipe, tmp_path, monkeypatch):
+    import run
+
+    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r"kikuchipy-spacegroup\[hough\]"):
+        run.main([str(tmp_path / "output")])
+    assert not (tmp_path / "output").exists()
+
+
+def test_explanation_is_of_recorded_patterns(recipe):
+    pytest.importorskip("pyebsdindex")
+    import figures
+    import kikuchipy as kp
+
+    from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+
+    master = kp.data.nickel_ebsd_master_pattern_small(
+        projection="lambert", hemisphere="both"
+    )
+    library = MasterPatternLibrary.from_signals(
+        [master] * 2, ["NbC", "Ni3Al"], [225, 221], half_width=50, check=False
+    )
+    model = SpaceGroupModel.create([221, 225], size=64, filters=(8, 8), stem=8)
+    figure = figures.plot_explanation(library, model, "fast", ("NbC",))
+    assert figure.axes[0].images[0].get_array().shape == (64, 64)
+    names = [figure.axes[i].get_ylabel() for i in (0, 3)]
+    assert names[0].startswith("NbC (225), read as 22")
+    assert names[0].endswith(",\nin training")
+    assert names[1].endswith(",\nnot in training")
+    caption = "fast camera; 2 materials, 1 in training; chance 50.0%"
+    assert figure.get_suptitle() == caption
+
+
+def test_tables_say_chance_and_materials(recipe, tmp_path):
+    import json
+
+    import pandas as pd
+    import tables
+
+    from kikuchipy_spacegroup.evaluation import pattern_table
+
+    _, materials = recipe
+    groups = materials.SPACE_GROUPS
+    rng = np.random.default_rng(1)
+    folder = tmp_path / "fast" / "residual"
+    folder.mkdir(parents=True)
+    names = np.repeat(list(materials.MATERIALS), 3)
+    truth = np.array([materials.MATERIALS[n].space_group for n in names])
+    for number in (1, 2):
+        table = pattern_table(
+            rng.dirichlet(np.ones(6), len(names)), groups, truth=truth, material=names,
+            trained_on=materials.EXPERIMENTS[number].training,
+        )  # fmt: skip
+        table.to_csv(folder / f"experiment_{number}.csv", index=False)
+    settings = {"master_patterns": "none", "size": 72, "n_training": 1}
+    settings |= {"n_validation": 1, "epochs": {}}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    tables.write_tables(tmp_path)
+    for name in ("materials", "space_groups", "directions"):
+        table = pd.read_csv(tmp_path / "results" / f"{name}.csv")
+        assert np.allclose(table["chance"], 1 / 6, atol=1e-3), name
+        seen = [c for c in table if c.startswith(("materials_seen", "in_training"))]
+        assert "materials" in table and seen, name
+    tic = table[table["patterns"] == "TiC (right)"].iloc[0]
+    context = ["materials", "materials_seen_before", "materials_seen_after"]
+    assert tic[context].tolist() == [1, 0, 0]
+    report = (tmp_path / "results" / "results.md").read_text()
+    assert "18 materials, in training where bold; chance 16.7%." in report

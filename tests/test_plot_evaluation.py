@@ -45,13 +45,13 @@ def check_summary(figure):
 
 
 def test_accuracies(table):
-    axes = plot.plot_accuracies(table, atomic_numbers={"Al": 13, "Ni": 28})
+    axes = plot.plot_accuracies(table, atomic_numbers={"Al": 13.46, "Ni": 28})
     assert [ax.get_title()[:3] for ax in axes] == ["221", "225", "229"]
     scores = ev.accuracy(table, "material")["accuracy"]
     heights = [bar.get_height() for bar in axes[1].patches]
     np.testing.assert_allclose(heights, scores[["Al", "Ni"]])
     labels = [label.get_text() for label in axes[1].get_xticklabels()]
-    assert labels == ["Al\n13", "Ni\n28"]
+    assert labels == ["Al\n13.5", "Ni\n28"]
     assert [bool(bar.get_hatch()) for bar in axes[1].patches] == [False, True]
     check_summary(axes[0].figure)
 

@@ -49,6 +49,8 @@ class TestGradCAM:
         assert not opacity[:, :10].any() and not opacity[:, -10:].any()
         assert (np.diff(opacity[2:58, 40]) > 0).all()
         assert not ax.texts and not ax.lines
+        ax = plot_grad_cam(patterns[0], cam, caption="chance 50 %")
+        assert ax.get_xlabel() == "chance 50 %"
 
     def test_given_axes_and_gaps(self, patterns):
         pattern = patterns[0].copy()
@@ -111,7 +113,10 @@ class TestHough:
         """Found are bands that are there, the same in the same pattern."""
         pytest.importorskip("pyebsdindex")
         three = [patterns[0], patterns[1], 2 * patterns[0] + 7]
-        figure = plot_hough(three, np.zeros((3, 32, 32)), names="abc", n_bands=5)
+        figure = plot_hough(
+            three, np.zeros((3, 32, 32)), names="abc", n_bands=5, caption="1 material"
+        )
+        assert figure.get_suptitle() == "1 material"
         axes = np.reshape(figure.axes, (3, 3))
         assert [ax.get_ylabel() for ax in axes[:, 0]] == list("abc")
         assert axes[2, 1].get_title() == "5 of 5 bands as in the first"

@@ -13,14 +13,21 @@ from typing import TYPE_CHECKING
 
 import keras
 from kikuchipy.detectors import EBSDDetector
-from materials import EXPERIMENTS, MATERIALS, mean_atomic_number, phase
+from materials import (
+    EXPERIMENTS,
+    MATERIALS,
+    SPACE_GROUPS,
+    mean_atomic_number,
+    phase,
+)
 import matplotlib.pyplot as plt
 import numpy as np
 from orix.quaternion import Rotation
-from patterns import PROJECTION_CENTER
+from patterns import CAMERAS, PROJECTION_CENTER, record_patterns
 from PIL import Image
 from tables import load_results
 
+from kikuchipy_spacegroup.acquisition import SimulateCamera
 from kikuchipy_spacegroup.explanation import GradCAM
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
@@ -30,6 +37,7 @@ from kikuchipy_spacegroup.plot import (
     plot_inverse_pole_figures,
     plot_quality,
 )
+from kikuchipy_spacegroup.preprocessing import PreparePatterns
 from kikuchipy_spacegroup.simulation import ProjectPatterns, detector_parameters
 from kikuchipy_spacegroup.space_groups import label
 from kikuchipy_spacegroup.zone_axes import simulate_geometry
@@ -59,7 +67,12 @@ def plot_masters(library: MasterPatternLibrary) -> "Figure":
     """
     names = EXPERIMENTS[1].training
     figure, axes = plt.subplots(
-        2, len(names), figsize=(10.5, 3.9), layout="constrained"
+        2, len(names), figsize=(10.5, 4.1), layout="constrained"
+    )
+    figure.suptitle(
+        f"{len(names)} of {len(MATERIALS)} materials, all in training in experiment 1; "
+        f"chance {1 / len(SPACE_GROUPS):.1%}",
+        fontsize="small",
     )
     for row, pcz in zip(axes, (0.6, 1.6)):
         patterns = ideal_patterns(library, names, np.eye(3), (0.5, 0.5, pcz))
@@ -78,6 +91,7 @@ def ideal_patterns(
     names: tuple[str, ...],
     orientation: np.ndarray,
     pc: tuple[float, float, float],
+    side: int = _SIDE,
 ) -> np.ndarray:
     """Return patterns of several materials in one orientation.
 
@@ -91,6 +105,8 @@ def ideal_patterns(
         Matrix from the detector to the crystal frame.
     pc
         Projection center in Bruker's convention.
+    side
+        Side length in pixels.
 
     Returns
     -------
@@ -105,10 +121,50 @@ def ideal_patterns(
         "orientation": np.broadcast_to(orientation, (n, 3, 3)).astype("float32"),
         "geometry": np.tile([*pc, 1, 0], (n, 1)).astype("float32"),
     }
-    return keras.ops.convert_to_numpy(ProjectPatterns(library, (_SIDE, _SIDE))(recipe))
+    return keras.ops.convert_to_numpy(ProjectPatterns(library, (side, side))(recipe))
 
 
-def plot_explanation(library: MasterPatternLibrary, model: SpaceGroupModel) -> "Figure":
+def recorded_patterns(
+    library: MasterPatternLibrary,
+    names: tuple[str, ...],
+    rotation: Rotation,
+    camera: str,
+    size: int,
+) -> np.ndarray:
+    """Return patterns of one orientation as networks were trained on.
+
+    Parameters
+    ----------
+    library
+        Master patterns of the materials.
+    names
+        Names of the materials.
+    rotation
+        Orientation.
+    camera
+        Name of the camera.
+    size
+        Side length patterns are reduced to, that of the model.
+
+    Returns
+    -------
+    patterns
+        Patterns of shape (n, size, size) and dtype uint8.
+    """
+    side = min(CAMERAS[camera].rows, 2 * size)
+    detector = EBSDDetector((side, side), pc=PROJECTION_CENTER, sample_tilt=70)
+    orientation, _ = detector_parameters(rotation, detector)
+    ideal = ideal_patterns(library, names, orientation[0], PROJECTION_CENTER, side)
+    record = SimulateCamera(CAMERAS[camera].acquisition, size=side, seed=1)
+    return record_patterns(record, PreparePatterns(size), ideal)
+
+
+def plot_explanation(
+    library: MasterPatternLibrary,
+    model: SpaceGroupModel,
+    camera: str = "paper",
+    trained_on: tuple[str, ...] = tuple(MATERIALS),
+) -> "Figure":
     """Draw Grad-CAM beside the Hough transform of NbC and Ni3Al.
 
     Parameters
@@ -117,27 +173,46 @@ def plot_explanation(library: MasterPatternLibrary, model: SpaceGroupModel) -> "
         Master patterns of the materials.
     model
         Trained model.
+    camera
+        Name of the camera.
+    trained_on
+        Names of the materials the model was trained on.
 
     Returns
     -------
     figure
-        The same orientation of two materials whose bands are alike.
+        The same orientation of two materials whose bands are alike, as
+        the camera records them and the network gets them.
     """
     names = ("NbC", "Ni3Al")
-    detector = EBSDDetector((_SIDE, _SIDE), pc=PROJECTION_CENTER, sample_tilt=70)
+    size = model.prepare.size
     rotation = Rotation.from_euler([[20, 50, 35]], degrees=True)
-    orientation, _ = detector_parameters(rotation, detector)
-    patterns = ideal_patterns(library, names, orientation[0], PROJECTION_CENTER)
+    patterns = recorded_patterns(library, names, rotation, camera, size)
+    detector = EBSDDetector((size, size), pc=PROJECTION_CENTER, sample_tilt=70)
+    simulations = [simulate_geometry(phase(n), detector, rotation) for n in names]
+    titles = [
+        f"{n} ({MATERIALS[n].space_group}), read as {found},\n"
+        f"{'' if n in trained_on else 'not '}in training"
+        for n, found in zip(names, model.predict(patterns))
+    ]
+    return plot_hough(
+        list(patterns),
+        _explain(model)(patterns),
+        names=titles,
+        simulations=simulations,
+        caption=f"{camera} camera; {len(names)} materials, "
+        f"{len(set(names).intersection(trained_on))} in training; "
+        f"chance {1 / len(model.space_groups):.1%}",
+    )
+
+
+def _explain(model: SpaceGroupModel) -> GradCAM:
+    """Return guided Grad-CAM on feature maps that are not too small."""
     explain = GradCAM(model, guided=True)
     layers = {layer.name for layer in model.network.layers}.intersection(_LAYERS)
     if explain.feature_shape[0] < _FEWEST_CELLS and layers:
         explain = GradCAM(model, layers.pop(), guided=True)
-    simulations = [simulate_geometry(phase(n), detector, rotation) for n in names]
-    found = model.predict(patterns)
-    titles = [f"{n} ({MATERIALS[n].space_group}), read as {f}" for n, f in zip(names, found)]  # fmt: skip
-    return plot_hough(
-        list(patterns), explain(patterns), names=titles, simulations=simulations
-    )
+    return explain
 
 
 def write_figures(output: Path) -> None:
@@ -168,7 +243,8 @@ def write_figures(output: Path) -> None:
         axes = plot_inverse_pole_figures(unseen)
         _save(axes[0, 0].figure, output, f"orientations_{name}")
         model = load_model(output / camera / network / f"experiment_{last}.keras")
-        figure = plot_explanation(library, model)
+        trained_on = EXPERIMENTS[last].training
+        figure = plot_explanation(library, model, camera, trained_on)
         _save(figure, output, f"grad_cam_{name}", 80)
 
 

@@ -205,10 +205,7 @@ def simulate(
                 "geometry": geometry[part],
             }
         )
-        recorded = keras.ops.convert_to_numpy(
-            prepare.resize(record(ideal)[..., None])[0]
-        )
-        recorded = _to_8_bit(recorded)
+        recorded = record_patterns(record, prepare, ideal)
         patterns.append(recorded)
         before, after = (
             keras.ops.convert_to_numpy(prepare(p[..., None]))[..., 0]
@@ -223,6 +220,29 @@ def simulate(
         np.array([get_image_quality(p) for p in patterns], "float32"),
         np.concatenate(correlation).astype("float32"),
     )
+
+
+def record_patterns(
+    record: SimulateCamera, prepare: PreparePatterns, ideal: np.ndarray
+) -> np.ndarray:
+    """Return patterns as a camera records them and as they are kept.
+
+    Parameters
+    ----------
+    record
+        The camera.
+    prepare
+        What has the size to reduce patterns to.
+    ideal
+        Patterns of shape (n, side, side) without noise.
+
+    Returns
+    -------
+    recorded
+        Patterns of shape (n, size, size) and dtype uint8.
+    """
+    reduced = prepare.resize(record(ideal)[..., None])[0]
+    return _to_8_bit(keras.ops.convert_to_numpy(reduced))
 
 
 def _to_8_bit(patterns: np.ndarray) -> np.ndarray:

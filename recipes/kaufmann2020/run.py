@@ -14,6 +14,7 @@ interruption. See README.md for what is reduced without ``--full``.
 import argparse
 from dataclasses import asdict, replace
 import hashlib
+from importlib.util import find_spec
 import json
 import logging
 from pathlib import Path
@@ -102,6 +103,15 @@ def check_pretrained(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def check_packages() -> None:
+    """Raise now if a package is missing that figures need in the end."""
+    if find_spec("pyebsdindex") is None:
+        raise SystemExit(
+            "Figures need the package PyEBSDIndex, which is not installed. Install it "
+            "with 'pip install kikuchipy-spacegroup[hough]'"
+        )
+
+
 def simulate_masters(folder: Path, half_width: int, how: str) -> None:
     """Simulate in another process, as TensorFlow and PyTorch do not get along."""
     script = [sys.executable, str(HERE / "masters.py"), str(folder)]
@@ -112,6 +122,7 @@ def simulate_masters(folder: Path, half_width: int, how: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run what is not there yet, then write tables and figures."""
     args = parse(arguments)
+    check_packages()
     args.output.mkdir(parents=True, exist_ok=True)
     handlers = [logging.FileHandler(args.output / "log.txt"), logging.StreamHandler()]
     logging.basicConfig(

@@ -17,7 +17,12 @@ from typing import NamedTuple
 from materials import EXPERIMENTS, MATERIALS, mean_atomic_number
 import pandas as pd
 
-from kikuchipy_spacegroup.evaluation import accuracy, counts, precision_recall
+from kikuchipy_spacegroup.evaluation import (
+    accuracy,
+    class_probabilities,
+    counts,
+    precision_recall,
+)
 
 RUN = ["camera", "network", "experiment"]
 
@@ -95,13 +100,16 @@ def by_material(results: pd.DataFrame) -> pd.DataFrame:
     -------
     table
         One row per camera, network, experiment and material, in the
-        order of the paper's charts.
+        order of the paper's charts. ``materials`` is how many there are
+        in the experiment.
     """
     scores = {}
     for key, part in results.groupby(RUN):
         score = accuracy(part, ["space_group", "material", "in_training"])
         tested = counts(part).rename(columns="called_{}".format)
-        scores[key] = score[["n", "accuracy"]].join(tested)
+        score = score[["n", "accuracy", "chance"]]
+        score = score.assign(materials=part["material"].nunique())
+        scores[key] = score.join(tested)
     table = pd.concat(scores, names=RUN).reset_index()
     numbers = [round(mean_atomic_number(name), 1) for name in table["material"]]
     table.insert(table.columns.get_loc("n"), "mean_atomic_number", numbers)
@@ -181,7 +189,8 @@ def directions(results: pd.DataFrame) -> pd.DataFrame:
     table
         One row per camera, network and direction: which share of the
         patterns, and of the wrong ones among them, gets the space group
-        in experiment 1 and in the experiment.
+        in experiment 1 and in the experiment, and how many of their
+        materials were in training in each.
     """
     rows = []
     for key, part in results.groupby(RUN[:2]):
@@ -200,10 +209,15 @@ def directions(results: pd.DataFrame) -> pd.DataFrame:
                 wrong = chosen[chosen["predicted"] != chosen["space_group"]]
                 row[f"patterns_{name}"] = (chosen["predicted"] == line.to).mean()
                 row[f"errors_{name}"] = (wrong["predicted"] == line.to).mean()
+                seen = chosen[chosen["in_training"].astype(bool)]
+                row[f"materials_seen_{name}"] = seen["material"].nunique()
+            row["materials"] = chosen["material"].nunique()
+            row["chance"] = 1 / len(class_probabilities(part)[1])
             rows.append(row)
     shares = ["patterns_before", "patterns_after", "errors_before", "errors_after"]
     table = pd.DataFrame(rows).dropna(subset=shares[:2])
-    return table[[*RUN, "patterns", "to", *shares]].round(4)
+    context = ["materials", "materials_seen_before", "materials_seen_after", "chance"]
+    return table[[*RUN, "patterns", "to", *context, *shares]].round(4)
 
 
 def write_tables(output: Path) -> None:
@@ -261,11 +275,16 @@ def _report(tables: dict[str, pd.DataFrame], settings: dict) -> str:
         chosen = materials[
             (materials["camera"] == camera) & (materials["network"] == network)
         ]
-        lines += ["", *_markdown(_wide(chosen), {})]
+        chance = _percent(chosen["chance"].iloc[0])
+        n = chosen["material"].nunique()
+        lines += ["", f"{n} materials, in training where bold; chance {chance}.", ""]
+        lines += _markdown(_wide(chosen), {})
     lines += ["", "## Where errors go when one training material is exchanged", ""]
     columns = {name: str for name in ("camera", "network", "experiment")}
-    columns |= {"patterns": str, "to": str}
-    columns |= dict.fromkeys(tables["directions"].columns[-4:], _percent)
+    names = ("patterns", "to", "materials")
+    columns |= dict.fromkeys([*names, "materials_seen_before"], str)
+    columns |= {"materials_seen_after": str}
+    columns |= dict.fromkeys(tables["directions"].columns[-5:], _percent)
     return "\n".join([*lines, *_markdown(tables["directions"], columns), ""])
 
 
