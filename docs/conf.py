@@ -47,6 +47,9 @@ nitpick_ignore_regex = [
     ("py:class", r"(optional|callable|array_like|array|sequence|mapping|scalar)"),
     ("py:.*", r"(keras|tensorflow|pandas|matplotlib|diffpy|collections|pathlib)\..*"),
     ("py:.*", r"kikuchipy_spacegroup\._.*"),
+    ("py:mod", "logging"),
+    # In the docstring of what it returns, which is in another module
+    ("py:func", "plot_interactive"),
 ]
 
 html_theme = "pydata_sphinx_theme"

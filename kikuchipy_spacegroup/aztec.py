@@ -70,6 +70,10 @@ def load_grain_list(
         are of different shapes, or *space_groups* has a phase that is
         not in the list.
 
+    See Also
+    --------
+    kikuchipy.load
+
     Notes
     -----
     An image belongs to the point whose ID plus *first_image* is the

@@ -241,6 +241,10 @@ def divide_background(
     divided
         Patterns of dtype float32, NaN outside of the aperture and where
         the background is not positive.
+
+    See Also
+    --------
+    kikuchipy.signals.EBSD.remove_static_background
     """
     patterns = patterns.astype("float32")
     if background is None:

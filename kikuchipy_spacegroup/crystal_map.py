@@ -147,7 +147,8 @@ def probabilities_from_map(xmap: CrystalMap) -> tuple[np.ndarray, tuple[int, ...
     Raises
     ------
     ValueError
-        If the map has no probabilities.
+        If the map has no probabilities, or those of its points are of
+        different space groups.
 
     Examples
     --------
@@ -168,6 +169,13 @@ def probabilities_from_map(xmap: CrystalMap) -> tuple[np.ndarray, tuple[int, ...
             "with `keep_probabilities=True`"
         )
     probabilities, space_groups = (xmap.prop[name] for name in names)
+    others = np.flatnonzero((space_groups != space_groups[0]).any(axis=1))
+    if len(others):
+        raise ValueError(
+            f"Probabilities of point 0 are of space groups {space_groups[0].tolist()}, "
+            f"but those of point {others[0]} of {space_groups[others[0]].tolist()}. Give "
+            "a map that was classified with one model"
+        )
     return probabilities, tuple(int(i) for i in space_groups[0])
 
 
@@ -294,6 +302,10 @@ def save_map(path: str | Path, xmap: CrystalMap, *, overwrite: bool = False) -> 
         If the file exists and ``overwrite`` is False.
     OSError
         If the folder does not exist or cannot be written to.
+
+    See Also
+    --------
+    orix.io.save
 
     Notes
     -----

@@ -125,6 +125,7 @@ def grains_from_patterns(
     --------
     grains_from_orientations
     kikuchipy_spacegroup.pooling.pool_grains
+    kikuchipy.signals.EBSD.get_neighbour_dot_product_matrices
 
     Notes
     -----

@@ -63,6 +63,10 @@ def kinematical_master_pattern(
         If the phase has no space group or no atoms, or if no planes
         reflect.
 
+    See Also
+    --------
+    kikuchipy.simulations.KikuchiPatternSimulator.calculate_master_pattern
+
     Notes
     -----
     Friedel's law holds in kinematical patterns: they all have an

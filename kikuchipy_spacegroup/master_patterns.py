@@ -223,6 +223,11 @@ class MasterPatternLibrary:
         ValueError
             See :meth:`from_signals` and
             :func:`~kikuchipy_spacegroup.sht.load_sht`.
+
+        See Also
+        --------
+        kikuchipy.load
+        kikuchipy_spacegroup.sht.load_sht
         """
         if isinstance(paths, (str, Path)):
             paths = [paths]

@@ -138,6 +138,10 @@ def simulate_master_pattern(
         If the method is unknown, or the phase has no space group or no
         atoms.
 
+    See Also
+    --------
+    kikuchipy.simulations.KikuchiPatternSimulator.calculate_master_pattern
+
     Examples
     --------
     >>> import kikuchipy as kp

@@ -66,6 +66,10 @@ def load_sht(
         holds something that is not an EBSD master pattern of one
         crystal; or if *half_width* or *correct_latitude* is not valid.
 
+    See Also
+    --------
+    kikuchipy.load
+
     Notes
     -----
     ``EMEBSDmasterSHT`` simulates on rings of a square Legendre grid of

@@ -148,6 +148,10 @@ class ProjectPatterns(keras.layers.Layer):
     **kwargs
         Keyword arguments passed on to :class:`keras.layers.Layer`.
 
+    See Also
+    --------
+    kikuchipy.signals.EBSDMasterPattern.get_patterns
+
     Notes
     -----
     The intensity of every pixel is looked up bilinearly on the square

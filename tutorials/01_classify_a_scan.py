@@ -13,6 +13,7 @@ is, and save the map.
 
 import kikuchipy as kp
 import matplotlib.pyplot as plt
+import numpy as np
 
 import kikuchipy_spacegroup as kpsg
 
@@ -39,12 +40,6 @@ print(xmap.phase_id.reshape(xmap.shape))
 print(xmap.prop["scores"].reshape(xmap.shape).round(2))
 
 # %%
-# The picture has the colors of space groups, paler where the model is less sure, and shows
-# some of the patterns beside it.
-
-_ = kpsg.plot.plot_patterns(s, xmap)
-
-# %%
 # What does the model see? Its first layer divides nothing out and adds nothing: it makes the
 # background flat and the contrast even, in the same way as in training.
 
@@ -61,11 +56,16 @@ for ax in axes.flat:
 
 # %%
 # Points can be left out with a navigation mask, which is True where nothing is to be done, as
-# in dictionary indexing. The other points do not change, if the background is that of the
-# same patterns.
+# in dictionary indexing. Here it is the first column. The other points stay what they were, since
+# the background to divide out comes with the scan. Points left out are not in the data of the map.
 
-mask = xmap.prop["scores"].reshape(xmap.shape) < 0.3
-print(mask)
+mask = np.zeros(xmap.shape, dtype=bool)
+mask[:, 0] = True
+part = s.classify_space_group(model, navigation_mask=mask)
+print(part.is_in_data.reshape(mask.shape))
+print(
+    "Others are the same:", np.array_equal(part.phase_id, xmap.phase_id[~mask.ravel()])
+)
 
 # %%
 # The map is saved as HDF5, which keeps everything, or as .ang for other programs.
@@ -84,3 +84,9 @@ with tempfile.TemporaryDirectory() as folder:
 #
 #     s = kp.load("scan.h5oina", lazy=True)
 #     xmap = s.classify_space_group(model)
+
+# %%
+# The picture has the colors of space groups, paler where the model is less sure, and shows
+# some of the patterns beside it.
+
+_ = kpsg.plot.plot_patterns(s, xmap)

@@ -25,16 +25,24 @@ library = kpsg.MasterPatternLibrary.from_signals([nickel], half_width=100)
 library
 
 # %%
-# Files are read by ``from_files``, whether from EMsoft (HDF5, with all its energies),
-# from the public database of spherical harmonics (.sht), or from ebsdsim (.npz)::
-#
-#     library += kpsg.MasterPatternLibrary.from_files(["Fe.h5", "FeAl.sht", "Si.npz"])
-#
-# Where there is no master pattern, a crystal structure will do. Such as this one of iron, as a
-# CIF file says it. Atoms, cell and space group are checked against each other.
+# Files are read by ``from_files``, such as this one of EMsoft (HDF5, with all its energies), which
+# is where kikuchipy has the signal above from.
 
 from pathlib import Path
 import tempfile
+
+origin = nickel.tmp_parameters
+path = Path(origin.folder) / f"{origin.filename}.{origin.extension}"
+kpsg.MasterPatternLibrary.from_files([path], names=["Ni"], half_width=100)
+
+# %%
+# It reads files of the public database of spherical harmonics (.sht) and of ebsdsim (.npz) in the
+# same way. These lines are not run here, since neither we nor kikuchipy write such files::
+#
+#     library += kpsg.MasterPatternLibrary.from_files(["FeAl.sht", "Si.npz"])
+#
+# Where there is no master pattern, a crystal structure will do. Such as this one of iron, as a
+# CIF file says it. Atoms, cell and space group are checked against each other.
 
 CIF = """data_iron
 _cell_length_a 2.866

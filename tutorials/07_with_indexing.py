@@ -119,13 +119,17 @@ ax.set(xlabel="Pattern", ylabel="Probability", ylim=(0, 1.15))
 _ = fig.legend(loc="outside right upper")
 
 # %%
-# The map has the orientations of the chosen phases, so it goes on as any map of kikuchipy:
+# The map has the orientations of the chosen phases, so it goes on as any map of kikuchipy. Here
+# the points of the phase found most often are refined.
 
-one = combined[f"{combined.phases[combined.phase_id[0]].name}"]
+chosen = combined.phase_id[combined.phase_id >= 0]  # -1 is for points with no solution
+best = combined.phases[int(np.bincount(chosen).argmax())].name
+master = {i.phase.name: i for i in masters}[best]
+one = combined[best]
 refined = s.refine_orientation(
     one,
     detector,
-    master_pattern=masters[names.index(one.phases.names[0])],
+    master_pattern=master,
     energy=20,
     navigation_mask=~one.is_in_data.reshape(xmap.shape),
     trust_region=[2, 2, 2],

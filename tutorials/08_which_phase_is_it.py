@@ -11,6 +11,8 @@ grain from candidate structures and an element map.
 # The scan is one of the package's own, of which the truth is known: aluminum with particles of
 # silicon, as in a casting alloy.
 
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Patch
 import matplotlib.pyplot as plt
 import numpy as np
 from orix.crystal_map import Phase, PhaseList
@@ -123,3 +125,22 @@ for title, each in {"Diffraction only": diffraction_only, "Only silver": wrong}.
         [each.phases[i].name for i in each.phase_id], return_counts=True
     )
     print(title, dict(zip(names.tolist(), counts.tolist())))
+
+# %%
+# The truth and the three answers. Grey is *none of these*, or not decided.
+
+answers = {
+    "Truth": true_map,
+    "With elements": phases,
+    "Diffraction only": diffraction_only,
+    "Only silver": wrong,
+}
+colors = {"aluminum": "tab:blue", "silicon": "tab:orange", "silver": "tab:red"}
+fig, axes = plt.subplots(1, 4, figsize=(10, 2.6), layout="constrained")
+for ax, (title, each) in zip(axes, answers.items()):
+    names = [each.phases[i].name for i in each.phase_id]
+    rgb = np.array([to_rgb(colors.get(name, "0.8")) for name in names])
+    ax.imshow(rgb.reshape(*s.data.shape[:2], 3))
+    ax.set(title=title, xticks=[], yticks=[])
+handles = [Patch(color=color, label=name) for name, color in colors.items()]
+_ = fig.legend(handles=handles, loc="outside lower center", ncols=3)

@@ -23,7 +23,8 @@ import zarr
 
 import kikuchipy_spacegroup as kpsg
 
-folder = Path(tempfile.mkdtemp())
+temporary = tempfile.TemporaryDirectory()
+folder = Path(temporary.name)
 rng = np.random.default_rng(1)
 small = kp.data.nickel_ebsd_small()
 patterns = np.tile(small.data, (20, 30, 1, 1)) + rng.normal(0, 1.5, (60, 90, 60, 60))
@@ -123,6 +124,9 @@ with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_addres
 print("Same map:", np.array_equal(by_worker.phase_id, xmap.phase_id))
 
 # %%
-# The map itself. Every third row and column has the same pattern with other noise.
+# The map itself. Every third row and column has the same pattern with other noise. Last, the
+# folder with the files of this page is removed.
 
 _ = kpsg.plot.plot_space_groups(xmap)
+del s
+temporary.cleanup()
