@@ -22,7 +22,6 @@ import time
 
 import keras
 import numpy as np
-import tensorflow as tf
 import torch
 from torch.nn import functional
 from torch_network import Residual
@@ -37,6 +36,7 @@ from kikuchipy_spacegroup.simulation import ProjectPatterns
 LABEL_SMOOTHING = 0.02
 WEIGHT_DECAY = 1e-2
 AVERAGE = 0.999
+WARMUP = 0.025
 BATCHES_FOR_STATISTICS = 300
 _logger = logging.getLogger("default_model")
 
@@ -45,10 +45,13 @@ class Patterns:
     """Batches of training patterns."""
 
     def __init__(self, model: SpaceGroupModel, dataset: SimulatedDataset) -> None:
+        import tensorflow as tf
+
         self.dataset = dataset
         self.project = ProjectPatterns(dataset.library, (model.size,) * 2)
         self.camera = SimulateCamera(size=model.size, seed=dataset.seed)
         self.prepare = model.prepare
+        self.tensor = tf.convert_to_tensor
         self.make = tf.function(self._make)
 
     def _make(self, recipe):
@@ -57,7 +60,7 @@ class Patterns:
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return patterns of shape (n, 1, size, size) and their targets."""
         recipe, targets = self.dataset[step]
-        recipe = {name: tf.convert_to_tensor(value) for name, value in recipe.items()}
+        recipe = {name: self.tensor(value) for name, value in recipe.items()}
         patterns = torch.from_numpy(self.make(recipe).numpy())
         n_classes = targets.shape[1]
         targets = (1 - LABEL_SMOOTHING) * targets + LABEL_SMOOTHING / n_classes
@@ -67,8 +70,17 @@ class Patterns:
 class Trainer:
     """A network in training, the running average of its weights, and a backup."""
 
-    def __init__(self, network: keras.Model, steps: int, rate: float) -> None:
-        self.network = Residual(network).to(memory_format=torch.channels_last)
+    def __init__(
+        self,
+        network: keras.Model,
+        rate: float,
+        *,
+        average: float = AVERAGE,
+        device: str = "cpu",
+    ) -> None:
+        self.device = device
+        self.network = Residual(network).to(device, memory_format=torch.channels_last)
+        self.call = self.network
         decaying = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim == 1]
         self.optimizer = torch.optim.AdamW(
@@ -78,33 +90,30 @@ class Trainer:
             weight_decay=0.0,
             foreach=True,
         )
-        self.steps, self.rate, self.step = steps, rate, 0
+        self.rate, self.step, self.share = rate, 0, 1 - average
         self.average = [p.detach().clone() for p in self.network.parameters()]
 
-    def learning_rate(self) -> float:
-        """Return the learning rate, after a warm-up along a cosine to zero."""
-        warmup = min(500, self.steps // 20)
-        if self.step < warmup:
-            return self.rate * (self.step + 1) / warmup
-        done = (self.step - warmup) / max(self.steps - warmup, 1)
-        return self.rate * (1 + math.cos(math.pi * done)) / 2
+    def logits(self, patterns: torch.Tensor) -> torch.Tensor:
+        """Return logits, calculated with 16 bits."""
+        with torch.autocast(self.device, dtype=torch.bfloat16):
+            return self.call(patterns)
 
-    def train(self, patterns: torch.Tensor, targets: torch.Tensor) -> float:
-        """Make one step and return the loss."""
+    def train(
+        self, patterns: torch.Tensor, targets: torch.Tensor, done: float
+    ) -> torch.Tensor:
+        """Make one step and return the loss, when a share of the training is done."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = self.network(patterns)
-        loss = functional.cross_entropy(logits.float(), targets)
+            group["lr"] = self.rate * warmed_cosine(done)
+        loss = functional.cross_entropy(self.logits(patterns).float(), targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(
-                self.average, list(self.network.parameters()), 1 - AVERAGE
+                self.average, list(self.network.parameters()), self.share
             )
         self.step += 1
-        return float(loss.detach())
+        return loss.detach()
 
     @torch.no_grad()
     def write_average(self, batches: Iterable) -> None:
@@ -117,7 +126,7 @@ class Trainer:
             norm.reset_running_stats()
             norm.momentum = None  # a mean of all batches
         for patterns, _ in batches:
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.autocast(self.device, dtype=torch.bfloat16):
                 self.network(patterns)
         self.network.to_keras()
         torch._foreach_copy_(list(self.network.parameters()), saved)
@@ -140,10 +149,17 @@ class Trainer:
 
     def load(self, path: Path) -> None:
         """Go on from a backup."""
-        state = torch.load(path)
+        state = torch.load(path, map_location=self.device)
         self.step, self.average = state["step"], state["average"]
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def warmed_cosine(done: float) -> float:
+    """Return a learning rate which rises to 1, then falls along a cosine to 0."""
+    if done < WARMUP:
+        return done / WARMUP
+    return (1 + math.cos(math.pi * min((done - WARMUP) / (1 - WARMUP), 1))) / 2
 
 
 def main() -> None:
@@ -174,7 +190,7 @@ def main() -> None:
         seed=args.seed,
     )
     patterns = Patterns(model, dataset)
-    trainer = Trainer(model.network, args.steps, args.learning_rate)
+    trainer = Trainer(model.network, args.learning_rate)
     backup = args.output / "backup.pt"
     if backup.exists():
         trainer.load(backup)
@@ -182,7 +198,8 @@ def main() -> None:
     _logger.info("%s phases, from step %s", library.n_phases, trainer.step)
     losses, started = [], time.monotonic()
     while trainer.step < args.steps:
-        losses.append(trainer.train(*patterns(trainer.step)))
+        done = trainer.step / args.steps
+        losses.append(float(trainer.train(*patterns(trainer.step), done)))
         if trainer.step % args.backup_every == 0 or trainer.step == args.steps:
             rate = 64 * len(losses) / (time.monotonic() - started)
             mean = np.mean(losses)

@@ -1,0 +1,184 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training patterns made on a GPU with PyTorch, as many as the network can take.
+
+The layers are those of the package, under Keras' backend PyTorch. What differs from
+``SimulatedDataset`` is that all random numbers are drawn on the device.
+"""
+
+import math
+
+import keras
+import numpy as np
+import torch
+
+from kikuchipy_spacegroup.acquisition import SimulateCamera
+from kikuchipy_spacegroup.dataset import SimulatedDataset
+from kikuchipy_spacegroup.model import SpaceGroupModel
+from kikuchipy_spacegroup.preprocessing import PreparePatterns
+from kikuchipy_spacegroup.simulation import ProjectPatterns
+
+PARTNER_SHARE = (-0.25, 0.75)
+LABEL_SMOOTHING = 0.02
+
+
+class Camera(SimulateCamera):
+    """Camera with random numbers of PyTorch's own.
+
+    Those of Keras wait for the device with every draw.
+    """
+
+    def __init__(self, device: torch.device, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.device = device
+        self._offset = torch.as_tensor(self._offset, device=device)
+        self._position = torch.as_tensor(self._position, device=device)
+
+    def _uniform(self, n, limits):
+        low, high = limits
+        return torch.rand((n, 1, 1), device=self.device) * (high - low) + low
+
+    def _log_uniform(self, n, limits):
+        return self._uniform(n, [math.log(i) for i in limits]).exp()
+
+    def _chance(self, n, probability):
+        return (torch.rand((n, 1, 1), device=self.device) < probability).float()
+
+    def _normal(self, n):
+        return torch.randn((n, self.size, self.size), device=self.device)
+
+    def _dead_pixels(self, n):
+        chance = torch.rand((n, self.size, self.size), device=self.device)
+        dead = chance < self._uniform(n, self.acquisition.dead_pixels)
+        return dead.float() * self._uniform(n, (-4, 6))
+
+
+class Prepare(PreparePatterns):
+    """Preprocessing of patterns of the right size, with its matrices on the device."""
+
+    def __init__(self, device: torch.device, **config) -> None:
+        super().__init__(**config)
+        self._background, self._contrast = (
+            tuple(torch.as_tensor(i, device=device) for i in matrices)
+            for matrices in (self._background, self._contrast)
+        )
+        self._circle = torch.as_tensor(self._circle, device=device)
+
+    def resize(self, patterns):
+        finite = torch.isfinite(patterns[..., 0])
+        return torch.where(finite, patterns[..., 0], 0.0), finite.float()
+
+
+class DevicePatterns:
+    """Batches of training patterns on a device.
+
+    Parameters
+    ----------
+    model
+        Model whose preprocessing patterns go through.
+    dataset
+        Tells how often what is drawn.
+    partners
+        Entries of shape (n, k) to blend with.
+    device
+        PyTorch's device.
+    """
+
+    def __init__(
+        self,
+        model: SpaceGroupModel,
+        dataset: SimulatedDataset,
+        partners: np.ndarray,
+        device: torch.device,
+    ) -> None:
+        self.device = device
+        self.geometry = dataset.geometry
+        self.blend_share = dataset.blend_share
+        self.batch_size = dataset.batch_size
+        self.project = ProjectPatterns(dataset.library, (model.size,) * 2)
+        self.camera = Camera(device, size=model.size)
+        self.prepare = Prepare(device, **model.prepare.get_config())
+        probabilities, labels = entry_probabilities(dataset)
+        k = len(dataset.space_groups)
+        targets = np.full((len(labels), k), 1 / k, "float32")
+        known = labels >= 0
+        targets[known] = np.eye(k)[labels[known]] * (1 - LABEL_SMOOTHING)
+        targets[known] += LABEL_SMOOTHING / k
+        self.cumulative = torch.as_tensor(np.cumsum(probabilities), device=device)
+        self.targets = torch.as_tensor(targets, device=device)
+        self.partners = torch.as_tensor(partners, device=device).long()
+        self.upper, self.lower = (
+            torch.as_tensor(np.asarray(i, "int64"), device=device)
+            for i in (dataset.library.upper, dataset.library.lower)
+        )
+
+    @torch.no_grad()
+    def make(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return patterns of shape (n, 1, size, size) and their targets."""
+        n = self.batch_size
+        drawn = torch.rand(n, device=self.device, dtype=torch.float64)
+        entries = torch.searchsorted(self.cumulative, drawn * self.cumulative[-1])
+        entries = entries.clamp_max(len(self.cumulative) - 1)
+        column = torch.randint(self.partners.shape[1], (n,), device=self.device)
+        others = self.partners[entries, column]
+        low, high = PARTNER_SHARE
+        share = torch.rand(n, device=self.device) * (high - low) + low
+        share = share * (torch.rand(n, device=self.device) < self.blend_share)
+        recipe = {
+            "orientation": rotations(n, self.device),
+            "geometry": self._geometries(n),
+            "upper": self.upper[entries],
+            "lower": self.lower[entries],
+            "partner_upper": self.upper[others],
+            "partner_lower": self.lower[others],
+            "partner_share": share,
+        }
+        patterns = self.camera.call(self.project.call(recipe))
+        patterns = self.prepare.call(patterns[..., None])
+        return patterns.permute(0, 3, 1, 2), self.targets[entries]
+
+    def _geometries(self, n: int) -> torch.Tensor:
+        g = self.geometry
+        low = [g.pcx[0], g.pcy[0], np.log(g.pcz[0]), 1 - g.stretch, g.distortion[0]]
+        high = [g.pcx[1], g.pcy[1], np.log(g.pcz[1]), 1 + g.stretch, g.distortion[1]]
+        low, high = (torch.tensor(i, device=self.device).float() for i in (low, high))
+        drawn = low + (high - low) * torch.rand((n, 5), device=self.device)
+        drawn[:, 2] = drawn[:, 2].exp()
+        return drawn
+
+
+def entry_probabilities(dataset: SimulatedDataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often entries are drawn, and their classes, -1 for outliers."""
+    probabilities = np.zeros(len(dataset.library))
+    labels = np.full(len(dataset.library), -1)
+    share = 1 - dataset.outlier_share
+    parts = [
+        (i, phases, share * of_class * shares)
+        for i, (phases, shares, of_class) in enumerate(
+            zip(dataset._phases, dataset._shares, dataset._class_shares)
+        )
+    ]
+    parts.append(
+        (-1, dataset._outliers, dataset.outlier_share * dataset._outlier_shares)
+    )
+    for label, phases, of_phases in parts:
+        for phase, p in zip(phases, of_phases):
+            entries = dataset._entries[phase]
+            probabilities[entries] = p / len(entries)
+            labels[entries] = label
+    return probabilities, labels
+
+
+def rotations(n: int, device: torch.device) -> torch.Tensor:
+    """Return rotation matrices drawn uniformly from SO(3)."""
+    q = torch.randn((n, 4), device=device)
+    w, x, y, z = (q / q.norm(dim=1, keepdim=True)).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=1)
+
+
+assert keras.backend.backend() == "torch", "Set KERAS_BACKEND=torch"
