@@ -53,8 +53,8 @@ FORMULAS = {
     "A2": ["Fe", "Ta", "W"],
     "Al4Ni3": ["Al4Ni3", "Al4CoNi2"],
 }
-# Structure types drawn this much more often: most metals and silicon
-COMMON = {"A1": 2, "A2": 2, "A4": 2}
+# Structure types drawn this much more often where not made up: most metals and silicon
+COMMON = {"A1": 4, "A2": 4, "A4": 3}
 HALF_WIDTH = 150
 # Tables of structures that need not exist
 MADE_UP = [
@@ -89,7 +89,8 @@ def phase_weights(shared_data: Path, library: MasterPatternLibrary) -> dict[str,
     """Return weights which balance structure types.
 
     Within a space group, a structure type is drawn as often as the
-    square root of its number of phases says.
+    square root of its number of phases says, and common metals and
+    silicon more often than structures made up.
     """
     named = {name: key for key, names in FORMULAS.items() for name in names}
     # Allotropes share a name: iron is of type A1 or A2
@@ -99,20 +100,23 @@ def phase_weights(shared_data: Path, library: MasterPatternLibrary) -> dict[str,
             formula, *_, last = row["phase"].split()
             group = row["space_group_of_structure"].split("(")[-1].rstrip(")")
             types.setdefault((formula, group), last.strip("[]").replace("_", ""))
+    made_up = set()
     for table in (TABLE, *MADE_UP):
         with open(table, newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 key = row["name"], row["space_group"]
+                if table in MADE_UP and key not in types and row["name"] not in named:
+                    made_up.add(row["name"])
                 types.setdefault(key, row["prototype"].split("_")[-1])
     keys = []
     for name, number in zip(library.phase_names, library.space_groups):
         kind = types.get((name, str(number)), named.get(name, name))
         keys.append((int(number), kind))
     counts = Counter(keys)
-    weights = {
-        name: round(COMMON.get(key[1], 1) / counts[key] ** 0.5, 4)
-        for name, key in zip(library.phase_names, keys)
-    }
+    weights = {}
+    for name, key in zip(library.phase_names, keys):
+        share = 1 if name in made_up else COMMON.get(key[1], 1)
+        weights[name] = round(share / counts[key] ** 0.5, 4)
     return weights | {"no_diffraction": 8.0}
 
 
