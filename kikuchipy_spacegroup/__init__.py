@@ -12,15 +12,15 @@ The modules are layers, and import from lower ones only::
     _signal  plot
     _plot_navigator  _plot_evaluation
     evaluation  candidates  fusion
-    calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing  levels  _combined_map
+    calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing  levels  _combined_map  _uncertainty
     classification  training  explanation  _map_like  masks
     model  onnx  dataset  crystal_map  estimation  zone_axes  examples
-    network  acquisition  simulation  scans  experimental
-    preprocessing  master_patterns  _rebuild
+    network  acquisition  simulation  scans  experimental  _rebuild
+    preprocessing  master_patterns
     _library_builder
     phases
     sht  kinematical  aztec  composition  _elements
-    structures
+    structures  _classify_blocks
     _results_store  _compute  _inference  _scan  _scan_simulator  _evidence  _predict  _map_image  _model_file
     _hdf5_file  _cif_file  _network_config
     space_groups  background  camera  microstructure  data  _archive  _fingerprint  _checks  _logging  _sht_file  _trainer  _network_layers  _fork  _onnx_file

@@ -4,6 +4,7 @@
 
 from contextlib import nullcontext
 from functools import lru_cache
+import os
 import pickle
 from typing import Any
 
@@ -51,7 +52,17 @@ def leaves_process() -> bool:
     return active_client() is not None or name in ("processes", "multiprocessing")
 
 
-def compute(lazy: Any, show_progressbar: bool) -> Any:
+def n_threads(model: Any) -> int:
+    """Return how many blocks of patterns to work on at a time.
+
+    The network uses all cores by itself: one block is read while another
+    one is classified. If it is on a GPU, cores only read and divide.
+    """
+    on_gpu = getattr(model, "batch_size", 0) > 256
+    return max(2, min(6, (os.cpu_count() or 1) // 2)) if on_gpu else 2
+
+
+def compute(lazy: Any, show_progressbar: bool, threads: int = 2) -> Any:
     """Return what a lazy array or task is.
 
     Parameters
@@ -60,20 +71,21 @@ def compute(lazy: Any, show_progressbar: bool) -> Any:
         Dask array or delayed task.
     show_progressbar
         Whether to show a progress bar.
+    threads
+        Number of threads, see :func:`n_threads`.
 
     Returns
     -------
     computed
         The result. It is computed by the client of dask.distributed that
         is active, or by the scheduler set with :func:`dask.config.set`.
-        Otherwise by two threads, since the network uses all cores by
-        itself: one block is read while another one is classified.
+        Otherwise by these threads.
     """
     client = active_client()
     if client is not None:
         return _on_cluster(client, lazy, show_progressbar)
     chosen = dask.base.get_scheduler() is not None
-    kwargs = {} if chosen else {"scheduler": "threads", "num_workers": 2}
+    kwargs = {} if chosen else {"scheduler": "threads", "num_workers": threads}
     with ProgressBar() if show_progressbar else nullcontext():
         return lazy.compute(**kwargs)
 

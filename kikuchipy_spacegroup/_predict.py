@@ -43,20 +43,24 @@ def predict_in_batches(
     patterns: np.ndarray,
     n_classes: int,
     batch_size: int,
+    padded_size: Callable[[int, int], int] = lambda n, batch_size: n,
 ) -> np.ndarray:
     """Return probabilities of patterns, some at a time.
 
     Parameters
     ----------
     call
-        Function from patterns of shape (n, height, width, 1) and dtype
-        float32 to probabilities of shape (n, *n_classes*).
+        Function from patterns of shape (n, height, width, 1) and any
+        real data type to probabilities of shape (n, *n_classes*).
     patterns
         Patterns of shape (n, height, width).
     n_classes
         Number of classes.
     batch_size
         Number of patterns per call.
+    padded_size
+        Function from the number of patterns in a batch, and
+        *batch_size*, to the number to call with.
 
     Returns
     -------
@@ -67,14 +71,20 @@ def predict_in_batches(
     Raises
     ------
     ValueError
-        If the patterns are not a stack of images.
+        If the patterns are not a stack of images, or the batch size is
+        not positive.
     """
     patterns = check_patterns(patterns)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     out = np.empty((patterns.shape[0], n_classes), "float32")
     for i in range(0, patterns.shape[0], batch_size):
         batch = patterns[i : i + batch_size]
-        x = np.ascontiguousarray(batch, dtype="float32")[..., None]
-        out[i : i + batch_size] = call(x)
+        x = np.ascontiguousarray(batch)
+        n = padded_size(len(x), batch_size)
+        if n > len(x):
+            x = np.concatenate([x, np.repeat(x[-1:], n - len(x), axis=0)])
+        out[i : i + batch_size] = call(x[..., None])[: len(batch)]
         out[i : i + batch_size][unusable_patterns(batch)] = np.nan
     return out
 

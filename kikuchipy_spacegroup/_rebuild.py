@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make the Keras model that a model file describes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import json
 import math
 from pathlib import Path
@@ -11,11 +11,63 @@ from typing import Any
 
 import keras
 
-from kikuchipy_spacegroup._model_file import WEIGHTS
+from kikuchipy_spacegroup._model_file import WEIGHTS, read_model_file
 from kikuchipy_spacegroup._network_config import RefusedError, check_config
+from kikuchipy_spacegroup.preprocessing import PreparePatterns
+
+# Names of layers in files
+PREPARE, NETWORK = "prepare_patterns", "network"
 
 # Values that a layer may put out per pattern: 64 MiB of single precision
 _MAX_OUTPUT = 2**24
+
+
+def read_model(
+    path: Path,
+    folder: Path,
+    custom_objects: Mapping[str, type] | None,
+    make: Callable[..., Any],
+) -> Any:
+    """Return what is made of the parts of a model file.
+
+    Parameters
+    ----------
+    path
+        Model file.
+    folder
+        Empty folder to work in.
+    custom_objects
+        Classes of the user's that the model may have.
+    make
+        Function of the network and, as keywords, the preprocessing layer
+        and what the header says.
+
+    Returns
+    -------
+    model
+        What the function returns.
+
+    Raises
+    ------
+    ValueError
+        If the file is refused or damaged.
+    """
+    header, config = read_model_file(path, folder)
+    version = header.pop("keras_version")
+    try:
+        graph = rebuild(config, folder, custom_objects)
+        prepare = graph.get_layer(PREPARE)
+        if not isinstance(prepare, PreparePatterns):
+            raise RefusedError(f"its layer {PREPARE!r} is something else")
+        return make(graph.get_layer(NETWORK), prepare=prepare, **header)
+    except RefusedError as error:
+        raise ValueError(f"{path} is not loaded: {error}") from error
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be loaded, the file is damaged or was made by versions "
+            f"of Keras too far apart ({version} and {keras.version()}): "
+            f"{str(error)[:500]}"
+        ) from error
 
 
 def rebuild(

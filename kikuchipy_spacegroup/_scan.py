@@ -33,10 +33,16 @@ def blocks_of_patterns(
     nav_shape: tuple[int, ...],
     sig_shape: tuple[int, ...],
     chunk_patterns: int | None,
+    batch_size: int = _CHUNK_PATTERNS,
 ) -> da.Array:
-    """Return patterns as (n, height, width) in blocks of whole patterns."""
+    """Return patterns as (n, height, width) in blocks of whole patterns.
+
+    Without a number, they hold a batch, or as many as fit.
+    """
     size = 4 * math.prod(sig_shape)
-    n = chunk_patterns or max(1, min(_CHUNK_PATTERNS, _CHUNK_BYTES // size))
+    most = max(batch_size, _CHUNK_PATTERNS)
+    fitting = _CHUNK_BYTES * (most // _CHUNK_PATTERNS) // size
+    n = chunk_patterns or max(1, min(most, fitting))
     if isinstance(data, da.Array):
         # Whole patterns; along the scan, chunks on disk are kept if small
         data = data.rechunk(_navigation_chunks(data.chunks, nav_shape, n) + sig_shape)

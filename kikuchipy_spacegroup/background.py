@@ -47,14 +47,25 @@ def unusable_patterns(patterns: np.ndarray) -> np.ndarray:
     array([False,  True])
     """
     flat = patterns.reshape(patterns.shape[0], -1)
+    # Some at a time, so that what is made of them stays in the cache
+    parts = [_unusable(flat[i : i + 128]) for i in range(0, len(flat), 128)]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=bool)
+
+
+def _unusable(flat: np.ndarray) -> np.ndarray:
+    n_finite = np.full(len(flat), flat.shape[1])
     if flat.dtype.kind == "f":
         finite = np.isfinite(flat)
-        n_finite = finite.sum(axis=1)
-        flat = np.where(finite, flat, -np.inf)
-    else:
-        n_finite = np.full(len(flat), flat.shape[1])
-    n_highest = (flat == flat.max(axis=1, keepdims=True)).sum(axis=1)
+        if not finite.all():
+            n_finite = _count(finite)
+            flat = np.where(finite, flat, flat.dtype.type(-np.inf))
+    n_highest = _count(flat == flat.max(axis=1, keepdims=True))
     return (n_finite == 0) | (n_highest >= _SATURATED * n_finite)
+
+
+def _count(flags: np.ndarray) -> np.ndarray:
+    """Return how many are True per row, faster than their sum as booleans."""
+    return flags.view("uint8").sum(axis=1, dtype="uint32")
 
 
 def find_aperture(mean: np.ndarray) -> np.ndarray:
@@ -246,12 +257,12 @@ def divide_background(
     --------
     kikuchipy.signals.EBSD.remove_static_background
     """
-    patterns = patterns.astype("float32")
     if background is None:
+        patterns = patterns.astype("float32")
         return (
             patterns if inside.all() else np.where(inside, patterns, np.float32(np.nan))
         )
     usable = inside & np.isfinite(background) & (background > 0)
     factor = np.full(background.shape, np.nan, dtype="float32")
     factor[usable] = 1 / background[usable]
-    return patterns * factor
+    return np.multiply(patterns, factor, dtype="float32")

@@ -8,9 +8,7 @@ import logging
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-import dask
 import dask.array as da
 import hyperspy.api as hs
 from kikuchipy.signals import EBSD
@@ -22,8 +20,9 @@ from kikuchipy_spacegroup._checks import (
     check_signal,
     map_options,
 )
-from kikuchipy_spacegroup._compute import Shipped
+from kikuchipy_spacegroup._classify_blocks import classify_block, map_model
 from kikuchipy_spacegroup._compute import compute as _compute
+from kikuchipy_spacegroup._compute import n_threads
 from kikuchipy_spacegroup._fingerprint import fingerprint
 from kikuchipy_spacegroup._results_store import (
     blocks_to_store,
@@ -39,7 +38,6 @@ from kikuchipy_spacegroup._scan import (
     refuse_lost,
     sample_patterns,
 )
-from kikuchipy_spacegroup.background import divide_background, unusable_patterns
 from kikuchipy_spacegroup.crystal_map import crystal_map
 
 if TYPE_CHECKING:
@@ -102,7 +100,7 @@ def classify_space_group(
         Whether the map holds the probabilities of all space groups.
     chunk_patterns
         Number of patterns classified at a time, about. If not given, it
-        is at most 1024.
+        is at most 1024, or more on a large GPU.
     output
         Name of a folder ending with ``.zarr`` to write probabilities to
         as they come, so that they are not lost whatever happens. Needs
@@ -181,11 +179,15 @@ def classify_space_group(
         output = check_output(output, resume)
     model = _get_model(model)
     options = map_options(model, min_probability, keep_n, keep_probabilities)
-    patterns = blocks_of_patterns(signal.data, nav_shape, sig_shape, chunk_patterns)
-    scan = _Scan(signal, patterns, navigation_mask)
+    shapes = nav_shape, sig_shape
+    patterns = blocks_of_patterns(signal.data, *shapes, chunk_patterns)
+    scan = _Scan(signal, patterns, navigation_mask, n_threads(model))
     background, inside = scan.find_background(static_background, signal_mask)
+    # Blocks are larger on a GPU, but the background is that from others
+    batch = getattr(model, "batch_size", 1)
+    scan.patterns = blocks_of_patterns(scan.patterns, *shapes, chunk_patterns, batch)
     masks = inside, navigation_mask
-    probabilities = _map_model(scan.patterns, model, background, *masks)
+    probabilities = map_model(scan.patterns, model, background, *masks)
     if not compute:
         return probabilities
     if output is None:
@@ -246,7 +248,7 @@ def compute_classification_map(
             f"Probabilities of shape {probabilities.shape} do not fit a scan and a "
             f"model which together need {expected}"
         )
-    run = partial(_compute, da.asarray(probabilities))
+    run = partial(_compute, da.asarray(probabilities), threads=n_threads(model))
     return _finish(run, signal, model, navigation_mask, options, show_progressbar)
 
 
@@ -267,68 +269,18 @@ def _get_model(model: Any) -> "SpaceGroupModel":
     return model
 
 
-def _map_model(
-    patterns: da.Array,
-    model: "SpaceGroupModel",
-    background: np.ndarray | None,
-    inside: np.ndarray,
-    navigation_mask: np.ndarray | None,
-) -> da.Array:
-    """Return lazy probabilities."""
-    n_dims = patterns.ndim - 2
-    n_classes = len(model.space_groups)
-    # Names of our own, so that dask does not hash the model
-    name = f"classify-space-group-{uuid4().hex}"
-    classifier = dask.delayed(
-        Shipped((model, background, inside)), name=f"model-{name}", traverse=False
-    )
-    arrays = [patterns]
-    if navigation_mask is not None:
-        mask = da.from_array(
-            navigation_mask[..., None, None],
-            chunks=(*patterns.chunks[:n_dims], 1, 1),
-            name=False,
-        )
-        arrays.append(mask)
-    return da.map_blocks(
-        _classify_block,
-        *arrays,
-        classifier=classifier,
-        drop_axis=(n_dims, n_dims + 1),
-        new_axis=n_dims,
-        chunks=(*patterns.chunks[:n_dims], (n_classes,)),
-        dtype="float32",
-        meta=np.empty((0,) * (n_dims + 1), dtype="float32"),
-        name=name,
-    )
-
-
-def _classify_block(
-    patterns: np.ndarray,
-    mask: np.ndarray | None = None,
-    *,
-    classifier: Shipped,
-) -> np.ndarray:
-    """Return probabilities of a block of patterns."""
-    model, background, inside = classifier.value
-    flat = patterns.reshape((-1, *patterns.shape[-2:]))
-    wanted = ~unusable_patterns(flat)
-    if mask is not None:
-        wanted &= ~mask.ravel()
-    out = np.full((len(flat), len(model.space_groups)), np.nan, dtype="float32")
-    if wanted.any():
-        divided = divide_background(flat[wanted], background, inside)
-        out[wanted] = model.predict_proba(divided)
-    return out.reshape(*patterns.shape[:-2], -1)
-
-
 class _Scan:
     """A scan whose patterns may not be readable."""
 
     def __init__(
-        self, signal: EBSD, patterns: da.Array, navigation_mask: np.ndarray | None
+        self,
+        signal: EBSD,
+        patterns: da.Array,
+        navigation_mask: np.ndarray | None,
+        threads: int,
     ) -> None:
         self.signal = signal
+        self.threads = threads
         self.navigation_mask = navigation_mask
         file = signal.tmp_parameters.as_dictionary()
         name = file.get("filename")
@@ -358,7 +310,7 @@ class _Scan:
     def compute(self, probabilities: da.Array, show_progressbar: bool) -> np.ndarray:
         """Return computed probabilities."""
         try:
-            return _compute(probabilities, show_progressbar)
+            return _compute(probabilities, show_progressbar, self.threads)
         except Exception as error:
             self._explain(error, None, "")
             raise
@@ -385,9 +337,8 @@ class _Scan:
         _logger.info("%s: %i of %i blocks are there", output, n - len(missing), n)
         try:
             if missing:
-                _compute(
-                    blocks_to_store(probabilities, store, missing), show_progressbar
-                )
+                lazy = blocks_to_store(probabilities, store, missing)
+                _compute(lazy, show_progressbar, self.threads)
         except Exception as error:
             left = missing_blocks(store)
             kept = (
@@ -406,7 +357,7 @@ class _Scan:
         """Raise an error that names the patterns which cannot be read."""
         frame = error.__traceback__
         while frame is not None:
-            if frame.tb_frame.f_code.co_name == _classify_block.__name__:
+            if frame.tb_frame.f_code.co_name == classify_block.__name__:
                 return  # It was not reading that failed
             frame = frame.tb_next
         found = first_unreadable(self.patterns, blocks)

@@ -17,17 +17,20 @@ import numpy as np
 from kikuchipy_spacegroup import data
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup._fingerprint import fingerprint
-from kikuchipy_spacegroup._inference import compiled
-from kikuchipy_spacegroup._model_file import FORMAT_VERSION, MEMBER, read_model_file
-from kikuchipy_spacegroup._network_config import RefusedError
+from kikuchipy_spacegroup._fork import check_not_forked
+from kikuchipy_spacegroup._inference import (
+    compiled,
+    default_batch_size,
+    joined,
+    padded_size,
+)
+from kikuchipy_spacegroup._model_file import FORMAT_VERSION, MEMBER
 from kikuchipy_spacegroup._predict import most_probable, predict_in_batches
-from kikuchipy_spacegroup._rebuild import rebuild
+from kikuchipy_spacegroup._rebuild import NETWORK, PREPARE, read_model
 from kikuchipy_spacegroup.network import build_network
 from kikuchipy_spacegroup.preprocessing import PreparePatterns
 
 _logger = logging.getLogger(__name__)
-
-_PREPARE, _NETWORK, _TEMPERATURE = "prepare_patterns", "network", "temperature"
 
 
 class SpaceGroupModel:
@@ -75,6 +78,8 @@ class SpaceGroupModel:
     >>> model.predict_proba(s.data[0]).shape
     (3, 2)
     """
+
+    _mixed_precision = False
 
     def __init__(
         self,
@@ -142,8 +147,9 @@ class SpaceGroupModel:
         model
             Model with random weights.
         """
+        check_not_forked()
         space_groups = list(space_groups)
-        prepare = PreparePatterns(size, name=_PREPARE, **(prepare_kwargs or {}))
+        prepare = PreparePatterns(size, name=PREPARE, **(prepare_kwargs or {}))
         net = build_network(network, (size, size, 1), len(space_groups), **kwargs)
         metadata = {"network": network}
         return cls(net, space_groups, prepare, metadata=metadata)
@@ -158,7 +164,7 @@ class SpaceGroupModel:
         """
         network = keras.models.clone_model(self._network)
         network.set_weights(self._network.get_weights())
-        return type(self)(
+        copy = type(self)(
             network,
             self.space_groups,
             PreparePatterns.from_config(self._prepare.get_config()),
@@ -167,6 +173,8 @@ class SpaceGroupModel:
             conformal_thresholds=self.conformal_thresholds,
             metadata=json.loads(json.dumps(self.metadata)),
         )
+        copy.mixed_precision = self.mixed_precision
+        return copy
 
     def __repr__(self) -> str:
         numbers = [f"{n} ({sg.label(n)})" for n in self.space_groups]
@@ -224,21 +232,35 @@ class SpaceGroupModel:
         self._temperature = float(value)
         self._build_graph()
 
+    @property
+    def mixed_precision(self) -> bool:
+        """Return or set whether predictions pass the network in float16.
+
+        False unless set, and not kept in files. Preparation, logits and
+        probabilities stay float32.
+        """
+        return self._mixed_precision
+
+    @mixed_precision.setter
+    def mixed_precision(self, value: bool) -> None:
+        self._mixed_precision = bool(value)
+        self._call = compiled(self._graph, self._mixed_precision)
+
+    @property
+    def batch_size(self) -> int:
+        """Return how many patterns pass the network at a time by default.
+
+        256 without a GPU, and more with one, as its memory allows.
+        """
+        return default_batch_size()
+
     def _build_graph(self) -> None:
-        inputs = keras.Input((None, None, 1), name="patterns")
-        self._prepare.name, self._network.name = _PREPARE, _NETWORK
-        logits = self._network(self._prepare(inputs))
-        scaled = keras.layers.Rescaling(
-            1 / self._temperature, name=_TEMPERATURE, dtype="float32"
-        )(logits)
-        probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(
-            scaled
-        )
-        self._graph = keras.Model(inputs, probabilities, name="space_group_model")
-        self._call = compiled(self._graph)
+        self._prepare.name, self._network.name = PREPARE, NETWORK
+        self._graph = joined(self._prepare, self._network, self._temperature)
+        self._call = compiled(self._graph, self._mixed_precision)
 
     def predict_proba(
-        self, patterns: np.ndarray, *, batch_size: int = 256
+        self, patterns: np.ndarray, *, batch_size: int | None = None
     ) -> np.ndarray:
         """Return the probability of every space group for every pattern.
 
@@ -249,7 +271,8 @@ class SpaceGroupModel:
             floating point data type. Pixels that are not finite are
             left out.
         batch_size
-            Number of patterns that pass the network at a time.
+            Number of patterns that pass the network at a time. If not
+            given, :attr:`batch_size`.
 
         Returns
         -------
@@ -261,17 +284,20 @@ class SpaceGroupModel:
         Raises
         ------
         ValueError
-            If the patterns are not a stack of images.
+            If the patterns are not a stack of images, or the batch size
+            is not positive.
 
         Notes
         -----
         May be called from several threads at once.
         """
-        return predict_in_batches(
-            self._call, patterns, len(self.space_groups), batch_size
-        )
+        n = self.batch_size if batch_size is None else batch_size
+        k = len(self.space_groups)
+        return predict_in_batches(self._call, patterns, k, n, padded_size)
 
-    def predict(self, patterns: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
+    def predict(
+        self, patterns: np.ndarray, *, batch_size: int | None = None
+    ) -> np.ndarray:
         """Return the most probable space group of every pattern.
 
         Parameters
@@ -280,7 +306,7 @@ class SpaceGroupModel:
             Patterns of shape (n, height, width), see
             :meth:`predict_proba`.
         batch_size
-            Number of patterns that pass the network at a time.
+            See :meth:`predict_proba`.
 
         Returns
         -------
@@ -323,13 +349,14 @@ class SpaceGroupModel:
             self.temperature,
             keras.saving.serialize_keras_object(self._prepare)["config"],
             *self._network.get_weights(),
+            *(["mixed precision"] if self.mixed_precision else []),
         )
 
     def __reduce__(self):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
             self.save(path)
-            return _from_bytes, (path.read_bytes(),)
+            return _from_bytes, (path.read_bytes(), self.mixed_precision)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model to one file.
@@ -407,37 +434,17 @@ def load_model(
     >>> model.space_groups
     (221, 222, 223, 224, 225, 226, 227, 228, 229, 230)
     """
-    if path_or_name is None:
-        path_or_name = "default"
-    if isinstance(path_or_name, str) and not path_or_name.endswith(".keras"):
-        path = data.model_path(path_or_name)
-    else:
-        path = Path(path_or_name)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no model file {path}")
+    path = data.find_model("default" if path_or_name is None else path_or_name)
     # Keras may leave the weights open if they do not fit, as Windows minds
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        header, config = read_model_file(path, Path(folder))
-        version = header.pop("keras_version")
-        try:
-            graph = rebuild(config, Path(folder), custom_objects)
-            prepare = graph.get_layer(_PREPARE)
-            if not isinstance(prepare, PreparePatterns):
-                raise RefusedError(f"its layer {_PREPARE!r} is something else")
-            return SpaceGroupModel(graph.get_layer(_NETWORK), prepare=prepare, **header)
-        except RefusedError as error:
-            raise ValueError(f"{path} is not loaded: {error}") from error
-        except Exception as error:
-            raise ValueError(
-                f"{path} cannot be loaded, the file is damaged or was made by versions "
-                f"of Keras too far apart ({version} and {keras.version()}): "
-                f"{str(error)[:500]}"
-            ) from error
+        return read_model(path, Path(folder), custom_objects, SpaceGroupModel)
 
 
-def _from_bytes(content: bytes) -> SpaceGroupModel:
+def _from_bytes(content: bytes, mixed_precision: bool = False) -> SpaceGroupModel:
     """Return the model of a file, to unpickle it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)
-        return load_model(path)
+        model = load_model(path)
+    model.mixed_precision = mixed_precision
+    return model

@@ -266,6 +266,7 @@ class OnnxModel:
         """
 
         def call(x):
+            x = x.astype("float32", copy=False)
             return self._session.run(None, {self._input: x})[0]
 
         return predict_in_batches(call, patterns, len(self.space_groups), batch_size)

@@ -7,12 +7,17 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import keras
 import kikuchipy as kp
 import numpy as np
 import pytest
 
+from kikuchipy_spacegroup import _inference
+from kikuchipy_spacegroup._compute import n_threads
+from kikuchipy_spacegroup._scan import blocks_of_patterns
+from kikuchipy_spacegroup.classification import classify_space_group
 from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.explanation import GradCAM, guided_grad_cam
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
@@ -22,7 +27,7 @@ OTHERS = sorted({"tensorflow", "jax", "torch"} - {keras.backend.backend()})
 
 # What another process does with a model file, a library, and patterns
 SCRIPT = """
-import json, sys
+import json, pickle, sys
 import keras, numpy as np
 from kikuchipy_spacegroup import LabelledPatterns, MasterPatternLibrary, fit, load_model
 from kikuchipy_spacegroup import GradCAM, guided_grad_cam
@@ -34,6 +39,15 @@ model = load_model(folder + "/model.keras")
 library = MasterPatternLibrary.load(folder + "/library.npz")
 patterns = np.load(folder + "/patterns.npy")
 probabilities = model.predict_proba(patterns)
+for n in range(1, 10):
+    part = model.predict_proba(patterns[:n], batch_size=8)
+    assert np.allclose(part, probabilities[:n], atol=1e-5)
+model.mixed_precision = True
+half = pickle.loads(pickle.dumps(model)).predict_proba(patterns)
+model.mixed_precision = False
+whole = np.nan_to_num(patterns).astype("uint8")
+as_bytes = model.predict_proba(whole)
+assert np.allclose(as_bytes, model.predict_proba(whole.astype("float32")), atol=1e-6)
 maps = GradCAM(model, "stage1_out", guided=True)(patterns, 225)
 fine = guided_grad_cam(model, patterns, 225)
 separable = load_model(folder + "/separable.keras")
@@ -42,6 +56,7 @@ inputs, _ = SimulatedDataset(library, [225, 229], batch_size=8)[0]
 projected = keras.ops.convert_to_numpy(ProjectPatterns(library, (30, 40))(inputs))
 values = {"probabilities": probabilities, "projected": projected}
 values["separable_maps"] = separable_maps
+values["half"] = half
 np.savez(folder + "/other.npz", maps=maps, fine=fine, **values)
 recorded = np.load(folder + "/patterns.npy").astype("float16")
 recorded = LabelledPatterns(recorded, np.full(9, 225), np.full(9, "Ni"))
@@ -132,3 +147,80 @@ def test_same_under_other_backend(folder, backend):
     with np.load(path / "other.npz") as other:
         for name, values in expected.items():
             assert np.allclose(other[name], values, rtol=1e-3, atol=1e-4), name
+        difference = np.abs(other["half"] - expected["probabilities"]).max()
+        assert 0 < difference < 0.02
+
+
+TRACES = """
+import functools
+import keras, numpy as np
+from kikuchipy_spacegroup.model import SpaceGroupModel
+from kikuchipy_spacegroup.preprocessing import PreparePatterns
+
+traced = []
+call = PreparePatterns.call
+
+@functools.wraps(call)
+def counted(self, patterns):
+    traced.append(patterns.shape)
+    return call(self, patterns)
+
+PreparePatterns.call = counted
+model = SpaceGroupModel.create([221, 225], size=32, filters=(8, 8), stem=8)
+patterns = np.random.default_rng(1).integers(1, 250, (150, 20, 20)).astype("uint8")
+traced.clear()
+whole = model.predict_proba(patterns, batch_size=64)
+for n in (149, 128, 127, 99, 64, 63, 40, 20):
+    part = model.predict_proba(patterns[:n], batch_size=64)
+    assert np.allclose(part, whole[:n], atol=1e-6)
+print(len(traced))
+for n in (16, 5, 7):
+    model.predict_proba(patterns[:n], batch_size=64)
+print(len(traced))
+"""
+
+
+def test_jax_compiles_for_few_shapes():
+    """However many patterns a block has left."""
+    if find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    result = subprocess.run(
+        [sys.executable, "-c", TRACES],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("gib", "n"), [(0, 256), (2, 256), (8, 512), (24, 1024), (80, 4096), (200, 4096)]
+)
+def test_batches_suit_the_device(monkeypatch, gib, n):
+    """As do blocks and threads."""
+    monkeypatch.setattr(_inference, "gpu_memory", lambda: gib * 2**30)
+    assert _inference.default_batch_size() == n
+    scan = np.zeros((100, 100, 6, 6), "uint8")
+    blocks = blocks_of_patterns(scan, (100, 100), (6, 6), None, n)
+    assert max(1024, n) - 100 < blocks.chunksize[0] * 100 <= max(1024, n)
+    threads = n_threads(SimpleNamespace(batch_size=n))
+    assert threads == 2 if n == 256 else threads >= 2
+
+
+def test_large_blocks_change_nothing(monkeypatch, tiny_model):
+    """A GPU gets more patterns at a time, but the same ones."""
+    rng = np.random.default_rng(1)
+    scan = kp.signals.EBSD(rng.integers(1, 250, (36, 40, 20, 20)).astype("uint8"))
+    mask = rng.random((36, 40)) < 0.2
+    found = []
+    for memory in (0, 80 * 2**30):
+        monkeypatch.setattr(_inference, "gpu_memory", lambda m=memory: m)
+        lazy = classify_space_group(
+            scan, tiny_model, navigation_mask=mask, compute=False
+        )
+        found.append((lazy.numblocks, lazy.compute()))
+    (many, expected), (one, same) = found
+    assert (many[0], one[0]) == (2, 1)
+    assert np.allclose(same, expected, atol=1e-5, equal_nan=True)

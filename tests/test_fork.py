@@ -47,9 +47,10 @@ in_child("unused", lambda: model.predict_proba(patterns))
 model.predict_proba(patterns)
 in_child("used", lambda: model.predict_proba(patterns))
 in_child("loaded", load_model)
+in_child("created", create)
 print("parent gives", model.predict_proba(patterns).shape, flush=True)
 """
-NAMES = ("unused", "used", "loaded")
+NAMES = ("unused", "used", "loaded", "created")
 DASK = """
 model = create()
 s = kp.signals.LazyEBSD(da.from_array(patterns.reshape(2, 2, 20, 20)))

@@ -28,7 +28,15 @@ DOORS = {
     "torch": [],
     "jax": [],
     "matplotlib": ["plot", "_plot_evaluation", "_plot_explanation", "_plot_navigator"],
-    "dask": ["classification", "_compute", "_results_store", "_scan", "aztec", "scans"],
+    "dask": [
+        "classification",
+        "_classify_blocks",
+        "_compute",
+        "_results_store",
+        "_scan",
+        "aztec",
+        "scans",
+    ],
     "hyperspy": ["classification", "composition", "_plot_navigator", "scans"],
 }
 

@@ -4,6 +4,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 import json
+import pickle
 import zipfile
 
 import keras
@@ -60,6 +61,37 @@ class TestPredict:
         reference = tiny_model.predict_proba(patterns)
         p = tiny_model.predict_proba(patterns, batch_size=2)
         assert np.allclose(p, reference, atol=1e-5)
+
+    def test_no_batch(self, tiny_model, patterns):
+        with pytest.raises(ValueError, match="at least 1, not 0"):
+            tiny_model.predict_proba(patterns, batch_size=0)
+
+    def test_mixed_precision(self, tiny_model, patterns):
+        """Close to single precision, and kept, but not in files."""
+        model = tiny_model.copy()
+        reference = model.predict_proba(patterns)
+        model.mixed_precision = True
+        mixed = model.predict_proba(patterns)
+        assert 0 < np.abs(mixed - reference).max() < 0.02
+        assert model.fingerprint() != tiny_model.fingerprint()
+        model.temperature = 1.5
+        model.temperature = tiny_model.temperature
+        for same in (model, model.copy(), pickle.loads(pickle.dumps(model))):
+            assert same.mixed_precision
+            assert np.allclose(same.predict_proba(patterns), mixed, atol=1e-3)
+        model.mixed_precision = False
+        assert np.array_equal(model.predict_proba(patterns), reference)
+        assert model.fingerprint() == tiny_model.fingerprint()
+
+    def test_mixed_precision_follows_weights(self, tiny_model, patterns):
+        model = tiny_model.copy()
+        model.mixed_precision = True
+        model.predict_proba(patterns)
+        weights = [w + 0.1 * (w.ndim == 1) for w in model.network.get_weights()]
+        model.network.set_weights(weights)
+        mixed = model.predict_proba(patterns)
+        model.mixed_precision = False
+        assert np.allclose(mixed, model.predict_proba(patterns), atol=0.02)
 
     def test_gain_and_offset(self, tiny_model, patterns):
         reference = tiny_model.predict_proba(patterns)

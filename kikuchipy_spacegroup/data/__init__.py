@@ -49,3 +49,32 @@ def model_path(name: str = "default") -> Path:
             "ends with '.keras'"
         )
     return _FOLDER / f"{name}.keras"
+
+
+def find_model(path_or_name: str | Path) -> Path:
+    """Return the file of a model.
+
+    Parameters
+    ----------
+    path_or_name
+        Path to a file, or the name of a model that comes with the
+        package. Texts that end with ``.keras`` are paths.
+
+    Returns
+    -------
+    path
+        Path to the file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If there is no bundled model of this name.
+    """
+    if isinstance(path_or_name, str) and not path_or_name.endswith(".keras"):
+        return model_path(path_or_name)
+    path = Path(path_or_name)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no model file {path}")
+    return path
