@@ -5,6 +5,7 @@
 Usage::
 
     python benchmarks/combination.py SCAN_MASTERS INDEX_MASTERS [OUTPUT]
+        [--scans NAME ...] [--doses NUMBER ...]
 
 The three scans of ``example_scan()`` are made from the master patterns
 ``<phase>.sht`` or ``<phase>.h5`` in SCAN_MASTERS, and indexed with those
@@ -25,9 +26,11 @@ a row for
   points only that a phase can be of; and with both.
 
 Accuracy is the share of points with the right phase, and the time is that
-of classification and indexing, without making dictionaries. OUTPUT is a
-CSV file, by default ``results/combination.csv`` beside this file, and a
-summary is written next to it.
+of classification, indexing and combination, without making dictionaries.
+The ratio is the time of dictionary indexing of all points with all phases
+over it: what masks save, as classification counts. OUTPUT is a CSV file, by
+default ``results/combination.csv`` beside this file, and a summary is
+written next to it. For some scans or doses only, OUTPUT must be given.
 """
 
 import argparse
@@ -56,6 +59,7 @@ SHAPE = (30, 40)
 # Degrees between patterns of a dictionary
 RESOLUTION = 3
 SEED = 7
+ALL_MATCHED = "dictionary indexing"
 
 
 def load_masters(folder: Path, name: str) -> list[kp.signals.EBSDMasterPattern]:
@@ -151,10 +155,9 @@ def measure(name: str, dose: float, scan_masters: list, masters: list, model) ->
         row = {
             "scan": name, "dose": dose, "method": method,
             "accuracy": round(float((names == truth).mean()), 3),
-            "seconds": round(seconds, 2), "share_matched": round(matched, 3),
+            "seconds": round(seconds, 3), "share_matched": round(matched, 3),
         }  # fmt: skip
         rows.append(row)
-        print(row, flush=True)
 
     start = time.perf_counter()
     xmap = raw.classify_space_group(model, keep_probabilities=True)
@@ -180,7 +183,7 @@ def measure(name: str, dose: float, scan_masters: list, masters: list, model) ->
     scores = np.stack([found.scores.ravel() for found in maps])
     best = np.array([names_of(found)[0] for found in maps], dtype=object)
     everywhere = time.perf_counter() - start
-    add("dictionary indexing", best[scores.argmax(axis=0)], everywhere, 1)
+    add(ALL_MATCHED, best[scores.argmax(axis=0)], everywhere, 1)
     start = time.perf_counter()
     alone = kpsg.combine(xmap, maps, labels=grains, weights={"classifier": 0})
     seconds = everywhere + pooling + time.perf_counter() - start
@@ -218,23 +221,44 @@ def measure(name: str, dose: float, scan_masters: list, masters: list, model) ->
         combined = kpsg.combine(xmap, several, labels=labels)
         seconds += classified + time.perf_counter() - start
         add(title, names_of(combined), seconds, float(share))
+    for row in rows:
+        row["ratio"] = round(everywhere / row["seconds"], 2)
+        print(row, flush=True)
     return rows
 
 
 def summarize(rows: list[dict], path: Path) -> None:
-    """Write a row per method: accuracy per scan and dose, and mean time."""
+    """Write a row per method: accuracy per scan and dose, and mean times.
+
+    Ratios are those of the times of all doses of a scan.
+    """
     table = []
+    there = [name for name in SCANS if name in {row["scan"] for row in rows}]
     for method in dict.fromkeys(row["method"] for row in rows):
         of_method = [row for row in rows if row["method"] == method]
         line = {"method": method}
-        for name in SCANS:
+        for name in there:
             values = [
                 float(row["accuracy"]) for row in of_method if row["scan"] == name
             ]
             line[name] = " / ".join(f"{value:.3f}" for value in values)
-        seconds = np.mean([float(row["seconds"]) for row in of_method])
-        table.append(line | {"seconds": f"{seconds:.1f}"})
+        line["seconds"] = f"{seconds_of(rows, method, there) / len(of_method):.1f}"
+        ratios = [
+            seconds_of(rows, ALL_MATCHED, [name]) / seconds_of(rows, method, [name])
+            for name in there
+        ]
+        line["dictionary time / time"] = " / ".join(f"{ratio:.2f}" for ratio in ratios)
+        table.append(line)
     write(table, path)
+
+
+def seconds_of(rows: list[dict], method: str, scans: list[str]) -> float:
+    """Return the total time of a method on some scans."""
+    return sum(
+        float(row["seconds"])
+        for row in rows
+        if row["method"] == method and row["scan"] in scans
+    )
 
 
 def write(rows: list[dict], path: Path) -> None:
@@ -252,17 +276,22 @@ def main() -> None:
     parser.add_argument("scan_masters", type=Path)
     parser.add_argument("index_masters", type=Path)
     parser.add_argument("output", type=Path, nargs="?", default=RESULT)
+    parser.add_argument("--scans", nargs="+", choices=SCANS, default=SCANS)
+    parser.add_argument("--doses", nargs="+", type=float, default=DOSES)
     args = parser.parse_args()
+    everything = (tuple(args.scans), tuple(args.doses)) == (SCANS, DOSES)
+    if args.output == RESULT and not everything:
+        parser.error("Give OUTPUT with --scans or --doses: the table is of all of them")
     hs.preferences.General.show_progressbar = False
     model = kpsg.load_model()
     model.predict(kp.data.nickel_ebsd_small().data.reshape(-1, 60, 60))
     machine = f"{os.cpu_count()} cores, {platform.machine()}, {keras.backend.backend()}"
     rows = []
-    for name in SCANS:
+    for name in args.scans:
         masters = [
             load_masters(i, name) for i in (args.scan_masters, args.index_masters)
         ]
-        for dose in DOSES:
+        for dose in args.doses:
             for row in measure(name, dose, *masters, model):
                 rows.append(
                     row

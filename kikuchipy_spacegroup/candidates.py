@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from orix.crystal_map import CrystalMap, Phase, PhaseList
 
-from kikuchipy_spacegroup._map_like import map_like, of_points
+from kikuchipy_spacegroup._map_like import map_like
+from kikuchipy_spacegroup._uncertainty import (
+    of_map,
+    read_uncertainties,
+    uncertainty_table,
+)
 from kikuchipy_spacegroup.composition import (
-    check_uncertainties,
-    grain_means,
     log_evidence,
     normalized_fractions,
     phase_composition,
@@ -36,7 +39,7 @@ def identify_phases(
     *,
     elements: Sequence[str] | None = None,
     labels: np.ndarray | None = None,
-    uncertainty: float | Mapping[str, float] = 0.05,
+    uncertainty: "float | Mapping[str, float | np.ndarray | BaseSignal] | np.ndarray" = 0.05,
     relative_uncertainty: float = 0.125,
     prior: Mapping[str, float] | None = None,
     none_prior: float = 0.1,
@@ -71,10 +74,14 @@ def identify_phases(
         of no grain. If given, the mean composition of a grain is used
         for all its points, and the uncertainty is that of this mean.
     uncertainty
-        Standard deviation of atomic fractions, for all elements or by
-        element. Elements left out have the default. Increase it for
-        elements that replace each other in the phases, up to
-        ``numpy.inf``, or give candidates such sites.
+        Standard deviation of atomic fractions, from 0 to 1 also if the
+        composition is in percent: a number for all elements, or by
+        element a number, or an array or signal of the composition's
+        shape if it differs from point to point. Elements left out have
+        the default. If the composition is an array, it can be an array
+        of the same shape. Points without a composition need none.
+        Increase it for elements that replace each other in the phases,
+        up to ``numpy.inf``, or give candidates such sites.
     relative_uncertainty
         Standard deviation of a fraction over the fraction expected,
         which is added in quadrature. The default is that of
@@ -106,7 +113,7 @@ def identify_phases(
     Raises
     ------
     TypeError
-        If the composition is of another type.
+        If the composition or its uncertainty is of another type.
     ValueError
         If the map has no probabilities, a candidate has no name, space
         group or atoms, or arrays and numbers do not fit.
@@ -114,6 +121,11 @@ def identify_phases(
     Notes
     -----
     See :func:`candidate_probabilities` for the formulas.
+
+    The uncertainty of the mean composition of a grain is the root mean
+    square :math:`\sqrt{\sum_i u_i^2 / n}` of those of its n points that
+    have a composition. It is not smaller for many points, since what
+    X-rays from around a point add is common to its neighbours.
 
     Examples
     --------
@@ -151,15 +163,14 @@ def identify_phases(
     if not 0 <= min_probability <= 1:
         raise ValueError(f"min_probability must be in [0, 1], not {min_probability}")
     phases = _check_candidates(candidates)
-    arrays = {} if composition is None else read_composition(composition, elements)
-    arrays = {
-        element: of_points(values, xmap, f"Fractions of {element}")
-        for element, values in arrays.items()
-    }
     own = {}
     if labels is not None:
         own["grain_id"] = check_labels(labels, xmap)
-        arrays = grain_means(arrays, own["grain_id"])
+    arrays = {}
+    if composition is not None:
+        arrays, uncertainty = of_map(
+            xmap, composition, elements, uncertainty, own.get("grain_id")
+        )
     table = candidate_probabilities(
         probabilities,
         space_groups,
@@ -191,7 +202,7 @@ def candidate_probabilities(
     composition: "Mapping[str, np.ndarray] | np.ndarray | Sequence[BaseSignal] | None" = None,
     *,
     elements: Sequence[str] | None = None,
-    uncertainty: float | Mapping[str, float] = 0.05,
+    uncertainty: "float | Mapping[str, float | np.ndarray | BaseSignal] | np.ndarray" = 0.05,
     relative_uncertainty: float = 0.125,
     prior: Mapping[str, float] | None = None,
     none_prior: float = 0.1,
@@ -219,7 +230,7 @@ def candidate_probabilities(
     Raises
     ------
     TypeError
-        If the composition is of another type.
+        If the composition or its uncertainty is of another type.
     ValueError
         If a candidate has no name, space group or atoms, or arrays and
         numbers do not fit.
@@ -265,7 +276,10 @@ def candidate_probabilities(
     :cite:`newbury2013is`, hence the default of 12.5 %. The other part
     stands for what X-rays from around the point add, and for homogeneity
     ranges. Its default of 5 atomic percent is a guess: look at the
-    composition within grains of a known phase.
+    composition within grains of a known phase. If it differs from point
+    to point, the integral of the distribution is found for 1000
+    different uncertainties at most, see
+    :func:`~kikuchipy_spacegroup.composition.log_evidence`.
 
     Fractions of a candidate are those of its occupied sites. Elements
     that are not in the composition count as not measured, as carbon and
@@ -292,13 +306,14 @@ def candidate_probabilities(
             total[:, i] += of_group[:, numbers.index(number)]
     if composition is not None:
         arrays = read_composition(composition, elements)
+        uncertainties = read_uncertainties(uncertainty, composition, arrays)
         if {values.size for values in arrays.values()} != {len(total)}:
             raise ValueError(
                 f"Compositions of {[v.shape for v in arrays.values()]} points do not "
                 f"fit {len(total)} rows of probabilities"
             )
         total[:, :-1] += _of_composition(
-            arrays, phases, uncertainty, relative_uncertainty
+            arrays, phases, uncertainties, relative_uncertainty
         )
     weights = np.exp(total - total.max(axis=1, keepdims=True))
     return (weights / weights.sum(axis=1, keepdims=True)).astype("float32")
@@ -347,16 +362,16 @@ def _log_prior(
 def _of_composition(
     arrays: Mapping[str, np.ndarray],
     phases: PhaseList,
-    uncertainty: float | Mapping[str, float],
+    uncertainties: Mapping[str, np.ndarray],
     relative_uncertainty: float,
 ) -> np.ndarray:
     """Return the log-evidence of compositions for phases of shape (n, k)."""
-    absolute = check_uncertainties(list(arrays), uncertainty)
     if not relative_uncertainty >= 0:
         raise ValueError(
             f"relative_uncertainty must not be negative, is {relative_uncertainty}"
         )
     fractions = normalized_fractions(arrays)
+    absolute = uncertainty_table(uncertainties, np.isfinite(fractions).all(axis=1))
     columns = []
     for _, phase in phases:
         known = phase_composition(phase)

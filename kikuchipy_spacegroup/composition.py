@@ -3,6 +3,7 @@
 """Compositions of points and phases, and how well they fit together."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 # Steps per unit of the atomic fraction in integrals over compositions
 _STEPS = 4096
-_LEAST_UNCERTAINTY = 1e-3
+# Integrals found per phase, and relative steps to which uncertainties are
+# rounded if there would be more
+_MOST_ROWS, _ROUNDING = 1000, 0.05
 
 
 def phase_composition(phase: "Phase") -> dict[str, float]:
@@ -76,13 +79,15 @@ def read_composition(
     Raises
     ------
     TypeError
-        If the composition is of another type.
+        If the composition is of another type, as a single signal is.
     ValueError
         If elements are unknown or there twice, or fractions are
         negative or infinite, or are weight fractions.
     """
+    if isinstance(composition, BaseSignal):
+        raise TypeError(_of_single_signal(composition))
     if isinstance(composition, Mapping):
-        given = [(name, _data(values)) for name, values in composition.items()]
+        given = [(name, as_array(values)) for name, values in composition.items()]
     elif isinstance(composition, np.ndarray):
         if elements is None or composition.shape[-1:] != (len(elements),):
             raise ValueError(
@@ -93,7 +98,7 @@ def read_composition(
     elif isinstance(composition, Sequence) and all(
         isinstance(i, BaseSignal) for i in composition
     ):
-        given = [(_element_of_signal(i), _data(i)) for i in composition]
+        given = [(_element_of_signal(i), as_array(i)) for i in composition]
     else:
         raise TypeError(
             "composition must be a dictionary of arrays by element, an array, or a list "
@@ -115,8 +120,34 @@ def read_composition(
     return arrays
 
 
-def _data(values: Any) -> np.ndarray:
+def as_array(values: Any) -> np.ndarray:
+    """Return the array of a HyperSpy signal, lazy or not, or of numbers.
+
+    Parameters
+    ----------
+    values
+        Signal, array or whatever makes one.
+
+    Returns
+    -------
+    array
+        Array of the same shape.
+    """
     return np.asarray(values.data if isinstance(values, BaseSignal) else values)
+
+
+def _of_single_signal(signal: BaseSignal) -> str:
+    """Return what is wrong with a signal as a composition."""
+    axes = signal.axes_manager
+    return (
+        "composition must be a dictionary of arrays or signals by element, an array, or "
+        f"a list of signals, one per element, not a single {type(signal).__name__} of "
+        f"navigation shape {axes.navigation_shape} and signal shape {axes.signal_shape}. "
+        "If it holds X-ray spectra, quantify them with exSpy: give the list that "
+        "`signal.quantification(..., composition_units='atomic')` returns. If its "
+        "signal axis holds the elements, give `signal.data` and their names as "
+        "`elements`. If it is the map of one element, give `{'Fe': signal}`"
+    )
 
 
 def _element_of_signal(signal: BaseSignal) -> str:
@@ -169,7 +200,8 @@ def log_evidence(
     expected
         Atomic fractions of the phase of shape (e,).
     uncertainty
-        Standard deviations of shape (e,).
+        Standard deviations of shape (e,), or (n, e) if they differ from
+        point to point.
 
     Returns
     -------
@@ -188,59 +220,72 @@ def log_evidence(
             -\frac{1}{2} \sum_j \frac{(x_j - c_j)^2}{\sigma_j^2}\Big),
 
     and its integral :math:`Z` that of a convolution of :math:`e`
-    functions of one variable at 1.
+    functions of one variable at 1. It is found once for each different
+    row of uncertainties, and for 1000 rows at most: if there are more,
+    those in :math:`Z` are rounded to steps of 5 %, or of 10, 20, 40 %
+    and so on if these are still too many. Those in the exponent are
+    never rounded.
     """
-    x = np.linspace(0, 1, _STEPS + 1)
-    weights = np.where((x == 0) | (x == 1), 0.5, 1.0)
-    normal, uniform = np.ones(1), np.ones(1)
-    for c, sigma in zip(expected, uncertainty):
-        bell = weights * np.exp(-0.5 * ((x - c) / sigma) ** 2)
-        normal = fftconvolve(normal, bell)[: x.size]
-        uniform = fftconvolve(uniform, weights)[: x.size]
-    distance = (((fractions - expected) / uncertainty) ** 2).sum(axis=1)
-    return np.nan_to_num(-0.5 * distance - np.log(normal[-1] / uniform[-1]))
-
-
-def check_uncertainties(
-    elements: list[str], uncertainty: float | Mapping[str, float], default: float = 0.05
-) -> np.ndarray:
-    """Return the standard deviation of each element.
-
-    Parameters
-    ----------
-    elements
-        Names of the elements.
-    uncertainty
-        Standard deviation for all elements, or for some by name.
-    default
-        Standard deviation of the others.
-
-    Returns
-    -------
-    uncertainties
-        Array of shape (e,).
-
-    Raises
-    ------
-    ValueError
-        If a number is too small, or there is no such element.
-    """
-    if isinstance(uncertainty, Mapping):
-        given = {element_symbol(name): u for name, u in uncertainty.items()}
-        unknown = sorted(set(given) - set(elements))
-        if unknown:
-            raise ValueError(
-                f"There are uncertainties of {unknown}, but elements are {elements}"
-            )
-        values = [given.get(element, default) for element in elements]
+    known = np.isfinite(fractions).all(axis=1)
+    fractions = fractions[known]
+    if uncertainty.ndim == 2:
+        uncertainty = uncertainty[known]
+        rows, index = _different_rows(uncertainty)
     else:
-        values = [uncertainty] * len(elements)
-    values = np.array(values, dtype="float64")
-    if not (values >= _LEAST_UNCERTAINTY).all():
-        raise ValueError(
-            f"Uncertainties must be at least {_LEAST_UNCERTAINTY}, not {values.tolist()}"
+        rows, index = uncertainty[None], np.zeros(len(fractions), dtype=int)
+    integrals = np.array([_log_integral(expected, row) for row in rows])
+    distance = (((fractions - expected) / uncertainty) ** 2).sum(axis=1)
+    evidence = np.zeros(known.size)
+    evidence[known] = np.nan_to_num(-0.5 * distance - integrals[index])
+    return evidence
+
+
+def _log_integral(expected: np.ndarray, uncertainty: np.ndarray) -> float:
+    """Return the logarithm of the mean of a density that is not normalized."""
+    x = np.linspace(0, 1, _STEPS + 1)
+    bells = np.exp(-0.5 * ((x - expected[:, None]) / uncertainty[:, None]) ** 2)
+    return float(np.log(_convolved(bells) / _of_uniform(len(expected))))
+
+
+@lru_cache
+def _of_uniform(n: int) -> float:
+    return _convolved(np.ones((n, _STEPS + 1)))
+
+
+def _convolved(functions: np.ndarray) -> float:
+    """Return the convolution at 1 of functions given from 0 to 1."""
+    result = np.ones(1)
+    for values in functions:
+        values[[0, -1]] /= 2
+        result = fftconvolve(result, values)[: values.size]
+    return float(result[-1])
+
+
+def _different_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different rows of positive numbers, rounded if too many.
+
+    The second array has the position of each row of the table in them.
+    """
+    with np.errstate(over="ignore"):
+        first, index = _unique_rows(table.astype("float32"))
+    rows, step = table[first], _ROUNDING
+    while len(rows) > _MOST_ROWS:
+        # Beyond 1000, a standard deviation tells nothing at all
+        powers = np.round(np.log(np.minimum(table, 1e3)) / np.log1p(step))
+        first, index = _unique_rows(powers)
+        rows, step = (1 + step) ** powers[first], 2 * step
+    return rows, index
+
+
+def _unique_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return first and inverse indices of unique rows, faster than NumPy."""
+    first, index = np.zeros(0, dtype=int), np.zeros(len(table), dtype=int)
+    for column in table.T:
+        values, own = np.unique(column, return_inverse=True)
+        _, first, index = np.unique(
+            index * len(values) + own, return_index=True, return_inverse=True
         )
-    return values
+    return first, index
 
 
 def grain_means(

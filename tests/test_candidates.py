@@ -12,6 +12,7 @@ from orix.crystal_map import Phase, PhaseList
 import pytest
 from scipy.stats import truncnorm
 
+from kikuchipy_spacegroup import composition as composition_module
 from kikuchipy_spacegroup.candidates import candidate_probabilities, identify_phases
 from kikuchipy_spacegroup.composition import (
     log_evidence,
@@ -160,6 +161,58 @@ class TestComposition:
         with pytest.raises(ValueError, match="does not tell its element"):
             read_composition(maps, None)
 
+    @pytest.mark.parametrize("n", [1, 2, 4])
+    def test_evidence_of_uncertainties_that_differ(self, n):
+        """It is that of each point alone."""
+        rng = np.random.default_rng(2)
+        x, expected = rng.dirichlet(np.ones(n), 20), rng.dirichlet(np.ones(n))
+        sigma = rng.choice([0.02, 0.1, 0.3, np.inf], (20, n))
+        x[3], sigma[3] = np.nan, np.nan
+        found = log_evidence(x, expected, sigma)
+        for i, value in enumerate(found):
+            assert value == pytest.approx(
+                log_evidence(x[i : i + 1], expected, sigma[i])[0], abs=1e-6
+            )
+        assert found[3] == 0
+        assert log_evidence(x[:0], expected, sigma[:0]).shape == (0,)
+
+    def test_very_many_uncertainties(self, monkeypatch):
+        """The integrals are of rounded ones, and few."""
+        rng = np.random.default_rng(3)
+        x, expected = rng.dirichlet([5, 3, 1], 400), np.array([0.6, 0.4, 0])
+        sigma = rng.uniform(0.05, 0.2, (400, 3))
+        exact = log_evidence(x, expected, sigma)
+        counted = []
+        integral = composition_module._log_integral
+        monkeypatch.setattr(
+            composition_module,
+            "_log_integral",
+            lambda *args: (counted.append(1), integral(*args))[1],
+        )
+        for most, error in ((300, 0.25), (10, 1)):
+            counted.clear()
+            monkeypatch.setattr(composition_module, "_MOST_ROWS", most)
+            found = log_evidence(x, expected, sigma)
+            assert len(counted) <= most
+            assert np.abs(found - exact).max() < error
+
+    def test_single_signals(self):
+        """They are not a list of one, whatever they hold."""
+        spectra = hs.signals.Signal1D(np.ones((2, 3, 8)))
+        spectra.metadata.set_item("Sample.elements", ["Fe", "Al"])
+        for signal in (spectra, spectra.as_lazy(), hs.signals.BaseSignal([1.0])):
+            for elements in (None, ["Fe"]):
+                with pytest.raises(TypeError, match="not a single") as error:
+                    read_composition(signal, elements)
+            for hint in (
+                type(signal).__name__,
+                str(signal.axes_manager.signal_shape),
+                "exSpy",
+                "composition_units='atomic'",
+                "`signal.data`",
+            ):
+                assert hint in str(error.value)
+
     def test_errors(self):
         table = np.ones((3, 2))
         with pytest.raises(ValueError, match="needs the names of as many `elements`"):
@@ -288,6 +341,58 @@ class TestCandidateProbabilities:
         assert ask(NOTHING, [FEAL], for_iron, **options)[0] > 0.9
         assert ask(NOTHING, [FEAL], for_aluminium, **options)[0] < 0.5
 
+    @pytest.mark.parametrize("number", [0.05, 0.0123, 0.4, np.inf])
+    def test_constant_uncertainties(self, number):
+        table = np.random.default_rng(0).dirichlet([3, 2, 1], 12)
+        elements, pair = ["Fe", "Al", "Nb"], [FERRITE, FEAL, NBC]
+        by_element = dict(zip(elements, table.T))
+        p = np.tile(sure_of(221), (12, 1))
+        expected = candidate_probabilities(
+            p, GROUPS, pair, by_element, uncertainty=number
+        )
+        constant = np.full(12, number)
+        for composition, uncertainty in [
+            (table, np.full((12, 3), number)),
+            (table, dict.fromkeys(elements, constant)),
+            (by_element, dict.fromkeys(elements, constant)),
+            (by_element, {"Fe": constant, "Al": number, "Nb3+": constant}),
+            (by_element, dict.fromkeys(elements, hs.signals.BaseSignal(constant).T)),
+            (table, np.array(number)),
+        ]:
+            found = candidate_probabilities(
+                p, GROUPS, pair, composition, elements=elements, uncertainty=uncertainty
+            )
+            assert np.allclose(found, expected, rtol=1e-5)
+        # An element left out has the default
+        found, expected = (
+            candidate_probabilities(p, GROUPS, pair, by_element, uncertainty={"Fe": u})
+            for u in (constant, number)
+        )
+        assert np.allclose(found, expected, rtol=1e-5)
+
+    def test_less_certain_point(self):
+        """It is less sure, and others stay as they were."""
+        composition = {"Nb": np.full(5, 0.95), "Ti": np.full(5, 0.05)}
+        p = np.tile(NOTHING, (5, 1))
+        before = candidate_probabilities(p, GROUPS, [NBC, TIC], composition)
+        uncertainty = np.full(5, 0.05)
+        uncertainty[2], uncertainty[3] = 0.4, np.inf
+        after = candidate_probabilities(
+            p,
+            GROUPS,
+            [NBC, TIC],
+            composition,
+            uncertainty=dict.fromkeys(composition, uncertainty),
+        )
+        assert np.array_equal(after[[0, 1, 4]], before[[0, 1, 4]])
+        assert 0.5 < after[2, 0] < before[2, 0] - 0.04
+        assert np.allclose(after[3], [0.45, 0.45, 0.1])
+        # One of two fractions that sum up to 1 tells as much as both
+        after = candidate_probabilities(
+            p, GROUPS, [NBC, TIC], composition, uncertainty={"Nb": uncertainty}
+        )
+        assert np.allclose(after, before, atol=0.02)
+
     def test_prior(self):
         found = ask(NOTHING, STEEL, prior={"cementite": 0, "ferrite": 3})
         assert np.allclose(found, [0.675, 0.225, 0, 0.1])
@@ -329,6 +434,60 @@ class TestCandidateProbabilities:
             ask(NOTHING, STEEL, one, uncertainty={"Nb": 0.1})
         with pytest.raises(ValueError, match="must not be negative"):
             ask(NOTHING, STEEL, one, relative_uncertainty=-0.1)
+
+    @pytest.mark.parametrize(
+        ["uncertainty", "message"],
+        [
+            ({"Fe": np.array([0.1, np.nan, 0.1])}, "of Fe are NaN at 1 points"),
+            ({"Fe": np.array([-0.1, 0.1, -2])}, "negative at 2 points"),
+            ({"Al": np.array([0, 0.1, np.nan])}, "NaN at 1 points and smaller at 1"),
+            ({"Al": np.array([0, 0, 0])}, "at least 0.001"),
+            (
+                {"Al": np.full(2, 0.1)},
+                r"of Al of shape \(2,\) do not fit its fractions",
+            ),
+            ({"Al": np.full((3, 1), 0.1)}, r"of shape \(3, 1\) do not fit"),
+            ({"Al": np.array(["a", "b", "c"])}, "are not numbers"),
+            ({"Al": True}, "are not numbers but bool"),
+            ({"Fe": 0.1, "Fe3+": 0.2}, "are there twice"),
+            (np.full(2, 0.1), r"of shape \(2,\) do not fit a composition of shape"),
+            (np.full((2, 3), 0.1), r"of shape \(2, 3\) do not fit a composition"),
+        ],
+    )
+    def test_bad_uncertainties(self, uncertainty, message):
+        p, table = np.tile(NOTHING, (3, 1)), np.full((3, 2), 0.5)
+        with pytest.raises(ValueError, match=message):
+            candidate_probabilities(
+                p,
+                GROUPS,
+                [FERRITE, FEAL],
+                table,
+                elements=["Fe", "Al"],
+                uncertainty=uncertainty,
+            )
+
+    def test_uncertainties_of_other_types(self):
+        one = {"Fe": np.full(3, 0.5), "Al": np.full(3, 0.5)}
+        p = np.tile(NOTHING, (3, 1))
+        signal = hs.signals.BaseSignal(np.full(3, 0.1))
+        for bad in ([0.1, 0.1], "0.1", None, signal, np.full((3, 2), 0.1)):
+            with pytest.raises(TypeError, match="uncertainty must be a number, a dict"):
+                candidate_probabilities(p, GROUPS, [FEAL], one, uncertainty=bad)
+
+    def test_uncertainties_where_nothing_is_known(self):
+        """They may be anything, as ratios of no counts are."""
+        fe = np.array([0.5, np.nan, 0.0])
+        composition = {"Fe": fe, "Al": np.array([0.5, 0.5, 0.0])}
+        p = np.tile(sure_of(221), (3, 1))
+        found = candidate_probabilities(
+            p,
+            GROUPS,
+            [FERRITE, FEAL],
+            composition,
+            uncertainty={"Fe": np.array([0.05, np.nan, -1])},
+        )
+        expected = candidate_probabilities(p, GROUPS, [FERRITE, FEAL], composition)
+        assert np.array_equal(found, expected)
 
 
 class TestIdentifyPhases:
@@ -458,6 +617,86 @@ class TestIdentifyPhases:
         assert np.allclose(table, table[[0] * 5 + [5] * 2 + [7]])
         assert np.array_equal(found.grain_id, labels)
 
+    def test_uncertainties_of_points(self):
+        """Of the scan or of the data, as the composition."""
+        mask = np.array([[True, False, False], [False, False, False]])
+        xmap = self.map(navigation_mask=mask)
+        uncertainty = np.full((2, 3), 0.05)
+        uncertainty[0, 2], uncertainty[0, 0], uncertainty[1, 2] = 0.5, np.nan, np.nan
+        maps = dict.fromkeys(self.composition, uncertainty)
+        signals = {
+            name: hs.signals.BaseSignal(values).T.as_lazy()
+            for name, values in maps.items()
+        }
+        flat = {name: values[~mask] for name, values in self.composition.items()}
+        sure = identify_phases(xmap, [AL, SI], self.composition)
+        for composition, given in [
+            (self.composition, maps),
+            (self.composition, signals),
+            (flat, {name: values[~mask] for name, values in maps.items()}),
+        ]:
+            found = identify_phases(xmap, [AL, SI], composition, uncertainty=given)
+            assert found.scores[1] < sure.scores[1]
+            others = [0, 2, 3, 4]
+            assert np.array_equal(found.scores[others], sure.scores[others])
+        table, u = (
+            np.stack(list(i.values()), axis=-1) for i in (self.composition, maps)
+        )
+        again = identify_phases(
+            xmap, [AL, SI], table, elements=["Al", "Si"], uncertainty=u
+        )
+        assert np.allclose(again.scores, found.scores)
+        with pytest.raises(ValueError, match="do not fit its fractions"):
+            identify_phases(
+                xmap,
+                [AL, SI],
+                self.composition,
+                uncertainty={"Al": uncertainty.ravel()},
+            )
+
+    def test_uncertainties_of_grains(self):
+        """Root mean squares of points that have a composition."""
+        p = np.tile(sure_of(225, 0.8), (7, 1))
+        nb = np.array([0.9, 0.8, 1.0, np.nan, 0.1, 0.05, 0.15])
+        labels = np.array([0, 0, 0, 0, 1, 1, -1])
+        u = np.array([0.05, 0.1, 0.4, np.nan, 0.2, 0.2, 0.3])
+        composition = {"Nb": nb, "Ti": 1 - nb}
+        found = identify_phases(
+            self.map(p), [NBC, TIC], composition, labels=labels, uncertainty={"Nb": u}
+        ).candidate_probabilities
+        means = np.array([0.9, 0.075, 0.15])
+        rms = np.array([np.sqrt((0.05**2 + 0.1**2 + 0.4**2) / 3), 0.2, 0.3])
+        expected = candidate_probabilities(
+            p[:3],
+            GROUPS,
+            [NBC, TIC],
+            {"Nb": means, "Ti": 1 - means},
+            uncertainty={"Nb": rms},
+        )
+        assert np.allclose(found, expected[[0] * 4 + [1] * 2 + [2]], rtol=1e-5)
+        # The same number everywhere is that of the mean
+        same = identify_phases(
+            self.map(p),
+            [NBC, TIC],
+            composition,
+            labels=labels,
+            uncertainty={"Nb": np.full(7, 0.1)},
+        )
+        scalar = identify_phases(
+            self.map(p), [NBC, TIC], composition, labels=labels, uncertainty={"Nb": 0.1}
+        )
+        assert np.allclose(same.scores, scalar.scores, rtol=1e-5)
+        for bad in (0, np.nan):
+            u[4] = bad
+            with pytest.raises(ValueError, match="those of Nb are"):
+                identify_phases(
+                    self.map(p),
+                    [NBC, TIC],
+                    composition,
+                    labels=labels,
+                    uncertainty={"Nb": u},
+                )
+
     def test_cif(self, tmp_path):
         pytest.importorskip("spglib")
         path = tmp_path / "aluminium.cif"
@@ -484,5 +723,7 @@ class TestIdentifyPhases:
             identify_phases(xmap, [AL], min_probability=2)
         with pytest.raises(ValueError, match="Fractions of Al of shape"):
             identify_phases(xmap, [AL], {"Al": np.ones(3)})
+        with pytest.raises(TypeError, match="not a single Signal1D"):
+            identify_phases(xmap, [AL], hs.signals.Signal1D(np.ones((2, 3, 64))))
         with pytest.raises(ValueError, match="Labels of grains of shape"):
             identify_phases(xmap, [AL], labels=np.zeros(3, int))

@@ -310,6 +310,91 @@ class TestCombine:
         assert np.allclose(found.prop["indexing_scores"], maps[0].scores[:, 0])
         assert found.prop["simulation_indices"].shape == (9, 3)
 
+    def test_several_rotations_with_gaps_and_not_indexed_points(self):
+        hidden, none = np.arange(N) < 7, np.isin(np.arange(N), (9, 30))
+        rotations = Rotation(np.random.default_rng(4).normal(size=(N, 3, 4)))
+        scores = np.linspace(0.7, 0.6, N)[:, None] - [0, 0.1, 0.2]
+        y, x = (i.ravel() * 0.5 for i in np.indices(SHAPE))
+        phases = PhaseList(NI)
+        phases.add_not_indexed()
+        several = CrystalMap(
+            rotations=rotations,
+            phase_id=np.where(none, -1, 0),
+            phase_list=phases,
+            x=x,
+            y=y,
+            prop={
+                "scores": scores,
+                "simulation_indices": np.arange(3 * N).reshape(N, 3),
+            },
+            scan_unit="um",
+            is_in_data=~hidden,
+        )
+        hough = indexed(FE, 0.4, score_name="cm", is_in_data=np.arange(N) != 3)
+        found = kpsg.combine(classified([0.9, 0.05, 0.05]), [several, hough])
+        names = np.array([found.phases[i].name for i in found.phase_id])
+        nickel = ~hidden & ~none
+        assert (names[nickel] == "Ni").all()
+        assert (names[~nickel] == "Fe").sum() == (~nickel).sum() - 1
+        assert found.phase_id[3] == -1
+        assert found.rotations_per_point == 1
+        assert np.allclose(found.rotations.data[nickel], rotations[nickel, 0].data)
+        assert np.allclose(found.prop["indexing_scores"][nickel], scores[nickel, 0])
+        indices = found.prop["simulation_indices"]
+        assert np.array_equal(indices[nickel], np.arange(3 * N).reshape(N, 3)[nickel])
+        assert (indices[~nickel] == -1).all()
+
+    def test_phases_of_the_same_name_are_one(self):
+        """With other IDs, colors and lattices the same to a percent."""
+        xmap = classified([0.4, 0.2, 0.4])
+        again = phase("Ni", 225, 3.601)
+        again.color = "lime"
+        choice = (np.arange(N) >= 40).astype(int)
+        early, late = np.where(np.arange(N) < 20, [[0.6], [0.4]], [[0.4], [0.6]])
+        maps = [
+            indexed(NI, early, seed=1),
+            indexed(again, late, seed=2),
+            indexed(FE, 0.3, seed=3),
+            indexed([FE, again], 0.8, phase_id=choice, score_name="cm", seed=4),
+        ]
+        weights = {"classifier": 1, "correlation": 100, "hough": 0}
+        found = kpsg.combine(xmap, maps, weights=weights)
+        assert found.prop["candidate_probabilities"].shape == (N, 2)
+        assert found.phases.names == ["Ni"]
+        assert found.prop["indexing_map"].tolist() == [0] * 20 + [1] * 40
+        expected = np.vstack([maps[0].rotations.data[:20], maps[1].rotations.data[20:]])
+        assert np.allclose(found.rotations.data, expected)
+        # The better of both counts, and not their sum
+        best = [indexed(NI, np.maximum(early, late)), maps[2]]
+        assert np.allclose(
+            kpsg.combine(xmap, best, weights=weights).prop["scores"],
+            kpsg.combine(xmap, maps[:3], weights=weights).prop["scores"],
+        )
+
+    def test_phase_that_never_wins(self):
+        """There is no other phase in its place."""
+        xmap = classified([0.9, 0.05, 0.05])
+        maps = [indexed(FE, 0.1), indexed(NI, 0.5), indexed(NI, 0.5)]
+        found = kpsg.combine(xmap, maps)
+        assert found.phases.names == ["Ni"]
+        assert found.phases.ids == [1]
+        assert (found.prop["indexing_map"] == 1).all()
+
+    @pytest.mark.parametrize(
+        "other", [phase("Ni", 229), phase("Ni", 225, 4.05), phase("Ni", 225, 0.36)]
+    )
+    def test_other_phases_of_the_same_name(self, other):
+        xmap = classified([0.5, 0.2, 0.3])
+        both = indexed([NI, FE], 0.5, phase_id=np.arange(N) % 2, score_name="cm")
+        for maps in (
+            [indexed(NI, 0.5), indexed(other, 0.5)],
+            [both, indexed(other, 1)],
+        ):
+            with pytest.raises(
+                ValueError, match="'Ni' have different space groups or lattices"
+            ):
+                kpsg.combine(xmap, maps)
+
     def test_saved_and_loaded(self, tmp_path):
         xmap = classified([0.5, 0.2, 0.3])
         maps = [indexed(NI, 0.5), indexed(FE, 0.6, seed=2)]
