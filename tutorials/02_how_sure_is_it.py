@@ -103,7 +103,7 @@ pooled = kpsg.pool_grains(xmap, labels)
 # %%
 # Pooling makes a grain right more often than its patterns. It does not make it much surer:
 # patterns of a grain are no independent witnesses, as a model that is wrong on one of them tends
-# to be wrong on all, as on the orange grain below.
+# to be wrong on all. What is left wrong below is wrong by whole grains.
 
 truth = [s.xmap.phases[i].space_group.number for i in s.xmap.phase_id]
 fig, axes = plt.subplots(1, 2, figsize=(8, 5), layout="constrained")

@@ -9,9 +9,8 @@ and to fine-tune it on a labelled scan of your own microscope.
 
 # %%
 # A model for three space groups from nine elements, which is far too few, small patterns and
-# two minutes of training, so that this page is quick. The bundled model saw hundreds of phases, for
-# hours:
-# see :doc:`/user/choosing_a_model`.
+# two minutes of training, so that this page is quick. The bundled model saw more than a thousand
+# phases, for hours: see :doc:`/user/choosing_a_model`.
 
 from diffpy.structure import Atom, Lattice, Structure
 import keras

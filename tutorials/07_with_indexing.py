@@ -139,6 +139,31 @@ print(
 )
 
 # %%
+# What remains is to look: patterns above, and below what the phase and the
+# refined orientation say they should be.
+
+fig, axes = plt.subplots(
+    2,
+    3,
+    figsize=(6, 4.4),
+    layout="constrained",
+    subplot_kw={"xticks": [], "yticks": []},
+)
+patterns = s.data.reshape(-1, *s.data.shape[-2:])
+for (above, below), i in zip(axes.T, np.linspace(0, refined.size - 1, 3, dtype=int)):
+    point = refined.id[i]
+    camera = detector.deepcopy()
+    camera.pc = detector.pc.reshape(-1, 3)[point]
+    ideal = master.get_patterns(
+        refined.rotations[i], camera, energy=20, compute=True, show_progressbar=False
+    )
+    above.imshow(patterns[point], cmap="gray")
+    above.set_title(f"Pattern {point}")
+    below.imshow(ideal.data.squeeze(), cmap="gray")
+axes[0, 0].set_ylabel("Camera")
+_ = axes[1, 0].set_ylabel(f"{best.capitalize()}, refined")
+
+# %%
 # Indexing with the wrong phase can fit well, and the classifier can be wrong. They fail in
 # different ways: :doc:`/user/grains_and_phases` has a table of both and of the combination, on
 # scans of known truth.

@@ -68,6 +68,7 @@ INVENTORIES: dict[str, tuple[str, str, dict[str, str]]] = {
             "kikuchipy.signals.EBSD.hough_indexing "
             "kikuchipy.signals.EBSD.refine_orientation "
             "kikuchipy.signals.EBSD.remove_static_background "
+            "kikuchipy.signals.EBSD.get_image_quality "
             "kikuchipy.signals.EBSD.get_neighbour_dot_product_matrices "
             "kikuchipy.signals.EBSDMasterPattern.get_patterns "
             "kikuchipy.signals.EBSDMasterPattern.as_lambert "

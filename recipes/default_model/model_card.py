@@ -58,8 +58,9 @@ with de-ebsd; simulated kinematically with kikuchipy and diffsims.
 
 {n} random orientations, geometries and cameras each. Noise is relative to the
 diffraction signal: low {low}, moderate {moderate}, high {high}. Chance is
-{chance:.2f}. In parentheses: the space group found most often, where it is the wrong one. Materials with a star calibrated the
-model and are not in the mean.
+{chance:.2f}. In parentheses: the space group found most often, where it is the wrong one.
+By the materials with a star the model was chosen among others and `min_probability` set, so
+they are not in the mean.
 
 {simulated}
 
@@ -80,8 +81,9 @@ right, though it most likely is not, and it is left out of the sums.
 
 ## One condition at a time, simulated
 
-{n_materials} materials never trained or calibrated on, {n_conditions} patterns each.
-*In set*: the right space group is in the conformal set for {coverages}. All ten space
+{n_materials} materials never trained on, {n_conditions} patterns each. *In set*: the right
+space group is in the conformal set for {coverages}. The model is calibrated on all materials
+held out; here, each one's sets are those of a calibration on all others. All ten space
 groups have the point group m-3m, so point group, Laue class and crystal system are
 always right.
 
@@ -92,8 +94,8 @@ always right.
 ![How often the model is right when it is how sure](docs/reliability.png)
 
 *Share of patterns that are right over the probability of the space group found, of {n_trust}
-patterns of {n_materials} materials never trained or calibrated on (drawn from
-`results/reliability.csv`). On the line, a model is as sure as it should be.*
+patterns of {n_materials} materials never trained on (drawn from `results/reliability.csv`),
+each calibrated on all others. On the line, a model is as sure as it should be.*
 
 {trust}
 

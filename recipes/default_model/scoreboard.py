@@ -8,13 +8,15 @@ Usage::
 
 where LIBRARIES is the folder written by ``library.py``. Writes
 ``conditions.csv``, ``trust.csv`` and ``reliability.csv`` to the folder OUTPUT. All
-patterns are simulated, of materials the model was neither trained nor calibrated
-on.
+patterns are simulated, of materials the model was not trained on. Since it is calibrated
+on all of them, each one's probabilities and sets are those of a calibration on all the
+others.
 """
 
 import argparse
+from collections.abc import Iterable
 import csv
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -116,13 +118,14 @@ def conditions() -> list[tuple[str, str, dict]]:
 
 
 def score_conditions(
-    model: SpaceGroupModel, library: MasterPatternLibrary, n: int
+    model: SpaceGroupModel, library: MasterPatternLibrary, fits: dict, n: int
 ) -> list[dict]:
     """Return the accuracy at every level of symmetry per condition."""
     rows = []
+    of_phases = [fits[name] for name in library.phase_names]
     for axis, value, change in conditions():
         logits, truth = logits_of(model, library, n, **change)
-        rows.append(row_of(model, logits, truth, axis, value, library.n_phases))
+        rows.append(row_of(model, logits, truth, axis, value, of_phases))
     # Three voltages of the one material there are files of
     moderate = replace(Acquisition(), noise=(0.6, 0.601))
     for energy in (15, 20, 30):
@@ -143,7 +146,7 @@ def score_conditions(
         )
         logits, truth = logits_of(model, part, 5 * n, acquisition=moderate)
         name = f"{energy} kV (Ta)"
-        rows.append(row_of(model, logits, truth, "voltage", name, 1))
+        rows.append(row_of(model, logits, truth, "voltage", name, [fits["Ta"]]))
     # A simulation that is in training neither as a file nor as a program's
     emsoft = nickel_ebsd_master_pattern_small(projection="lambert", hemisphere="both")
     emsoft.change_dtype("float32")
@@ -151,14 +154,17 @@ def score_conditions(
     for level, noise in NOISE.items():
         camera = replace(Acquisition(), noise=(noise, noise + 1e-3))
         logits, truth = logits_of(model, part, 5 * n, acquisition=camera)
-        rows.append(row_of(model, logits, truth, "EMsoft's Ni in kikuchipy", level, 1))
+        own = Fit(model.temperature, model.conformal_thresholds)
+        rows.append(
+            row_of(model, logits, truth, "EMsoft's Ni in kikuchipy", level, [own])
+        )
     return rows
 
 
-def row_of(model, logits, truth, axis, value, n_materials) -> dict:
-    """Return a row of the table of conditions."""
+def row_of(model, logits, truth, axis, value, fits: list["Fit"]) -> dict:
+    """Return a row of the table of conditions, from as many patterns per fit."""
     found = np.array(model.space_groups)[logits.argmax(axis=1)]
-    row = {"axis": axis, "value": value, "n": len(truth), "materials": n_materials}
+    row = {"axis": axis, "value": value, "n": len(truth), "materials": len(fits)}
     for level in LEVELS:
         names = {
             i: getattr(sg.get_space_group(i), level) if level != "space_group" else i
@@ -166,40 +172,63 @@ def row_of(model, logits, truth, axis, value, n_materials) -> dict:
         }
         right = [names[a] == names[b] for a, b in zip(found.tolist(), truth.tolist())]
         row[level] = round(float(np.mean(right)), 3)
-    probabilities = softmax(logits / model.temperature, axis=1)
     labels = np.array([model.space_groups.index(i) for i in truth.tolist()])
-    for coverage, threshold in model.conformal_thresholds.items():
-        sets = prediction_sets(probabilities, threshold)
-        row[f"in_set_{coverage:g}"] = round(
-            float(sets[np.arange(len(labels)), labels].mean()), 3
-        )
-        row[f"set_size_{coverage:g}"] = round(float(sets.sum(axis=1).mean()), 2)
+    parts = np.array_split(np.arange(len(labels)), len(fits))
+    for coverage in model.conformal_thresholds:
+        in_set, size = sets_of(fits, parts, logits, labels, coverage)
+        row[f"in_set_{coverage:g}"] = round(in_set, 3)
+        row[f"set_size_{coverage:g}"] = round(size, 2)
     return row | {"seed": SEED, "date": date.today().isoformat()}
 
 
-def cross_fitted(logits: np.ndarray, labels: np.ndarray, phases: np.ndarray) -> list:
-    """Return calibration and coverage on each material in turn.
+@dataclass
+class Fit:
+    """A calibration.
 
-    Temperature and thresholds come from the patterns of all the others.
+    Parameters
+    ----------
+    temperature
+        What logits are divided by.
+    thresholds
+        Lowest probability in a set by coverage.
     """
-    probabilities = np.empty(logits.shape)
-    in_set, size = np.empty(len(labels), dtype=bool), np.empty(len(labels))
+
+    temperature: float
+    thresholds: dict[float, float]
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Return calibrated probabilities."""
+        return softmax(logits / self.temperature, axis=1)
+
+
+def fit_without_each(
+    logits: np.ndarray, labels: np.ndarray, phases: np.ndarray, coverages: Iterable
+) -> list[Fit]:
+    """Return the calibration on all other phases, per phase."""
+    fits = []
     for phase in np.unique(phases):
-        here = phases == phase
-        temperature = fit_temperature(logits[~here], labels[~here])
-        scaled = softmax(logits / temperature, axis=1)
-        probabilities[here] = scaled[here]
-        threshold = conformal_threshold(scaled[~here], labels[~here], 0.9)
-        sets = prediction_sets(scaled[here], threshold)
-        in_set[here] = sets[np.arange(here.sum()), labels[here]]
-        size[here] = sets.sum(axis=1)
-    n = len(np.unique(phases))
-    name = f"calibrated on the other {n - 1} of {n} materials in turn"
-    return [
-        (f"calibration error, {name}", calibration_error(probabilities, labels)),
-        (f"coverage of sets for 0.9, {name}", float(in_set.mean())),
-        (f"mean size of sets for 0.9, {name}", float(size.mean())),
-    ]
+        others = phases != phase
+        fit = Fit(fit_temperature(logits[others], labels[others]), {})
+        scaled = fit.probabilities(logits[others])
+        for coverage in coverages:
+            threshold = conformal_threshold(scaled, labels[others], coverage)
+            fit.thresholds[coverage] = threshold
+        fits.append(fit)
+    return fits
+
+
+def sets_of(
+    fits: list[Fit], parts: list, logits: np.ndarray, labels: np.ndarray, coverage
+) -> tuple[float, float]:
+    """Return how often the right one is in sets, and their mean size."""
+    in_set, size = [], []
+    for fit, part in zip(fits, parts):
+        sets = prediction_sets(
+            fit.probabilities(logits[part]), fit.thresholds[coverage]
+        )
+        in_set.append(sets[np.arange(len(part)), labels[part]])
+        size.append(sets.sum(axis=1))
+    return float(np.concatenate(in_set).mean()), float(np.concatenate(size).mean())
 
 
 def score_trust(
@@ -207,8 +236,8 @@ def score_trust(
     held_out: MasterPatternLibrary,
     unknown: MasterPatternLibrary,
     n: int,
-) -> tuple[list[dict], list[dict]]:
-    """Return calibration, coverage and how well the unknown is told, and reliability."""
+) -> tuple[list[dict], list[dict], dict[str, Fit]]:
+    """Return the tables of trust and of reliability, and calibrations by material."""
 
     def best(logits):
         return softmax(logits / model.temperature, axis=1).max(axis=1)
@@ -217,31 +246,32 @@ def score_trust(
     all_logits, all_truth = logits_of(model, held_out, n, acquisition=camera)
     all_labels = np.array([model.space_groups.index(i) for i in all_truth.tolist()])
     phases = np.repeat(np.arange(held_out.n_phases), n)
-    judged = [i not in CALIBRATION for i in held_out.phase_names]
-    chosen = np.array(judged)[phases]
-    logits, labels = all_logits[chosen], all_labels[chosen]
+    coverages = model.conformal_thresholds
+    fits = fit_without_each(all_logits, all_labels, phases, coverages)
     library = held_out.select(exclude=CALIBRATION)
-    probabilities = softmax(logits / model.temperature, axis=1)
-    known = best(logits)
-    rows = [
-        ("calibration error", calibration_error(probabilities, labels)),
-        ("accuracy", float((probabilities.argmax(axis=1) == labels).mean())),
-        ("identified", float((known >= model.min_probability).mean())),
-        (
-            "accuracy of those identified",
-            float(
-                (probabilities.argmax(axis=1) == labels)[
-                    known >= model.min_probability
-                ].mean()
-            ),
-        ),
+    judged = [
+        i for i, name in enumerate(held_out.phase_names) if name not in CALIBRATION
     ]
-    for coverage, threshold in model.conformal_thresholds.items():
-        sets = prediction_sets(probabilities, threshold)
-        covered = sets[np.arange(len(labels)), labels].mean()
-        rows.append((f"coverage of sets for {coverage:g}", float(covered)))
-        rows.append((f"mean size of sets for {coverage:g}", float(sets.sum(1).mean())))
-    rows += cross_fitted(all_logits, all_labels, phases)
+    rows = []
+    for name, chosen in (("", judged), (", all materials", range(len(fits)))):
+        parts = [np.flatnonzero(phases == i) for i in chosen]
+        some = [fits[i] for i in chosen]
+        p = [f.probabilities(all_logits[part]) for f, part in zip(some, parts)]
+        p, of_these = np.concatenate(p), all_labels[np.concatenate(parts)]
+        right = p.argmax(axis=1) == of_these
+        identified = p.max(axis=1) >= model.min_probability
+        rows += [
+            (f"calibration error{name}", calibration_error(p, of_these)),
+            (f"accuracy{name}", float(right.mean())),
+            (f"identified{name}", float(identified.mean())),
+            (f"accuracy of those identified{name}", float(right[identified].mean())),
+        ]
+        for coverage in coverages:
+            covered, size = sets_of(some, parts, all_logits, all_labels, coverage)
+            rows.append((f"coverage of sets for {coverage:g}{name}", covered))
+            rows.append((f"mean size of sets for {coverage:g}{name}", size))
+        if not name:
+            probabilities, labels, known = p, of_these, p.max(axis=1)
     overlap = replace(camera, overlap=(0.8, 1.0), overlap_probability=1.0)
     others = {
         "unknown space groups": logits_of(model, unknown, n, acquisition=camera)[0],
@@ -267,7 +297,8 @@ def score_trust(
         {"what": what, "value": round(value, 3), "n": len(labels)} | common
         for what, value in rows
     ]
-    return rows, [row | common for row in reliability(probabilities, labels)]
+    bins = [row | common for row in reliability(probabilities, labels)]
+    return rows, bins, dict(zip(held_out.phase_names, fits))
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict]:
@@ -296,11 +327,11 @@ def main() -> None:
     library = held_out.select(exclude=CALIBRATION)
     unknown = MasterPatternLibrary.load(args.libraries / "unknown.npz")
     unknown = unknown.select(space_groups=set(unknown.space_groups) - set(OUTLIERS))
-    trust, bins = score_trust(model, held_out, unknown, 4 * args.n)
+    trust, bins, fits = score_trust(model, held_out, unknown, 4 * args.n)
     tables = {
         "trust": trust,
         "reliability": bins,
-        "conditions": score_conditions(model, library, args.n),
+        "conditions": score_conditions(model, library, fits, args.n),
     }
     for name, rows in tables.items():
         path = args.output / f"{name}.csv"
