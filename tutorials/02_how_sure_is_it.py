@@ -83,8 +83,9 @@ for label, column in zip(labels, lattices.T):
 # %%
 # **Grains.** All patterns of a grain are of one phase, so it may give one answer. For this, the
 # scan is one of the package's own, of which the truth is known: particles of silicon in
-# aluminum, recorded fast. Grains are found by how alike neighboring patterns are without the
-# background.
+# aluminum, recorded fast. It is simulated kinematically, which the bundled model hardly learned
+# from, so it is worse at this than at dynamical or real patterns. Grains are found by how
+# alike neighboring patterns are without the background.
 
 s = kpsg.example_scan(
     "aluminum and silicon",
@@ -101,9 +102,10 @@ labels = kpsg.grains_from_patterns(corrected)
 pooled = kpsg.pool_grains(xmap, labels)
 
 # %%
-# Pooling makes a grain right more often than its patterns. It does not make it much surer:
-# patterns of a grain are no independent witnesses, as a model that is wrong on one of them tends
-# to be wrong on all. What is left wrong below is wrong by whole grains.
+# Pooling makes a grain right more often than its patterns, if they are right more often than not.
+# It does not make it much surer: patterns of a grain are no independent witnesses, as a model
+# that is wrong on one of them tends to be wrong on all. What is wrong below is wrong by whole
+# grains.
 
 truth = [s.xmap.phases[i].space_group.number for i in s.xmap.phase_id]
 fig, axes = plt.subplots(1, 2, figsize=(8, 5), layout="constrained")

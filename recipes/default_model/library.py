@@ -56,6 +56,8 @@ FORMULAS = {
 # Structure types drawn this much more often where not made up: most metals and silicon
 COMMON = {"A1": 4, "A2": 4, "A4": 3}
 HALF_WIDTH = 150
+# Tables of which one structure in so many is simulated kinematically as well
+COPIES = {"disordered.csv": 3, "variants.csv": 4, "invented.csv": 4}
 # Tables of structures that need not exist
 MADE_UP = [
     TABLE.with_name(f"{name}.csv") for name in ("variants", "invented", "disordered")
@@ -123,13 +125,20 @@ def phase_weights(shared_data: Path, library: MasterPatternLibrary) -> dict[str,
 def simulated() -> MasterPatternLibrary:
     """Return kinematical master patterns.
 
-    Of structures too large for Bloch waves, and of one in six of the
-    others: were large structures the only kinematical ones, the network
-    could tell their space groups by how they were simulated.
+    Of structures too large for Bloch waves, and of many of the others: were
+    large structures nearly the only kinematical ones, the network could tell
+    their space groups by how they were simulated.
     """
     phases = load_structures(method="kinematical")
-    copies = list(load_structures(method="dynamical").items())[::6]
-    phases |= {k: v for k, v in copies if k not in (*HELD_OUT, *TWINS, *ALIKE)}
+    copies = load_structures(method="dynamical")
+    for table, every in COPIES.items():
+        of_table = load_structures(TABLE.with_name(table), method="dynamical")
+        copies |= dict(list(of_table.items())[::every])
+    phases |= {
+        name: phase
+        for name, phase in copies.items()
+        if name not in (*HELD_OUT, *TWINS, *ALIKE) and len(phase.structure) <= 6
+    }
     energies = (15, 20, 25)
     signals = []
     for i, phase in enumerate(phases.values()):

@@ -24,9 +24,10 @@ from pathlib import Path
 from calibrate import CALIBRATION, OUTLIERS
 import keras
 from kikuchipy.data import nickel_ebsd_master_pattern_small
-from library import no_diffraction
+from library import HALF_WIDTH, no_diffraction
 import numpy as np
 from scipy.special import softmax
+from simulate_masters import load_structures
 from sklearn.metrics import roc_auc_score
 
 from kikuchipy_spacegroup import space_groups as sg
@@ -38,6 +39,7 @@ from kikuchipy_spacegroup.calibration import (
     prediction_sets,
 )
 from kikuchipy_spacegroup.dataset import SimulatedDataset
+from kikuchipy_spacegroup.kinematical import kinematical_master_pattern
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.simulation import Geometry, ProjectPatterns
@@ -147,6 +149,16 @@ def score_conditions(
         logits, truth = logits_of(model, part, 5 * n, acquisition=moderate)
         name = f"{energy} kV (Ta)"
         rows.append(row_of(model, logits, truth, "voltage", name, [fits["Ta"]]))
+    # Some of the materials as they are, and simulated kinematically
+    simulated = kinematical(library.phase_names)
+    names = list(simulated.phase_names)
+    for value, part in (
+        ("dynamical", library.select(names)),
+        ("kinematical", simulated),
+    ):
+        logits, truth = logits_of(model, part, 2 * n, acquisition=moderate)
+        of_phases = [fits[name] for name in part.phase_names]
+        rows.append(row_of(model, logits, truth, "simulation", value, of_phases))
     # A simulation that is in training neither as a file nor as a program's
     emsoft = nickel_ebsd_master_pattern_small(projection="lambert", hemisphere="both")
     emsoft.change_dtype("float32")
@@ -159,6 +171,20 @@ def score_conditions(
             row_of(model, logits, truth, "EMsoft's Ni in kikuchipy", level, [own])
         )
     return rows
+
+
+def kinematical(names: Iterable[str]) -> MasterPatternLibrary:
+    """Return kinematical master patterns of those materials that have few atoms."""
+    phases = load_structures(method="dynamical")
+    signals = [
+        kinematical_master_pattern(
+            phases[name], 20, half_width=HALF_WIDTH, min_dspacing=0.1
+        )
+        for name in names
+        if name in phases
+    ]
+    known = [signal.phase.name for signal in signals]
+    return MasterPatternLibrary.from_signals(signals, known, check=False)
 
 
 def row_of(model, logits, truth, axis, value, fits: list["Fit"]) -> dict:
@@ -297,6 +323,9 @@ def score_trust(
         {"what": what, "value": round(value, 3), "n": len(labels)} | common
         for what, value in rows
     ]
+    for row in rows:
+        if row["what"].endswith("all materials"):
+            row |= {"n": len(all_labels), "materials": held_out.n_phases}
     bins = [row | common for row in reliability(probabilities, labels)]
     return rows, bins, dict(zip(held_out.phase_names, fits))
 
