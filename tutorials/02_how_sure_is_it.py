@@ -108,7 +108,7 @@ pooled = kpsg.pool_grains(xmap, labels)
 # grains.
 
 truth = [s.xmap.phases[i].space_group.number for i in s.xmap.phase_id]
-fig, axes = plt.subplots(1, 2, figsize=(8, 5), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(8, 6.5), layout="constrained")
 for ax, title, each in zip(axes, ("By pattern", "By grain"), (xmap, pooled)):
     kpsg.plot.plot_space_groups(each, ax=ax)
     ax.set_title(f"{title}: {(each.phase_id == truth).mean():.0%} right")
