@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_SYMBOLS = (
+# Symbols in the order of atomic numbers
+ELEMENTS = (
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu "
     "Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba "
     "La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi "
-    "Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf"
+    "Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr"
 ).split()
 
 
@@ -286,11 +287,11 @@ def element_symbol(name: str | int) -> str:
     ('Fe', 'O', 'Fe')
     """
     text = str(name).strip()
-    if text.isdigit() and 0 < int(text) <= len(_SYMBOLS):
-        return _SYMBOLS[int(text) - 1]
+    if text.isdigit() and 0 < int(text) <= len(ELEMENTS):
+        return ELEMENTS[int(text) - 1]
     symbol = re.sub(r"([\d.]*[+-]|[+-][\d.]*)$", "", text)
     symbol = {"D": "H", "T": "H"}.get(symbol, symbol)
-    if symbol not in _SYMBOLS:
+    if symbol not in ELEMENTS:
         raise ValueError(f"{name!r} is no element")
     return symbol
 
@@ -376,6 +377,6 @@ def _symbol(element: str | int) -> str:
     if isinstance(element, str) and not element.isdigit():
         return element
     number = int(element)
-    if not 1 <= number <= len(_SYMBOLS):
-        raise ValueError(f"There is no element {number}, only 1 to {len(_SYMBOLS)}")
-    return _SYMBOLS[number - 1]
+    if not 1 <= number <= len(ELEMENTS):
+        raise ValueError(f"There is no element {number}, only 1 to {len(ELEMENTS)}")
+    return ELEMENTS[number - 1]
