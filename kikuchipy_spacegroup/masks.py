@@ -67,6 +67,11 @@ def navigation_masks(
     :meth:`kikuchipy.signals.EBSD.hough_indexing` takes no mask, as it
     finds bands once for all phases.
 
+    :meth:`kikuchipy.signals.EBSD.refine_orientation` wants a map with the
+    shape of the scan besides the mask: a map of some points only is
+    refused if these do not reach all sides of the scan. The map of
+    :func:`~kikuchipy_spacegroup.fusion.combine` has all points.
+
     Examples
     --------
     >>> import numpy as np

@@ -120,23 +120,23 @@ _ = fig.legend(loc="outside right upper")
 
 # %%
 # The map has the orientations of the chosen phases, so it goes on as any map of kikuchipy. Here
-# the points of the phase found most often are refined.
+# the points of the phase found most often are refined. The map is given as a whole, with a mask
+# that leaves only this phase: refinement wants a map of the shape of the scan.
 
 chosen = combined.phase_id[combined.phase_id >= 0]  # -1 is for points with no solution
-best = combined.phases[int(np.bincount(chosen).argmax())].name
+phase_id = int(np.bincount(chosen).argmax())
+best = combined.phases[phase_id].name
 master = {i.phase.name: i for i in masters}[best]
-one = combined[best]
 refined = s.refine_orientation(
-    one,
+    combined,
     detector,
     master_pattern=master,
     energy=20,
-    navigation_mask=~one.is_in_data.reshape(xmap.shape),
+    navigation_mask=(combined.phase_id != phase_id).reshape(combined.shape),
     trust_region=[2, 2, 2],
 )
-print(
-    f"Scores {one.prop['indexing_scores'].mean():.2f}, refined {refined.scores.mean():.2f}"
-)
+before = combined[best].prop["indexing_scores"]
+print(f"Scores {before.mean():.2f}, refined {refined.scores.mean():.2f}")
 
 # %%
 # What remains is to look: patterns above, and below what the phase and the
