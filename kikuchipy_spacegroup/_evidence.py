@@ -15,6 +15,8 @@ _logger = logging.getLogger(__name__)
 # Kinds of scores, those whose rotations are preferred first, and the property
 # that holds them
 KINDS = {"refined": "scores", "correlation": "scores", "hough": "cm"}
+# Kinds of which phases may have scores on different scales
+CORRELATIONS = ("refined", "correlation")
 # Weights of a unit of evidence if they cannot be found
 DEFAULT_WEIGHTS = {
     "classifier": 1.0,

@@ -19,6 +19,7 @@ from kikuchipy_spacegroup._evidence import (
     gather,
 )
 from kikuchipy_spacegroup._map_like import neighbours
+from kikuchipy_spacegroup._score_offsets import on_one_scale, pairs_with
 from kikuchipy_spacegroup.crystal_map import probabilities_from_map
 from kikuchipy_spacegroup.pooling import CORRELATION, check_labels, effective_number
 
@@ -59,7 +60,9 @@ def combine(
         get the same phase, where they have a solution of it.
     weights
         Weight of the evidence per kind, and of the ``"classifier"``. Those
-        not given are found from the maps, see below.
+        not given are found from the maps, see below. Scores with a given
+        weight, and all if the classifier's is given, are compared as they
+        are.
     min_probability
         Points with a lower best probability are not indexed.
 
@@ -125,10 +128,28 @@ def combine(
     indexing, the classifier alone decides between them, and there is a
     warning in the log.
 
-    Scores of different kinds are never compared. The weights
-    :math:`w_0` and :math:`w_k`, for correlations the number of independent
-    pixels, are those with which neighbours agree best, but no more often
-    than they would by chance: they maximize
+    Scores of different kinds are never compared, and those of different
+    phases not as they are: a master pattern nearer to the truth than
+    another one correlates better with all patterns. Where correlations
+    have something to do with what the classifier says of neighbours (a
+    correlation of 0.12), their evidence is the logarithm of the
+    likelihood
+
+    .. math::
+
+        x \sim N\big(o + a (\delta_c - 1 / m'), \sigma_c^2\big)
+
+    of the m' phases' evidence x less its mean. It is 1 for the phase in
+    :math:`\delta_c`, and offsets o of the phases, the gain a and the
+    variances are found from the map by expectation-maximization
+    :cite:`dempster1977maximum`, with the classifier's probabilities as
+    what is known of the points. Weights are 1 then.
+
+    Where they have nothing to do with it, as in a scan of one phase, there
+    are no offsets. The weights :math:`w_0` and :math:`w_k`, for
+    correlations the number of independent pixels, are those with which
+    neighbours agree best, but no more often than they would by chance:
+    they maximize
 
     .. math::
 
@@ -209,12 +230,11 @@ def combine(
     there = np.any([np.isfinite(table) for table in tables.values()], axis=0)
     there &= _has_solution(found, shape)[points]
     _warn_of_unlike(tables, phases)
+    pairs = neighbours(xmap)
+    tables, known = on_one_scale(tables, prior, pairs, dict(weights or {}))
     evidence = {"classifier": prior}
     evidence |= {kind: centered(table) for kind, table in tables.items()}
-    first, second = neighbours(xmap)
-    everything = there[first].all(axis=1) & there[second].all(axis=1)
-    pairs = first[everything], second[everything]
-    weights = fit_weights(evidence, pairs, dict(weights or {}))
+    weights = fit_weights(evidence, pairs_with(there, pairs), known)
     log_p = sum(weights[kind] * table for kind, table in evidence.items())
     if labels is not None:
         log_p = _of_grains(log_p, there, check_labels(labels, xmap))

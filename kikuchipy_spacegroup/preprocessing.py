@@ -127,6 +127,20 @@ def separable(rows: Any, patterns: Any, columns: Any) -> Any:
     return ops.matmul(ops.matmul(rows, patterns), ops.swapaxes(columns, -1, -2))
 
 
+def _shared(masks: Any) -> Any:
+    """Return one mask instead of many that are the same.
+
+    As those of a scan are: it is blurred once then, and not once per
+    pattern. How many there are must not be known beforehand, as in a
+    graph of TensorFlow.
+    """
+    n = ops.shape(masks)[0]
+    if n is None or isinstance(n, int):
+        return masks
+    differ = ops.any(ops.not_equal(masks, masks[:1]))
+    return masks[: ops.where(differ, n, 1)]
+
+
 @keras.saving.register_keras_serializable("kikuchipy_spacegroup")
 class PreparePatterns(keras.layers.Layer):
     r"""Resize, mask and normalise raw patterns.
@@ -248,23 +262,22 @@ class PreparePatterns(keras.layers.Layer):
             Patterns of shape (n, size, size, 1) and dtype float32.
         """
         patterns, valid = self.resize(patterns)
-        circle = ops.convert_to_tensor(self._circle)
+        inside = valid * ops.convert_to_tensor(self._circle)
         mean = self._masked_mean(patterns, valid)
-        high = (patterns - mean) * valid
-        norm = ops.maximum(self._blur(self._background, valid), 1e-6)
+        high = patterns - mean * valid
+        # Zero where not valid, as all they are multiplied with then is
+        share = valid / ops.maximum(self._blur(self._background, valid), 1e-6)
         for _ in range(2):
-            blurred = self._blur(self._background, high) / norm
-            high = (high - blurred) * valid
+            high = high - self._blur(self._background, high) * share
         # Rounding errors of a constant pattern are not blown up to noise
         tiny = 1e-5 * (ops.abs(mean) + 1e-20)
-        norm = ops.maximum(self._blur(self._contrast, valid), 1e-6)
-        local = ops.sqrt(self._blur(self._contrast, high**2) / norm)
+        share = 1 / ops.maximum(self._blur(self._contrast, valid), 1e-6)
+        local = ops.sqrt(self._blur(self._contrast, high**2) * share)
         log = ops.log(ops.maximum(local, 0.1 * tiny))
-        typical = ops.exp(self._masked_mean(log, valid * circle))
+        typical = ops.exp(self._masked_mean(log, inside))
         scale = local + self.contrast_floor * typical
         high = ops.where(scale > tiny, high / ops.maximum(scale, tiny), 0.0)
-        high = ops.clip(high, -self.clip, self.clip)
-        return (high * circle * valid)[..., None]
+        return (ops.clip(high, -self.clip, self.clip) * inside)[..., None]
 
     def resize(self, patterns):
         """Return resized patterns and their masks of valid pixels.
@@ -280,10 +293,11 @@ class PreparePatterns(keras.layers.Layer):
             Patterns of shape (n, size, size), 0 where not valid.
         valid
             1 where at least half of the pixel was valid, else 0, of the
-            same shape.
+            same shape, or of shape (1, size, size) if it is known to be
+            the same for all patterns.
         """
         patterns = ops.cast(patterns, "float32")[..., 0]
-        finite = ops.cast(ops.isfinite(patterns), "float32")
+        finite = _shared(ops.cast(ops.isfinite(patterns), "float32"))
         # One after the other: in ONNX, other conditions become products
         patterns = ops.where(ops.isnan(patterns), 0.0, patterns)
         patterns = ops.where(ops.isinf(patterns), 0.0, patterns)
@@ -297,7 +311,7 @@ class PreparePatterns(keras.layers.Layer):
         weight = separable(rows, finite, columns)
         resized = separable(rows, patterns, columns)
         valid = ops.cast(weight >= 0.5, "float32")
-        return valid * resized / ops.maximum(weight, 0.5), valid
+        return resized * (valid / ops.maximum(weight, 0.5)), valid
 
     @staticmethod
     def _masked_mean(patterns, valid):

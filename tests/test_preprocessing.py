@@ -44,6 +44,17 @@ def test_missing_pixels_do_not_matter(prepare, nickel):
     )
 
 
+def test_own_masks_in_a_batch(tiny_model, nickel):
+    """Patterns with other missing pixels beside it do not change a pattern."""
+    whole = nickel.data[0].astype("float32")
+    part = whole.copy()
+    part[:, :20, :25] = np.nan
+    together = tiny_model.predict_proba(np.concatenate([whole, part]))
+    alone = [tiny_model.predict_proba(patterns) for patterns in (whole, part)]
+    assert not np.allclose(*alone, atol=1e-3)
+    assert np.allclose(together, np.concatenate(alone), atol=1e-5)
+
+
 def test_circle(prepare, nickel):
     out = run(prepare, nickel.data[0])
     x = (np.arange(48) + 0.5) / 24 - 1

@@ -39,6 +39,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--grains", type=int, help="number of grains the patterns of a material are of"
     )
+    parser.add_argument("--epochs", type=int, help="largest number, of all networks")
     cameras = ["paper", "fast"]
     parser.add_argument("--cameras", nargs="+", choices=cameras, default=cameras)
     networks = ["residual", "pretrained", "xception"]
@@ -145,6 +146,8 @@ def main(arguments: list[str] | None = None) -> None:
     settings = experiment.FULL if args.full else settings
     settings = experiment.TINY if args.tiny else settings
     settings = replace(settings, n_grains=args.grains)
+    if args.epochs is not None:
+        settings = replace(settings, epochs=dict.fromkeys(settings.epochs, args.epochs))
     how = "kinematical" if args.tiny else masters.method()
     source = f"files in {args.masters.name}" if args.masters else masters.describe(how)
     check_same(
