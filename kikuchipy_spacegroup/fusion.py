@@ -19,7 +19,7 @@ from kikuchipy_spacegroup._evidence import (
     gather,
 )
 from kikuchipy_spacegroup._map_like import neighbours
-from kikuchipy_spacegroup._score_offsets import on_one_scale, pairs_with
+from kikuchipy_spacegroup._score_model import on_one_scale, pairs_with
 from kikuchipy_spacegroup.crystal_map import probabilities_from_map
 from kikuchipy_spacegroup.pooling import CORRELATION, check_labels, effective_number
 
@@ -137,16 +137,16 @@ def combine(
 
     .. math::
 
-        x \sim N\big(o + a (\delta_c - 1 / m'), \sigma_c^2\big)
+        x \sim N(\mu_c, \sigma_c^2)
 
-    of the m' phases' evidence x less its mean. It is 1 for the phase in
-    :math:`\delta_c`, and offsets o of the phases, the gain a and the
-    variances are found from the map by expectation-maximization
-    :cite:`dempster1977maximum`, with the classifier's probabilities as
-    what is known of the points. Weights are 1 then.
+    of the evidence x of all phases less its mean. What it is on average
+    for patterns of phase c, and how much it varies, is found from the map
+    by expectation-maximization :cite:`dempster1977maximum`, with the
+    classifier's probabilities as what is known of the points. Weights are
+    1 then.
 
-    Where they have nothing to do with it, as in a scan of one phase, there
-    are no offsets. The weights :math:`w_0` and :math:`w_k`, for
+    Where they have nothing to do with it, as in a scan of one phase,
+    scores are compared as they are. The weights :math:`w_0` and :math:`w_k`, for
     correlations the number of independent pixels, are those with which
     neighbours agree best, but no more often than they would by chance:
     they maximize

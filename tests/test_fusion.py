@@ -207,7 +207,7 @@ class TestCombine:
         flags = kpsg.combine(xmap, maps).prop["disagreement"]
         assert np.mean(flags & 2 > 0) < 0.1
 
-    def test_scores_of_one_phase_have_no_offset(self):
+    def test_scores_of_one_phase_are_compared_as_they_are(self):
         """What the classifier says has nothing to do with scores then."""
         shape = (20, 30)
         rng = np.random.default_rng(4)

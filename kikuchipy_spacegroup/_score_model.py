@@ -19,11 +19,10 @@ from kikuchipy_spacegroup._evidence import CORRELATIONS
 _logger = logging.getLogger(__name__)
 # Least correlation of scores with the classifier's probabilities of neighbours
 _LEAST_CORRELATION = 0.12
-_FEWEST_PAIRS = 50
-_MOST_POINTS = 20_000
-# Numbers of points, as shares of all, that speak for no offset, for alike
-# variances, and for every phase
-_FOR_NO_OFFSET, _FOR_ONE_VARIANCE, _FOR_EVERY_PHASE = 0.04, 0.1, 0.02
+# From and to how many pairs of neighbours it is found
+_FEWEST_PAIRS, _MOST_PAIRS = 50, 20_000
+# Share of the points that speak for scores on one scale, with one variance
+_FOR_ONE_SCALE = 0.04
 _N_ITERATIONS = 60
 
 
@@ -33,17 +32,14 @@ class ScoreModel:
 
     Parameters
     ----------
-    offsets
-        Mean evidence of every phase, whatever the phase of the pattern,
-        of shape (m,).
-    gain
-        How much more it is of the phase of the pattern.
+    means
+        Mean evidence of all phases per phase of the pattern, of shape
+        (m, m).
     variances
-        Variance if a phase is that of the pattern, of shape (m,).
+        Its variance per phase of the pattern, of shape (m,).
     """
 
-    offsets: np.ndarray
-    gain: float
+    means: np.ndarray
     variances: np.ndarray
 
     def log_likelihood(self, table: np.ndarray) -> np.ndarray:
@@ -60,13 +56,15 @@ class ScoreModel:
             Array of the same shape, with NaN in the same places.
         """
         known = np.isfinite(table)
-        n_known = np.maximum(known.sum(axis=1, keepdims=True), 1)
-        rest = np.where(known, table - self.offsets, 0)
-        rest -= np.where(known, rest.sum(axis=1, keepdims=True) / n_known, 0)
-        square = np.square(rest).sum(axis=1, keepdims=True) - 2 * self.gain * rest
-        square += self.gain**2 * (1 - 1 / n_known)
-        found = square / self.variances + (n_known - 1) * np.log(self.variances)
-        return np.where(known, -0.5 * found, np.nan)
+        n_known = np.maximum(known.sum(axis=1), 1)
+        out = np.full(table.shape, np.nan)
+        for j, (mean, variance) in enumerate(zip(self.means, self.variances)):
+            rest = np.where(known, table - mean, 0)
+            # Of the evidence less its mean over the phases that are known
+            square = np.square(rest).sum(axis=1) - rest.sum(axis=1) ** 2 / n_known
+            found = square / variance + (n_known - 1) * np.log(variance)
+            out[known[:, j], j] = -0.5 * found[known[:, j]]
+        return out
 
 
 def pairs_with(
@@ -139,9 +137,9 @@ def fit_score_model(
     Returns
     -------
     found
-        Offsets, gain and variances, or None if there are too few pairs
-        or scores have nothing to do with what the classifier says of
-        neighbours, as in a scan of one phase.
+        Means and variances, or None if there are too few pairs or scores
+        have nothing to do with what the classifier says of neighbours, as
+        in a scan of one phase.
 
     Notes
     -----
@@ -150,32 +148,34 @@ def fit_score_model(
 
     .. math::
 
-        x \sim N\big(o + a (e_c - 1 / m), \sigma_c^2\big)
+        x \sim N(\mu_c, \sigma_c^2)
 
-    with offsets o and gain a of all phases. They are found with the shares
-    of the phases by expectation-maximization
-    :cite:`dempster1977maximum`, in which the classifier's probabilities
-    are known.
+    Means and variances are found with the shares of the phases by
+    expectation-maximization :cite:`dempster1977maximum`, in which the
+    classifier's probabilities are known. Means start, and are held with a
+    weight of 4 % of the points, where they would be if scores were on one
+    scale.
     """
     first, second = pairs
     if len(first) < _FEWEST_PAIRS or table.shape[1] < 2:
         return None
-    x = table - table.mean(axis=1, keepdims=True)
-    if _correlation(x, softmax(prior, axis=1), pairs) < _LEAST_CORRELATION:
+    step = -(-len(first) // _MOST_PAIRS)
+    points, index = np.unique([first[::step], second[::step]], return_inverse=True)
+    x, prior = table[points], prior[points]
+    x = x - x.mean(axis=1, keepdims=True)
+    p = softmax(prior, axis=1)
+    if _correlation(x, p, *index.reshape(2, -1)) < _LEAST_CORRELATION:
         return None
-    points = np.unique([first, second])
-    points = points[:: -(-len(points) // _MOST_POINTS)]
-    model = _maximize_expectation(x[points], prior[points])
-    _logger.info("Offsets %s and gain %.3g of scores", model.offsets, model.gain)
+    model = _maximize_expectation(x, prior)
+    _logger.info("Means %s and variances %s of scores", model.means, model.variances)
     return model
 
 
 def _correlation(
-    x: np.ndarray, p: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]
+    x: np.ndarray, p: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> float:
     """Return the correlation of evidence with probabilities of neighbours."""
-    first, second = (np.concatenate(i) for i in (pairs, pairs[::-1]))
-    x, p = x[first], p[second]
+    x, p = x[np.append(first, second)], p[np.append(second, first)]
     x, p = x - x.mean(axis=0), p - p.mean(axis=0)
     scale = np.sqrt(np.square(x).sum() * np.square(p).sum())
     return float((x * p).sum() / scale) if scale > 0 else 0.0
@@ -184,32 +184,17 @@ def _correlation(
 def _maximize_expectation(x: np.ndarray, prior: np.ndarray) -> ScoreModel:
     n, m = x.shape
     variance = max(x.var(axis=0).sum() / (m - 1), 1e-12)
-    model = ScoreModel(np.zeros(m), np.sqrt(variance), np.full(m, variance))
+    held = _FOR_ONE_SCALE * n
+    means = np.sqrt(variance) * (np.eye(m) - 1 / m)
     # As if scores were on one scale, with a usual number of independent pixels
     shares = softmax(prior + 100 * x, axis=1)
     for _ in range(_N_ITERATIONS):
-        model = _maximize(x, shares, model)
-        total = shares.sum(axis=0) + _FOR_EVERY_PHASE * n
+        total = shares.sum(axis=0)
+        found = (shares.T @ x + held * means) / (total + held)[:, None]
+        square = np.square(x[:, None] - found).sum(axis=2)
+        sums = (shares * square).sum(axis=0) / (m - 1)
+        pooled = (sums.sum() + held * variance) / (n + held)
+        model = ScoreModel(found, (sums + held * pooled) / (total + held))
         likelihood = model.log_likelihood(x)
-        shares = softmax(np.log(total) + prior + likelihood, axis=1)
+        shares = softmax(np.log(total + held) + prior + likelihood, axis=1)
     return model
-
-
-def _maximize(x: np.ndarray, shares: np.ndarray, model: ScoreModel) -> ScoreModel:
-    """Return the best model if points are of phases with these shares."""
-    n, m = x.shape
-    weights = shares / model.variances
-    # Means of phases less that of all
-    centered = weights - weights.mean(axis=1, keepdims=True)
-    no_offset = _FOR_NO_OFFSET * n / model.variances.mean()
-    offsets = weights.sum(axis=1) @ x - model.gain * centered.sum(axis=0)
-    offsets /= weights.sum() + no_offset
-    gain = (weights * (x - offsets)).sum() / (weights.sum() * (1 - 1 / m))
-    gain = max(float(gain), 0.0)
-    rest = x - offsets
-    square = np.square(rest).sum(axis=1, keepdims=True) - 2 * gain * rest
-    square += gain**2 * (1 - 1 / m)
-    sums = (shares * square).sum(axis=0)
-    pooled = _FOR_ONE_VARIANCE * sums.sum()
-    total = (shares.sum(axis=0) + _FOR_ONE_VARIANCE * n) * (m - 1)
-    return ScoreModel(offsets, gain, np.maximum((sums + pooled) / total, 1e-12))
