@@ -103,19 +103,23 @@ def on_one_scale(
         Logarithmic likelihoods instead of the evidence of correlations,
         where they could be found.
     weights
-        Those given, and 1 for these kinds and the classifier.
+        Those given, 1 for the classifier, and 1 shared by these kinds.
     """
     tables, weights = dict(tables), dict(weights)
     if "classifier" in weights:
         return tables, weights
+    found = {}
     for kind in CORRELATIONS:
         if kind in tables and kind not in weights:
             table = tables[kind]
-            found = fit_score_model(table, prior, pairs_with(np.isfinite(table), pairs))
-            if found is not None:
-                tables[kind] = found.log_likelihood(table)
-                weights |= {kind: 1.0, "classifier": 1.0}
-    return tables, weights
+            model = fit_score_model(table, prior, pairs_with(np.isfinite(table), pairs))
+            if model is not None:
+                found[kind] = model.log_likelihood(table)
+    if not found:
+        return tables, weights
+    # A score and the same refined say the same, and count once together
+    known = {"classifier": 1.0} | dict.fromkeys(found, 1 / len(found))
+    return tables | found, weights | known
 
 
 def fit_score_model(

@@ -143,7 +143,7 @@ def combine(
     for patterns of phase c, and how much it varies, is found from the map
     by expectation-maximization :cite:`dempster1977maximum`, with the
     classifier's probabilities as what is known of the points. Weights are
-    1 then.
+    1 then, or 1/2 of scores and refined scores each.
 
     Where they have nothing to do with it, as in a scan of one phase,
     scores are compared as they are. The weights :math:`w_0` and :math:`w_k`, for
