@@ -341,5 +341,6 @@ def _test(
 def _write(path: Path, table: pd.DataFrame) -> None:
     """Write a table so that there is either the whole file or none."""
     part = path.with_suffix(".part")
-    table.round(4).to_csv(part, index=False, lineterminator="\n")
+    # Digits enough that the best class stays the best one
+    table.to_csv(part, index=False, float_format="%.9g", lineterminator="\n")
     os.replace(part, path)
