@@ -32,7 +32,7 @@ __all__ = [
     "precision_recall",
     "reliability",
 ]
-LEVELS = ("space_group", "point_group", "laue_class", "crystal_system")
+COARSER_LEVELS = ("point_group", "laue_class", "crystal_system")
 
 
 def counts(table: pd.DataFrame) -> pd.DataFrame:
@@ -100,9 +100,19 @@ def accuracy(
 
     Notes
     -----
-    Patterns that are not identified count as wrong at all levels. At
-    coarser levels than the space group, probabilities are added up over
-    the classes that belong together, and the largest sum counts.
+    Patterns that are not identified count as wrong at all levels.
+
+    The space group is the one in the column ``predicted``, as in all
+    other tables. Coarser levels have their own answers, as in
+    :func:`~kikuchipy_spacegroup.levels.coarsen_map`: probabilities are
+    added up over the classes that belong together, and the largest sum
+    counts. A pattern whose space group is right can thus be wrong at a
+    coarser level, such as one of 194 with a probability of 0.4, and 0.3
+    for each of 225 and 229: cubic has 0.6. What is as probable as
+    others, as it can be in tables with few digits, gives way to what
+    ``predicted`` says.
+
+    A name with two space groups counts as two materials.
 
     Examples
     --------
@@ -113,34 +123,19 @@ def accuracy(
     >>> accuracy(table)[["accuracy", "point_group", "chance"]].to_dict("records")
     [{'accuracy': 0.5, 'point_group': 1.0, 'chance': 0.5}]
     """
-    probabilities, groups = class_probabilities(table)
     by = [by] if isinstance(by, str) else list(by)
-    probabilities = np.nan_to_num(probabilities)
-    identified = (table["predicted"] > 0).to_numpy()
-    truth = table["space_group"].to_numpy()
-    right = {"identified": identified}
-    for level in LEVELS:
-        summed, labels = sg.coarsen_probabilities(probabilities, groups, level)
-        found = np.array(labels)[summed.argmax(axis=1)]
-        column = "accuracy" if level == "space_group" else level
-        right[column] = identified & (found == sg.coarsen(truth, level))
-    order = np.array(groups)[np.argsort(-probabilities, axis=1, kind="stable")]
-    for k in top:
-        inside = (order[:, :k] == truth[:, None]).any(axis=1)
-        right[f"top_{k}"] = identified & inside
-    flags = pd.DataFrame(right, index=table.index)
+    flags = _right(table, top)
     keys = [table[name] for name in by] or [pd.Series("all", table.index, name="")]
-    of_group = table.groupby(keys)
-    seen = table[table["in_training"]].groupby(
-        [key[table["in_training"]] for key in keys]
-    )
+    materials = _materials(table)
+    seen = materials.where(table["in_training"].astype(bool))
     result = pd.DataFrame(
-        {"n": of_group.size(), "materials": of_group["material"].nunique()}
+        {
+            "n": table.groupby(keys).size(),
+            "materials": materials.groupby(keys).nunique(),
+            "materials_seen": seen.groupby(keys).nunique(),
+        }
     )
-    result["materials_seen"] = (
-        seen["material"].nunique().reindex(result.index, fill_value=0)
-    )
-    result["chance"] = 1 / len(groups)
+    result["chance"] = 1 / len(class_probabilities(table)[1])
     return result.join(flags.groupby(keys).mean())
 
 
@@ -281,12 +276,50 @@ def reliability(table: pd.DataFrame, n_bins: int = 10) -> pd.DataFrame:
     return bins
 
 
+def _right(table: pd.DataFrame, top: Sequence[int]) -> pd.DataFrame:
+    """Return whether patterns are right, by level, see :func:`accuracy`."""
+    probabilities, groups = class_probabilities(table)
+    probabilities = np.nan_to_num(probabilities)
+    predicted, truth = table["predicted"].to_numpy(), table["space_group"].to_numpy()
+    identified = predicted > 0
+    right = {"identified": identified, "accuracy": identified & (predicted == truth)}
+    for level in COARSER_LEVELS:
+        found = _best_of_level(probabilities, groups, predicted, level)
+        right[level] = identified & (found == sg.coarsen(truth, level))
+    # The predicted one is the best even if others are as probable
+    ranks = np.where(predicted[:, None] == np.array(groups), np.inf, probabilities)
+    order = np.array(groups)[np.argsort(-ranks, axis=1, kind="stable")]
+    for k in top:
+        inside = (order[:, :k] == truth[:, None]).any(axis=1)
+        right[f"top_{k}"] = identified & inside
+    return pd.DataFrame(right, index=table.index)
+
+
+def _best_of_level(
+    probabilities: np.ndarray,
+    groups: Sequence[int],
+    predicted: np.ndarray,
+    level: str,
+) -> np.ndarray:
+    """Return the most probable at a level, the predicted one if as probable."""
+    summed, labels = sg.coarsen_probabilities(probabilities, groups, level)
+    own = sg.coarsen(predicted, level)
+    is_best = summed >= summed.max(axis=1, keepdims=True) - 1e-9
+    own_is_best = (is_best & (own[:, None] == np.array(labels))).any(axis=1)
+    return np.where(own_is_best, own, np.array(labels)[summed.argmax(axis=1)])
+
+
+def _materials(table: pd.DataFrame) -> pd.Series:
+    """Return a number for every material, which is a name and a space group."""
+    return table.groupby(["material", "space_group"]).ngroup()
+
+
 def _context(table: pd.DataFrame) -> dict[str, int | float]:
     """Return what must stand in every table, as in :func:`accuracy`."""
     _, groups = class_probabilities(table)
-    seen = table["in_training"].astype(bool)
+    materials = _materials(table)
     return {
-        "materials": int(table["material"].nunique()),
-        "materials_seen": int(table.loc[seen, "material"].nunique()),
+        "materials": int(materials.nunique()),
+        "materials_seen": int(materials[table["in_training"].astype(bool)].nunique()),
         "chance": 1 / len(groups),
     }

@@ -122,6 +122,38 @@ class TestLaws:
         pd.testing.assert_frame_equal(ev.accuracy(again), ev.accuracy(table))
         pd.testing.assert_frame_equal(ev.counts(again), ev.counts(table))
 
+    @pytest.mark.parametrize("digits", [None, "%.1f"])
+    def test_all_tables_count_the_same(self, table, tmp_path, digits):
+        # With one digit, several classes are often as probable as each other
+        table.to_csv(tmp_path / "table.csv", index=False, float_format=digits)
+        again = pd.read_csv(tmp_path / "table.csv")
+        right = (again["predicted"] == again["space_group"]).mean()
+        row = ev.accuracy(again, top=(1, 2)).iloc[0]
+        assert row["accuracy"] == row["top_1"] == pytest.approx(right)
+        matrix = ev.confusion(again)
+        diagonal = sum(matrix.loc[i, i] for i in GROUPS)
+        assert diagonal == pytest.approx(row["accuracy"] * len(again))
+        recall = ev.precision_recall(again)["recall"]
+        each = ev.accuracy(again, "space_group")["accuracy"]
+        np.testing.assert_allclose(recall, each)
+
+    def test_coarser_levels_have_their_own_answer(self):
+        table = ev.pattern_table(
+            np.array([[0.4, 0.3, 0.3]]), [194, 225, 229], truth=194, material="Ti"
+        )
+        row = ev.accuracy(table).iloc[0]
+        assert row["accuracy"] == 1
+        assert row["point_group"] == row["laue_class"] == row["crystal_system"] == 0
+
+    @pytest.mark.parametrize("predicted", [225, 194])
+    def test_what_is_predicted_wins_if_as_probable(self, predicted):
+        table = ev.pattern_table(
+            np.array([[0.5, 0.5]]), [225, 194], truth=194, material="Ti"
+        )
+        row = ev.accuracy(table.assign(predicted=predicted), top=(1,)).iloc[0]
+        shares = row[["accuracy", "point_group", "crystal_system", "top_1"]]
+        assert (shares == (predicted == 194)).all()
+
     def test_reliability_of_a_calibrated_model(self):
         rng = np.random.default_rng(4)
         p = rng.uniform(0.5, 1, 20000)
