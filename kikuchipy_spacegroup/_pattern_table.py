@@ -10,12 +10,13 @@ import pandas as pd
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup._checks import check_mask, check_signal, points_of_map
+from kikuchipy_spacegroup._seen_materials import seen_materials
 from kikuchipy_spacegroup.classification import _get_model, classify_space_group
 from kikuchipy_spacegroup.crystal_map import probabilities_from_map
 
 if TYPE_CHECKING:
     from kikuchipy.signals import EBSD
-    from orix.crystal_map import CrystalMap
+    from orix.crystal_map import CrystalMap, Phase
     from orix.quaternion import Rotation
 
     from kikuchipy_spacegroup.model import SpaceGroupModel
@@ -146,9 +147,9 @@ def evaluate(
         those of :func:`~kikuchipy_spacegroup.aztec.load_grain_list`, or scans
         and the space group number of all points.
     trained_on
-        Names of the materials that were in training. If not given, those
-        in the metadata of the model, as of the bundled one, in capital
-        or small letters. A model without them is taken to have seen none.
+        Names of the materials that were in training. If not given, they
+        are found among the phases in the metadata of the model, as the
+        bundled one has them, see Notes.
     min_probability
         Patterns with a lower best probability are not identified. By
         default all are, as in :cite:`kaufmann2020deep`, so that
@@ -185,6 +186,17 @@ def evaluate(
     phase without space group are left out, since their phase is not
     known. Patterns that cannot be classified count as not identified.
 
+    If *trained_on* is not given, a material was in training if a phase
+    in the metadata of the model has its space group and its name, in
+    capital or small letters, or its formula. This is that of the atoms
+    of its phase in ``xmap``, or else of its name: ``"Nickel"`` is only
+    found if there are atoms. Of made-up phases, such as
+    ``"NiBr_as_Cr3Si (223)"``, the elements count. A warning names
+    materials that may have been in training under another name, and is
+    logged too if the model does not say what it was trained on: then
+    none was. With ``kpsg.set_log_level("INFO")``, all that were not in
+    training are named.
+
     Examples
     --------
     >>> import kikuchipy as kp
@@ -202,15 +214,14 @@ def evaluate(
         name: _truth_of(name, scan, (navigation_masks or {}).get(name))
         for name, scan in scans.items()
     }
+    seen = None
     if trained_on is None:
         model = _get_model(model)
-        phases = getattr(model, "metadata", {}).get("phases", [])
-        names = {phase.split(" (")[0].casefold() for phase in phases}
-        of_scans = [np.ravel(labels["material"]) for *_, labels in work.values()]
-        materials = np.unique(np.concatenate(of_scans)).tolist()
-        trained_on = {i for i in materials if i.casefold() in names}
+        materials = [i for *_, of_scan in work.values() for i in of_scan]
+        phases = getattr(model, "metadata", {}).get("phases") or []
+        seen = seen_materials(materials, phases)
     tables = []
-    for name, (signal, mask, labels) in work.items():
+    for name, (signal, mask, labels, _) in work.items():
         labels |= _positions(mask)
         if image_quality:
             quality = _image_quality(signal, mask, show_progressbar)
@@ -228,9 +239,12 @@ def evaluate(
         table = pattern_table(
             *probabilities_from_map(xmap),
             min_probability=min_probability,
-            trained_on=trained_on,
+            trained_on=() if trained_on is None else trained_on,
             **labels,
         )
+        if seen is not None:
+            pairs = pd.MultiIndex.from_frame(table[["material", "space_group"]])
+            table["in_training"] = pairs.isin(list(seen))
         table.insert(0, "scan", name)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
@@ -238,15 +252,17 @@ def evaluate(
 
 def _truth_of(
     name: str, scan: "EBSD | tuple[EBSD, int]", mask: np.ndarray | None
-) -> tuple["EBSD", np.ndarray, dict[str, Any]]:
-    """Return a scan, which points to leave out, and labels of others."""
+) -> tuple["EBSD", np.ndarray, dict[str, Any], list[tuple[str, int, "Phase | None"]]]:
+    """Return a scan, which points to leave out, labels of others, materials."""
+    labels: dict[str, Any]
     signal, number = scan if isinstance(scan, tuple) else (scan, None)
     nav_shape, _ = check_signal(signal)
     mask = check_mask(mask, nav_shape, f"The navigation mask of {name!r}")
     mask = np.zeros(nav_shape, dtype=bool) if mask is None else mask.copy()
     if number is not None:
         sg.label(number)  # Raises if out of range
-        return signal, mask, {"truth": number, "material": name}
+        labels = {"truth": number, "material": name}
+        return signal, mask, labels, [(name, number, None)]
     xmap = signal.xmap
     known = {} if xmap is None else _space_groups_of(xmap)
     if not known:
@@ -262,16 +278,19 @@ def _truth_of(
     mask = np.ones(mask.size, dtype=bool)
     mask[index[rows]] = False
     rotations = xmap.rotations[rows]
-    labels: dict[str, Any] = {
+    phases = {i: xmap.phases[i] for i in np.unique(ids).tolist()}
+    names = {i: phase.name or name for i, phase in phases.items()}
+    labels = {
         "truth": np.array([known[i] for i in ids]),
-        "material": np.array([xmap.phases[i].name or name for i in ids.tolist()]),
+        "material": np.array([names[i] for i in ids.tolist()]),
         "rotations": rotations[:, 0] if rotations.ndim > 1 else rotations,
     }
     for key, full in xmap.prop.items():  # Also of points not in the data
         if np.shape(full) == xmap.is_in_data.shape and full.dtype.kind in "uifb":
             taken = key in (*_COLUMNS, *_PLACES, *labels)
             labels[f"xmap_{key}" if taken else key] = full[xmap.is_in_data][rows]
-    return signal, mask.reshape(nav_shape), labels
+    materials = [(names[i], known[i], phase) for i, phase in phases.items()]
+    return signal, mask.reshape(nav_shape), labels, materials
 
 
 def _positions(mask: np.ndarray) -> dict[str, np.ndarray]:

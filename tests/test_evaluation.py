@@ -19,6 +19,7 @@ from sklearn.metrics import (
 
 import kikuchipy_spacegroup as kpsg
 from kikuchipy_spacegroup import evaluation as ev
+from kikuchipy_spacegroup._seen_materials import seen_materials
 
 GROUPS = (225, 227, 229, 194, 186)
 MATERIALS = {"Ni": 225, "Al": 225, "Si": 227, "Fe": 229, "Ti": 194, "GaN": 186}
@@ -39,6 +40,18 @@ def make_table(n=400, seed=1, **kwargs):
 @pytest.fixture
 def table():
     return make_table(trained_on=["Ni", "Si"])
+
+
+@pytest.fixture
+def told_model(tiny_model, monkeypatch):
+    """A model that says what it was trained on."""
+
+    def tell(*phases):
+        metadata = tiny_model.metadata | {"phases": list(phases)}
+        monkeypatch.setattr(tiny_model, "metadata", metadata)
+        return tiny_model
+
+    return tell
 
 
 class TestAgainstScikitLearn:
@@ -263,17 +276,52 @@ class TestEvaluate:
             "Ni": False, "W": True
         }  # fmt: skip
 
-    def test_model_knows_what_it_was_trained_on(self, nickel, tiny_model):
+    def test_model_knows_what_it_was_trained_on(self, nickel, told_model):
+        model = told_model("NI (225)", "Ta (229)", "Fe (229)")
         scans = {"Ni": (nickel, 225), "W": (nickel.inav[0], 229)}
-        before = tiny_model.metadata
-        tiny_model.metadata = before | {"phases": ["NI (225)", "Ta (229)"]}
-        try:
-            table = ev.evaluate(tiny_model, scans, show_progressbar=False)
-        finally:
-            tiny_model.metadata = before
+        table = ev.evaluate(model, scans, show_progressbar=False)
         assert table.groupby("material")["in_training"].all().to_dict() == {
             "Ni": True, "W": False
         }  # fmt: skip
+        table = ev.evaluate(model, scans, trained_on=[], show_progressbar=False)
+        assert not table["in_training"].any()
+
+    def test_one_name_with_two_space_groups(self, nickel, told_model):
+        model = told_model("Fe (225)")
+        old = nickel.xmap
+        phases = PhaseList(names=["Fe", "fe"], space_groups=[225, 229], ids=[0, 1])
+        nickel.xmap = CrystalMap(
+            old.rotations, np.repeat([0, 1], [4, 5]), old.x, old.y, phases
+        )
+        scans = {"map": nickel, "Fe": (nickel.inav[0], 229)}
+        table = ev.evaluate(model, scans, show_progressbar=False)
+        seen = table.groupby(["material", "space_group"])["in_training"].mean()
+        assert seen.to_dict() == {
+            ("Fe", 225): 1, ("fe", 229): 0, ("Fe", 229): 0
+        }  # fmt: skip
+
+    def test_atoms_tell_what_the_name_does_not(self, nickel, told_model, caplog):
+        model = told_model("Ni_as_Cu (225)")
+        nickel.xmap.phases[0].name = "Nickel"
+        with caplog.at_level("WARNING", "kikuchipy_spacegroup"):
+            table = ev.evaluate(model, {"a": nickel}, show_progressbar=False)
+        assert table["material"].unique().tolist() == ["Nickel"]
+        assert table["in_training"].all()
+        assert not caplog.records
+        del nickel.xmap.phases[0].structure[:]
+        with caplog.at_level("WARNING", "kikuchipy_spacegroup"):
+            table = ev.evaluate(model, {"a": nickel}, show_progressbar=False)
+        assert not table["in_training"].any()
+        assert "Nickel (225)" in caplog.text and "`trained_on`" in caplog.text
+
+    def test_model_that_does_not_tell(self, nickel, tiny_model, caplog):
+        scans = {"Ni": (nickel, 225)}
+        with caplog.at_level("WARNING", "kikuchipy_spacegroup"):
+            ev.evaluate(tiny_model, scans, trained_on=(), show_progressbar=False)
+            assert not caplog.records
+            table = ev.evaluate(tiny_model, scans, show_progressbar=False)
+        assert not table["in_training"].any()
+        assert "does not say what it was trained on" in caplog.text
 
     def test_leaves_out_points_of_unknown_phase(self, nickel, tiny_model):
         phases = PhaseList(names=["a", "b"], space_groups=[221, None], ids=[0, 1])
@@ -304,27 +352,81 @@ class TestEvaluate:
         np.testing.assert_array_equal(nickel.xmap.phase_id, before[1])
 
 
-class TestMeanAtomicNumber:
-    @staticmethod
-    def phase(*sites, space_group=221):
-        atoms = [Atom(symbol, xyz, occupancy=share) for symbol, xyz, share in sites]
-        structure = Structure(atoms, Lattice(3.5, 3.5, 3.5, 90, 90, 90))
-        return Phase("x", space_group=space_group, structure=structure)
+def make_phase(*sites, space_group=221, name="x"):
+    atoms = [Atom(symbol, xyz, occupancy=share) for symbol, xyz, share in sites]
+    structure = Structure(atoms, Lattice(3.5, 3.5, 3.5, 90, 90, 90))
+    return Phase(name, space_group=space_group, structure=structure)
 
+
+class TestSeenMaterials:
+    TRAINED = (
+        "Fe (229)", "Fe3Al_disordered221 (221)", "TaW_alloy (229)", "Al_as_Cu (225)",
+        "NiBr_as_Cr3Si (223)", "ferrite_FeCr (229)", "YAG_Y3Al5O12 (230)",
+        "pentlandite_Fe4.5Ni4.5S8 (225)", "no_diffraction (1)", "Sn_grey",
+    )  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("name", "number"),
+        [
+            ("fe", 229), ("Fe (229)", 229), ("Fe-bcc", 229), ("W0.5Ta.5", 229),
+            ("Fe3Al", 221), ("Al", 225), ("Ni3Br", 223), ("NiBr3", 223), ("FeCr", 229),
+            ("Y3Al5O12", 230), ("Fe9Ni9S16", 225), ("Sn", 227), ("SN_GREY", 227),
+        ],
+    )  # fmt: skip
+    def test_seen(self, name, number):
+        found = seen_materials([(name, number, None)], self.TRAINED)
+        assert found == {(name, number)}
+
+    @pytest.mark.parametrize(
+        ("name", "number"),
+        [
+            ("Fe", 225), ("FeAl", 221), ("Fe3Al", 225), ("Cu", 225), ("Al", 229),
+            ("NiBr", 225), ("BCC", 229), ("Ferrite", 229), ("No", 1), ("", 1), ("Fe0", 229),
+        ],
+    )  # fmt: skip
+    def test_unseen(self, name, number):
+        assert not seen_materials([(name, number, None)], self.TRAINED)
+
+    def test_atoms_say_more_than_the_name(self):
+        corner, face = (0, 0, 0), (0, 0.5, 0.5)
+        ordered = make_phase(("Al", corner, 1), ("Fe", face, 1), name="D03")
+        equal = make_phase(("Al", corner, 0.5), ("Fe", corner, 0.5), name="Fe3Al B2")
+        for phase, expected in ((ordered, True), (equal, False)):
+            key = (phase.name, 221)
+            assert (key in seen_materials([(*key, phase)], self.TRAINED)) is expected
+        # The same material in two scans, one of which has no atoms
+        twice = [("D03", 221, None), ("D03", 221, ordered)]
+        assert seen_materials(twice, self.TRAINED) == {("D03", 221)}
+
+    def test_atoms_of_no_element(self):
+        phase = make_phase(("Xx", (0, 0, 0), 1), space_group=229)
+        assert seen_materials([("Fe", 229, phase)], self.TRAINED) == {("Fe", 229)}
+
+    def test_only_names_without_formula_are_a_warning(self, caplog):
+        materials = [("Nickel", 225, None), ("Cu", 225, None)]
+        with caplog.at_level("INFO", "kikuchipy_spacegroup"):
+            seen_materials(materials * 2, self.TRAINED)
+        levels = {record.levelname: record.getMessage() for record in caplog.records}
+        assert levels["WARNING"].count("Nickel (225)") == 1
+        assert "Cu" not in levels["WARNING"]
+        assert "Cu (225)" in levels["INFO"]
+
+
+class TestMeanAtomicNumber:
     def test_weighted_by_formula_and_occupancy(self):
         corner, face = (0, 0, 0), (0, 0.5, 0.5)
-        ni3al = self.phase(("Al", corner, 1), ("Ni", face, 1))
+        ni3al = make_phase(("Al", corner, 1), ("Ni", face, 1))
         assert ev.mean_atomic_number(ni3al) == pytest.approx((13 + 3 * 28) / 4)
-        mixed = self.phase(("Ta", corner, 0.5), ("W", corner, 0.25))
+        mixed = make_phase(("Ta", corner, 0.5), ("W", corner, 0.25))
         assert ev.mean_atomic_number(mixed) == pytest.approx((73 * 2 + 74) / 3)
-        last = self.phase(("Lr", corner, 1))
+        last = make_phase(("Lr", corner, 1))
         assert ev.mean_atomic_number(last) == 103
 
     def test_errors(self):
         with pytest.raises(ValueError, match="'Xx'.*no elements"):
-            ev.mean_atomic_number(self.phase(("Xx", (0, 0, 0), 1)))
+            ev.mean_atomic_number(make_phase(("Xx", (0, 0, 0), 1)))
         with pytest.raises(ValueError, match="occupancy of zero"):
-            ev.mean_atomic_number(self.phase(("Ni", (0, 0, 0), 0)))
+            ev.mean_atomic_number(make_phase(("Ni", (0, 0, 0), 0)))
 
 
 class TestErrors:
