@@ -52,6 +52,11 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
         :cite:`kaufmann2020deep`. ``counts.attrs`` has ``materials``,
         ``materials_seen`` and ``chance`` as in :func:`accuracy`.
 
+    Notes
+    -----
+    Files do not keep ``attrs``. Make columns of them before, as in
+    ``counts.assign(**counts.attrs).to_csv("counts.csv")``.
+
     Examples
     --------
     >>> import numpy as np
@@ -155,7 +160,8 @@ def precision_recall(table: pd.DataFrame, by: str = "space_group") -> pd.DataFra
         A row per space group or material, with the columns
         ``precision``, ``recall``, ``f1``, ``n`` (patterns), and
         ``materials``, ``materials_seen`` and ``chance`` as in
-        :func:`accuracy`.
+        :func:`accuracy`. With materials, the first column is
+        ``space_group``, and a name with two of them has two rows.
 
     Raises
     ------
@@ -173,23 +179,39 @@ def precision_recall(table: pd.DataFrame, by: str = "space_group") -> pd.DataFra
     out: of all patterns called that group, the share that is of this
     material. Patterns not identified count against recall, and not
     against precision.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.evaluation import pattern_table, precision_recall
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> table = pattern_table(
+    ...     probabilities, [225, 229], truth=np.array([225, 229]), material="Fe"
+    ... )
+    >>> precision_recall(table, "material")[["space_group", "precision", "n"]]
+              space_group  precision  n
+    material
+    Fe                225        1.0  1
+    Fe                229        1.0  1
     """
     from sklearn.metrics import precision_recall_fscore_support
 
     class_probabilities(table)  # Raises if columns are missing
     if by not in ("space_group", "material"):
         raise ValueError(f"`by` must be 'space_group' or 'material', not {by!r}")
-    rows = {}
-    for name, part in table.groupby(by):
-        group = int(part["space_group"].iloc[0])
-        others = (table["space_group"] == group) & (table[by] != name)
+    rows = []
+    keys = ["space_group"] if by == "space_group" else ["material", "space_group"]
+    for key, part in table.groupby(keys):
+        group = int(key[-1])
+        others = (table["space_group"] == group) & (table[by] != key[0])
         chosen = table[~others]
         precision, recall, f1, n = precision_recall_fscore_support(
             chosen["space_group"], chosen["predicted"], labels=[group], zero_division=0
         )
         scores = {"precision": precision[0], "recall": recall[0], "f1": f1[0]}
-        rows[name] = scores | {"n": int(n[0])} | _context(part)
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
+        rows.append(dict(zip(keys, key)) | scores | {"n": int(n[0])} | _context(part))
+    columns = [*keys, "precision", "recall", "f1", "n", *_context(table)]
+    return pd.DataFrame(rows, columns=columns).set_index(by)
 
 
 def confusion(table: pd.DataFrame, *, normalize: bool = False) -> pd.DataFrame:
@@ -209,6 +231,27 @@ def confusion(table: pd.DataFrame, *, normalize: bool = False) -> pd.DataFrame:
         Rows are true, columns predicted space group numbers, with -1
         for patterns not identified. ``matrix.attrs`` has ``materials``,
         ``materials_seen`` and ``chance`` as in :func:`accuracy`.
+
+    Notes
+    -----
+    Files do not keep ``attrs``. Make columns of them before, as in
+    ``matrix.assign(**matrix.attrs).to_csv("confusion.csv")``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.evaluation import confusion, pattern_table
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> table = pattern_table(probabilities, [225, 229], truth=225, material="Ni")
+    >>> matrix = confusion(table)
+    >>> matrix
+    predicted    225  229
+    space_group
+    225            1    1
+    >>> matrix.assign(**matrix.attrs)
+    predicted    225  229  materials  materials_seen  chance
+    space_group
+    225            1    1          1               0     0.5
     """
     _, groups = class_probabilities(table)
     matrix = pd.crosstab(table["space_group"], table["predicted"])

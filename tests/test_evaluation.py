@@ -129,6 +129,23 @@ class TestLaws:
         assert sorted(seen) == ["Ni", "Si"]
         assert ev.reliability(table).attrs["calibration_error"] > 0
 
+    @pytest.mark.parametrize(
+        "function", [ev.accuracy, ev.counts, ev.confusion, ev.precision_recall]
+    )
+    def test_no_patterns_make_no_rows(self, table, function):
+        empty = function(table[:0])
+        assert len(empty) == 0
+        assert list(empty.columns) == list(function(table).columns)
+
+    def test_context_in_files(self, table, tmp_path):
+        expected = {"materials": 6, "materials_seen": 2, "chance": 0.2}
+        for matrix, index in ((ev.counts(table), [0, 1, 2]), (ev.confusion(table), 0)):
+            matrix.assign(**matrix.attrs).to_csv(tmp_path / "table.csv")
+            again = pd.read_csv(tmp_path / "table.csv", index_col=index)
+            assert (again[list(expected)] == expected).all(axis=None)
+            numbers = again[[str(column) for column in matrix.columns]]
+            np.testing.assert_array_equal(numbers, matrix)
+
     def test_file_and_back(self, table, tmp_path):
         table.to_csv(tmp_path / "table.csv", index=False)
         again = pd.read_csv(tmp_path / "table.csv")
@@ -179,6 +196,45 @@ class TestLaws:
         full = bins[bins["n"] > 0]
         assert len(full) == 5
         np.testing.assert_allclose(full["accuracy"], full["probability"], atol=0.05)
+
+
+class TestNameWithTwoSpaceGroups:
+    @pytest.fixture
+    def iron(self):
+        # Ni is called as it is, fcc Fe once, bcc Fe twice of three times
+        truth = np.array([225, 225, 225, 225, 229, 229, 229])
+        predicted = np.array([225, 225, 225, 229, 229, 229, 225])
+        return ev.pattern_table(
+            (predicted[:, None] == [225, 229]).astype(float), [225, 229], truth=truth,
+            material=np.array(["Ni", "Ni", *["Fe"] * 5]), trained_on=["Ni"],
+        )  # fmt: skip
+
+    def test_precision_recall(self, iron):
+        scores = ev.precision_recall(iron, "material").reset_index()
+        expected = pd.DataFrame(
+            {
+                "material": ["Fe", "Fe", "Ni"],
+                "space_group": [225, 229, 225],
+                "precision": [1 / 2, 2 / 3, 2 / 3],
+                "recall": [1 / 2, 2 / 3, 1],
+                "n": [2, 3, 2],
+                "materials": [1, 1, 1],
+                "materials_seen": [0, 0, 1],
+            }
+        )
+        pd.testing.assert_frame_equal(scores[list(expected)], expected)
+
+    def test_is_two_materials(self, iron):
+        row = ev.accuracy(iron).iloc[0]
+        assert (row["materials"], row["materials_seen"]) == (3, 1)
+        assert ev.accuracy(iron, "material")["materials"].to_dict() == {
+            "Fe": 2,
+            "Ni": 1,
+        }
+        assert ev.confusion(iron).attrs["materials"] == 3
+        assert ev.counts(iron).index.droplevel(2).tolist() == [
+            (225, "Fe"), (225, "Ni"), (229, "Fe")
+        ]  # fmt: skip
 
 
 class TestNotIdentified:
