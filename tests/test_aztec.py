@@ -3,12 +3,18 @@
 """Scans exported from AZtec as images and a list of grains."""
 
 from imageio.v3 import imwrite
-from kikuchipy.signals import LazyEBSD
+from kikuchipy.signals import EBSD, LazyEBSD
 import numpy as np
 from orix.quaternion import Rotation
 import pytest
 
-from kikuchipy_spacegroup import LabelledPatterns, load_grain_list
+from kikuchipy_spacegroup import (
+    LabelledPatterns,
+    classify_space_group,
+    evaluate,
+    load_grain_list,
+)
+from kikuchipy_spacegroup.crystal_map import probabilities_from_map
 
 HEADER = "ID\tPhase\tX\tY\tphi1\tPHI\tphi2\tMAD\tAFI\tBC\tBS\tGrain ID\n"
 
@@ -75,6 +81,55 @@ def test_other_folder_and_numbers(tmp_path):
     path = write(tmp_path, images="elsewhere")
     s = load_grain_list(path, folder=tmp_path / "elsewhere", first_image=2)
     assert np.array_equal(s.data[0], pattern(1))
+
+
+class TestEvaluate:
+    """Phase names, space groups and places of the list are in the table."""
+
+    @staticmethod
+    def phase(i):
+        return {1: "Ferrite", 4: "Zero solution", 5: "unknown"}.get(i, "Al")
+
+    @staticmethod
+    def check(table, model, ids):
+        """Check all but places, with the IDs of points in the table."""
+        is_iron = [i == 1 for i in ids]
+        names = ["Ferrite" if iron else "Al" for iron in is_iron]
+        assert table["material"].tolist() == names
+        assert table["space_group"].tolist() == [229 if i else 225 for i in is_iron]
+        assert table["grain_id"].tolist() == list(ids)
+        assert table["BC"].tolist() == [100 + i for i in ids]
+        assert np.allclose(table["phi1"], [10 * i for i in ids])
+        assert (table["scan"] == "export").all()
+        # Patterns are those of the points, not of their neighbors
+        raw = EBSD(np.stack([pattern(i) for i in ids]))
+        xmap = classify_space_group(
+            raw, model, keep_probabilities=True, show_progressbar=False
+        )
+        expected, _ = probabilities_from_map(xmap)
+        columns = [f"p_{number}" for number in model.space_groups]
+        np.testing.assert_allclose(table[columns], expected, atol=1e-5)
+        assert table["predicted"].tolist() == xmap.phase_id.tolist()
+
+    @pytest.mark.parametrize("lazy", [False, True])
+    def test_on_grid(self, tmp_path, tiny_model, lazy):
+        path = write(tmp_path, phase=self.phase)
+        s = load_grain_list(path, {"Al": 225, "Ferrite": 229}, lazy=lazy)
+        table = evaluate(tiny_model, {"export": s}, show_progressbar=False)
+        self.check(table, tiny_model, [0, 1, 2, 3])
+        assert table["row"].tolist() == [0, 0, 0, 1]
+        assert table["column"].tolist() == [0, 1, 2, 0]
+
+    def test_off_grid(self, tmp_path, tiny_model):
+        path = write(tmp_path, phase=self.phase)
+        (tmp_path / "Images" / "Al Site 1 Map Data 2_0003.tiff").unlink()
+        s = load_grain_list(path, {"Al": 225, "Ferrite": 229})
+        table = evaluate(tiny_model, {"export": s}, show_progressbar=False)
+        self.check(table, tiny_model, [0, 1, 3])
+        assert table["row"].tolist() == [0, 0, 0]
+        assert table["column"].tolist() == [0, 1, 2]
+        assert table["X"].tolist() == [0, 20, 0]
+        assert table["Y"].tolist() == [0, 0, 10]
 
 
 class TestErrors:
