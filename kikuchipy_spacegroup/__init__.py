@@ -23,7 +23,7 @@ The modules are layers, and import from lower ones only::
     structures  _classify_blocks  _score_model
     _results_store  _compute  _inference  _scan  _scan_simulator  _evidence  _predict  _map_image  _model_file
     _hdf5_file  _cif_file  _network_config
-    space_groups  background  camera  microstructure  data  _archive  _fingerprint  _checks  _logging  _sht_file  _trainer  _network_layers  _fork  _onnx_file
+    space_groups  conformal  background  camera  microstructure  data  _archive  _fingerprint  _checks  _logging  _sht_file  _trainer  _network_layers  _fork  _onnx_file
 """
 
 import lazy_loader

@@ -131,15 +131,18 @@ def _typed(header: dict[str, Any]) -> dict[str, Any]:
         "space_groups": numbers,
         "temperature": float(header["temperature"]),
         "min_probability": float(header["min_probability"]),
-        "conformal_thresholds": {float(k): float(v) for k, v in thresholds.items()},
+        "conformal_thresholds": {
+            float(k): _threshold(v, numbers) for k, v in thresholds.items()
+        },
         "keras_version": str(header["keras_version"]),
         "metadata": dict(header["metadata"]),
     }
     for value in typed["metadata"].get("accuracy", {}).values():
         format(value, ".1%")  # As it is shown
     probabilities = [typed["min_probability"]]
-    for pair in typed["conformal_thresholds"].items():
-        probabilities += pair
+    for coverage, value in typed["conformal_thresholds"].items():
+        of_groups = value.values() if isinstance(value, dict) else [value]
+        probabilities += [coverage, *of_groups]
     if not all(0 <= p <= 1 for p in probabilities):
         raise ValueError(
             f"of the probabilities {probabilities}, some are not in [0, 1]"
@@ -149,3 +152,15 @@ def _typed(header: dict[str, Any]) -> dict[str, Any]:
             f"the temperature is {typed['temperature']}, but must be positive"
         )
     return typed
+
+
+def _threshold(value: Any, numbers: list[int]) -> float | dict[int, float]:
+    """Return the threshold of all space groups, or that of each."""
+    if not isinstance(value, dict):
+        return float(value)
+    found = {int(k): float(v) for k, v in value.items()}
+    if set(found) != set(numbers):
+        raise ValueError(
+            f"there are thresholds of {sorted(found)}, but space groups {numbers}"
+        )
+    return found

@@ -10,6 +10,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from kikuchipy_spacegroup.conformal import check_labels, class_conformal_thresholds
+
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.acquisition import Acquisition
     from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
@@ -56,7 +58,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     >>> round(temperature, 2)
     4.55
     """
-    logits, labels = _check(logits, labels)
+    logits, labels = check_labels(logits, labels)
     if not np.isfinite(logits).all():
         raise ValueError("Logits must be finite")
     rows = np.arange(len(labels))
@@ -104,7 +106,7 @@ def calibration_error(
     >>> calibration_error(probabilities, np.array([0, 0, 0, 1]))
     0.0
     """
-    probabilities, labels = _check(probabilities, labels, none=True)
+    probabilities, labels = check_labels(probabilities, labels, none=True)
     best = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     bins = np.minimum((best * n_bins).astype(int), n_bins - 1)
@@ -149,7 +151,7 @@ def precision_threshold(
     >>> precision_threshold(probabilities, np.array([1, 0, 0, 0]), 1)
     0.7
     """
-    probabilities, labels = _check(probabilities, labels, none=True)
+    probabilities, labels = check_labels(probabilities, labels, none=True)
     if not 0 < precision <= 1:
         raise ValueError(f"Precision must be in (0, 1], not {precision}")
     best = probabilities.max(axis=1)
@@ -160,98 +162,6 @@ def precision_threshold(
     if enough.size == 0:
         return 1.0
     return float(max(best[order][enough[-1]], 1 / probabilities.shape[1]))
-
-
-def conformal_threshold(
-    probabilities: np.ndarray, labels: np.ndarray, coverage: float = 0.9
-) -> float:
-    """Return how probable a class must be to belong to prediction sets.
-
-    Parameters
-    ----------
-    probabilities
-        Array of shape (n, k) of patterns the model was not trained on.
-    labels
-        Index of the right class per pattern in an array of shape (n,).
-    coverage
-        Share of patterns whose set must have the right class in it.
-
-    Returns
-    -------
-    threshold
-        Lowest probability of a class in a set.
-
-    Raises
-    ------
-    ValueError
-        If the arrays do not fit together, or there are too few patterns
-        for this coverage.
-
-    See Also
-    --------
-    prediction_sets
-
-    Notes
-    -----
-    This is split conformal prediction with one minus the probability of
-    the right class as the score :cite:`sadinle2019least`. The coverage
-    holds on average over patterns which are drawn like those given. It
-    is not promised for each material.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from kikuchipy_spacegroup.calibration import conformal_threshold
-    >>> best = np.linspace(0.1, 1, 19)
-    >>> probabilities = np.stack([best, 1 - best], axis=1)
-    >>> round(conformal_threshold(probabilities, np.zeros(19, int)), 2)
-    0.15
-    """
-    probabilities, labels = _check(probabilities, labels)
-    if not 0 < coverage < 1:
-        raise ValueError(f"Coverage must be between 0 and 1, not {coverage}")
-    n = len(labels)
-    rank = int(np.ceil(round((n + 1) * coverage, 9)))
-    if rank > n:
-        needed = int(np.ceil(round(coverage / (1 - coverage), 9)))
-        raise ValueError(
-            f"A coverage of {coverage} needs at least {needed} patterns, not {n}"
-        )
-    of_right = np.sort(probabilities[np.arange(n), labels])[::-1]
-    return float(of_right[rank - 1])
-
-
-def prediction_sets(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """Return which classes a pattern may be of.
-
-    Parameters
-    ----------
-    probabilities
-        Array of shape (n, k). Rows with NaN are not classified.
-    threshold
-        Lowest probability of a class in a set, from
-        :func:`conformal_threshold`.
-
-    Returns
-    -------
-    sets
-        Boolean array of shape (n, k). The most probable class is always
-        in the set. Sets of rows with NaN are empty.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from kikuchipy_spacegroup.calibration import prediction_sets
-    >>> probabilities = np.array([[0.5, 0.4, 0.1], [0.9, 0.05, 0.05]])
-    >>> prediction_sets(probabilities, 0.15)
-    array([[ True,  True, False],
-           [ True, False, False]])
-    """
-    known = np.isfinite(probabilities).all(axis=1)
-    values = np.where(known[:, None], probabilities, -1.0)
-    sets = values >= threshold
-    sets[np.arange(len(sets)), values.argmax(axis=1)] = True
-    return sets & known[:, None]
 
 
 def calibrate(
@@ -282,7 +192,8 @@ def calibrate(
         which sets ``model.min_probability``. If None, the latter is not
         changed.
     coverage
-        Coverages to set ``model.conformal_thresholds`` for.
+        Coverages to set ``model.conformal_thresholds`` for, per space
+        group as in :func:`~kikuchipy_spacegroup.conformal.class_conformal_thresholds`.
     acquisition
         Ranges of what the camera does. They should be those of the
         patterns to be classified.
@@ -296,7 +207,8 @@ def calibrate(
 
     See Also
     --------
-    fit_temperature, precision_threshold, conformal_threshold
+    fit_temperature, precision_threshold
+    kikuchipy_spacegroup.conformal.class_conformal_thresholds
     """
     logits, labels = simulate_logits(
         model, library, n_patterns=n_patterns, acquisition=acquisition, seed=seed
@@ -306,9 +218,11 @@ def calibrate(
     probabilities = softmax(logits / model.temperature, axis=1)
     if precision is not None:
         model.min_probability = precision_threshold(probabilities, labels, precision)
-    model.conformal_thresholds = {
-        c: conformal_threshold(probabilities[known], labels[known], c) for c in coverage
-    }
+    model.conformal_thresholds = {}
+    for c in coverage:
+        found = class_conformal_thresholds(probabilities[known], labels[known], c)
+        by_group = dict(zip(model.space_groups, found.tolist(), strict=True))
+        model.conformal_thresholds[c] = by_group
     _logger.info(
         "Temperature %.3f, min_probability %.3f, conformal thresholds %s, from %d "
         "patterns of %d phases",
@@ -395,21 +309,3 @@ def simulate_logits(
         logits.append(keras.ops.convert_to_numpy(graph(recipe, training=False)))
         labels.append(np.where(drawn < 0, -1, index[drawn]))
     return np.concatenate(logits)[:n_patterns], np.concatenate(labels)[:n_patterns]
-
-
-def _check(
-    values: np.ndarray, labels: np.ndarray, *, none: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return arrays, or raise an error if they do not fit together."""
-    values, labels = np.asarray(values, dtype="float64"), np.asarray(labels)
-    if values.ndim != 2 or labels.shape != values.shape[:1] or labels.size == 0:
-        raise ValueError(
-            "Expected arrays of shape (n, k) and (n,), not "
-            f"{values.shape} and {labels.shape}"
-        )
-    low = -1 if none else 0
-    if labels.dtype.kind not in "iu" or not (
-        low <= labels.min() and labels.max() < values.shape[1]
-    ):
-        raise ValueError(f"Labels must be integers from {low} to {values.shape[1] - 1}")
-    return values, labels

@@ -5,7 +5,7 @@
 The only module that knows how results are laid out in a map.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import os
 from pathlib import Path
 import tempfile
@@ -179,7 +179,9 @@ def probabilities_from_map(xmap: CrystalMap) -> tuple[np.ndarray, tuple[int, ...
     return probabilities, tuple(int(i) for i in space_groups[0])
 
 
-def space_group_sets(xmap: CrystalMap, threshold: float) -> list[tuple[int, ...]]:
+def space_group_sets(
+    xmap: CrystalMap, threshold: float | Mapping[int, float]
+) -> list[tuple[int, ...]]:
     """Return the space groups every point may be of.
 
     Parameters
@@ -187,8 +189,8 @@ def space_group_sets(xmap: CrystalMap, threshold: float) -> list[tuple[int, ...]
     xmap
         Map of space groups.
     threshold
-        Lowest probability of a space group in a set, one of
-        ``model.conformal_thresholds``.
+        Lowest probability of a space group in a set, of all or of each
+        by number, one of ``model.conformal_thresholds``.
 
     Returns
     -------
@@ -200,8 +202,9 @@ def space_group_sets(xmap: CrystalMap, threshold: float) -> list[tuple[int, ...]
     Raises
     ------
     ValueError
-        If the threshold is not between 0 and 1, or so low that the map
-        does not have all space groups of a set.
+        If a threshold is not between 0 and 1, that of a space group is
+        missing, or it is so low that the map does not have all space
+        groups of a set.
 
     Examples
     --------
@@ -211,9 +214,9 @@ def space_group_sets(xmap: CrystalMap, threshold: float) -> list[tuple[int, ...]
     >>> xmap = crystal_map(probabilities, [221, 225, 229])
     >>> space_group_sets(xmap, 0.2)
     [(221, 225), (229,)]
+    >>> space_group_sets(xmap, {221: 0.05, 225: 0.5, 229: 0.5})
+    [(221,), (229, 221)]
     """
-    if not 0 < threshold <= 1:
-        raise ValueError(f"The threshold must be in (0, 1], not {threshold}")
     if "probabilities" in xmap.prop:
         probabilities, space_groups = probabilities_from_map(xmap)
         order = np.argsort(-probabilities, axis=1, kind="stable")
@@ -225,16 +228,49 @@ def space_group_sets(xmap: CrystalMap, threshold: float) -> list[tuple[int, ...]
         probabilities = xmap.prop["top_probabilities"]
         # Those not kept are no more probable than the last one that is
         others = np.minimum(probabilities[:, -1], 1 - probabilities.sum(axis=1))
-        if (others[numbers[:, 0] > 0] >= threshold).any():
+        lowest = _lowest_of_others(threshold, numbers)
+        if (others >= lowest)[numbers[:, 0] > 0].any():
             raise ValueError(
                 f"Sets of the threshold {threshold} may have more than the "
                 f"{numbers.shape[1]} space groups kept in the map. Classify with a "
                 "larger `keep_n` or `keep_probabilities=True`"
             )
-    inside = probabilities >= threshold
+    inside = probabilities >= _thresholds_of(threshold, numbers)
     inside[:, 0] = True
     inside &= numbers > 0
     return [tuple(row[i].tolist()) for row, i in zip(numbers, inside)]
+
+
+def _thresholds_of(
+    threshold: float | Mapping[int, float], numbers: np.ndarray
+) -> np.ndarray:
+    """Return the threshold of every space group in an array, 1 of number 0."""
+    found = np.ones(numbers.shape)
+    for number in np.unique(numbers[numbers > 0]).tolist():
+        value = threshold
+        if isinstance(threshold, Mapping):
+            if number not in threshold:
+                raise ValueError(
+                    f"There are thresholds of the space groups {sorted(threshold)}, but "
+                    f"{number} is in the map. Give those of the model the scan was "
+                    "classified with"
+                )
+            value = threshold[number]
+        if not 0 < value <= 1:
+            raise ValueError(f"The threshold must be in (0, 1], not {value}")
+        found[numbers == number] = value
+    return found
+
+
+def _lowest_of_others(
+    threshold: float | Mapping[int, float], numbers: np.ndarray
+) -> np.ndarray:
+    """Return the lowest threshold of a space group not in a row."""
+    if not isinstance(threshold, Mapping):
+        return np.full(len(numbers), threshold)
+    left = np.array([(numbers != i).all(axis=1) for i in threshold])
+    values = np.array(list(threshold.values()))[:, None]
+    return np.where(left, values, np.inf).min(axis=0)
 
 
 def check_map_path(path: str | Path, *, overwrite: bool = False) -> Path:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which points to index with which phase."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from orix.crystal_map import CrystalMap, Phase, PhaseList
@@ -15,7 +15,7 @@ def navigation_masks(
     xmap: CrystalMap,
     phases: "PhaseList | Sequence[Phase] | None" = None,
     *,
-    threshold: float | None = None,
+    threshold: float | Mapping[int, float] | None = None,
     keep_n: int | None = None,
     space_groups: Sequence[int] | None = None,
     index_not_identified: bool = True,
@@ -31,7 +31,7 @@ def navigation_masks(
         space group in the map.
     threshold
         A point can be of every space group at least this probable, one
-        of ``model.conformal_thresholds``.
+        of ``model.conformal_thresholds``, of all or of each by number.
     keep_n
         A point can be of this many best space groups instead.
         If neither is given, it is two.
@@ -110,7 +110,7 @@ def navigation_masks(
 
 
 def _sets(
-    xmap: CrystalMap, threshold: float | None, keep_n: int | None
+    xmap: CrystalMap, threshold: float | Mapping[int, float] | None, keep_n: int | None
 ) -> list[tuple[int, ...]]:
     """Return the space groups each point can be of."""
     if "top_space_groups" not in xmap.prop:

@@ -3,6 +3,7 @@
 """A network with its preprocessing, its classes and where it is from."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 import json
 import logging
 import os
@@ -57,8 +58,9 @@ class SpaceGroupModel:
         unless the user says otherwise.
     conformal_thresholds
         Lowest probability of a space group in the prediction set of a
-        pattern, by coverage, see
-        :func:`~kikuchipy_spacegroup.calibration.conformal_threshold`.
+        pattern, by coverage: of each space group by number, see
+        :func:`~kikuchipy_spacegroup.conformal.class_conformal_thresholds`,
+        or one of all.
     metadata
         What else is to be known of the model (what it was trained on,
         licences and so on), as JSON can hold it.
@@ -89,7 +91,7 @@ class SpaceGroupModel:
         *,
         temperature: float = 1.0,
         min_probability: float = 0.0,
-        conformal_thresholds: dict[float, float] | None = None,
+        conformal_thresholds: dict[float, dict[int, float] | float] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         space_groups = tuple(int(i) for i in space_groups)
@@ -111,7 +113,7 @@ class SpaceGroupModel:
         self._network = network
         self._temperature = float(temperature)
         self.min_probability = float(min_probability)
-        self.conformal_thresholds = dict(conformal_thresholds or {})
+        self.conformal_thresholds = deepcopy(conformal_thresholds or {})
         self.metadata = dict(metadata or {})
         self._build_graph()
 

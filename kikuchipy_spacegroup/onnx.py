@@ -225,7 +225,9 @@ class OnnxModel:
         self._input = session.get_inputs()[0].name
         self._space_groups = tuple(header["space_groups"])
         self.min_probability: float = header["min_probability"]
-        self.conformal_thresholds: dict[float, float] = header["conformal_thresholds"]
+        self.conformal_thresholds: dict[float, dict[int, float] | float] = header[
+            "conformal_thresholds"
+        ]
         self.metadata: dict[str, Any] = header["metadata"]
 
     @property

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
-from kikuchipy_spacegroup import calibration
+from kikuchipy_spacegroup import calibration, conformal
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 
 
@@ -101,18 +101,52 @@ class TestThresholds:
         logits, labels = truth
         p = softmax(2 * logits, axis=1)  # Badly calibrated: it must not matter
         half = len(p) // 2
-        threshold = calibration.conformal_threshold(p[:half], labels[:half], coverage)
-        sets = calibration.prediction_sets(p[half:], threshold)
+        threshold = conformal.conformal_threshold(p[:half], labels[:half], coverage)
+        sets = conformal.prediction_sets(p[half:], threshold)
         covered = sets[np.arange(half), labels[half:]].mean()
         assert covered == pytest.approx(coverage, abs=0.012)
 
+    @pytest.mark.parametrize("coverage", [0.8, 0.95])
+    def test_coverage_of_each_class(self, truth, coverage):
+        """Also of one that is mostly taken for another one."""
+        logits, labels = truth
+        logits = logits.copy()
+        logits[labels == 1, 0] += 2
+        p = softmax(logits, axis=1)
+        half = len(p) // 2
+        found = {
+            "one": conformal.conformal_threshold(p[:half], labels[:half], coverage),
+            "each": conformal.class_conformal_thresholds(
+                p[:half], labels[:half], coverage
+            ),
+        }
+        covered = {}
+        for name, threshold in found.items():
+            sets = conformal.prediction_sets(p[half:], threshold)
+            right = sets[np.arange(half), labels[half:]]
+            covered[name] = [
+                right[labels[half:] == i].mean() for i in range(p.shape[1])
+            ]
+        assert min(covered["one"]) < coverage - 0.05
+        assert covered["each"] == pytest.approx([coverage] * p.shape[1], abs=0.03)
+
+    def test_class_of_few_patterns(self, truth):
+        """It has the threshold of all."""
+        logits, labels = truth
+        p = softmax(logits, axis=1)
+        keep = np.flatnonzero((labels != 2) | (np.cumsum(labels == 2) <= 5))
+        p, labels = p[keep], labels[keep]
+        each = conformal.class_conformal_thresholds(p, labels, 0.9)
+        assert each[2] == conformal.conformal_threshold(p, labels, 0.9)
+        assert each[0] != each[2]
+
     def test_too_few_patterns(self):
         with pytest.raises(ValueError, match="needs at least 9 patterns, not 5"):
-            calibration.conformal_threshold(np.ones((5, 2)) / 2, np.zeros(5, int), 0.9)
+            conformal.conformal_threshold(np.ones((5, 2)) / 2, np.zeros(5, int), 0.9)
 
     def test_sets_have_the_best_and_skip_nan(self):
         p = np.array([[0.4, 0.35, 0.25], [np.nan] * 3])
-        sets = calibration.prediction_sets(p, 0.9)
+        sets = conformal.prediction_sets(p, 0.9)
         assert sets.tolist() == [[True, False, False], [False, False, False]]
 
 
@@ -143,6 +177,8 @@ class TestCalibrate:
         calibration.calibrate(model, library, n_patterns=120, precision=0.5)
         assert model.temperature != 1
         assert set(model.conformal_thresholds) == {0.9, 0.95}
+        for thresholds in model.conformal_thresholds.values():
+            assert tuple(thresholds) == model.space_groups
         after = model.predict_proba(patterns)
         assert np.array_equal(before.argmax(axis=1), after.argmax(axis=1))
         model.save(tmp_path / "calibrated.keras")

@@ -34,10 +34,9 @@ from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
 from kikuchipy_spacegroup.calibration import (
     calibration_error,
-    conformal_threshold,
     fit_temperature,
-    prediction_sets,
 )
+from kikuchipy_spacegroup.conformal import class_conformal_thresholds, prediction_sets
 from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.kinematical import kinematical_master_pattern
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
@@ -45,6 +44,7 @@ from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.simulation import Geometry, ProjectPatterns
 
 SEED = 2026
+N_CALIBRATION = 10_000
 NOISE = {"low": 0.2, "moderate": 0.6, "high": 1.5}
 LEVELS = ("space_group", "point_group", "laue_class", "crystal_system")
 # Noise of one frame; n frames have 1 / sqrt(n) of it
@@ -166,7 +166,13 @@ def score_conditions(
     for level, noise in NOISE.items():
         camera = replace(Acquisition(), noise=(noise, noise + 1e-3))
         logits, truth = logits_of(model, part, 5 * n, acquisition=camera)
-        own = Fit(model.temperature, model.conformal_thresholds)
+        own = Fit(
+            model.temperature,
+            {
+                c: np.array(list(by_group.values()))
+                for c, by_group in model.conformal_thresholds.items()
+            },
+        )
         rows.append(
             row_of(model, logits, truth, "EMsoft's Ni in kikuchipy", level, [own])
         )
@@ -216,11 +222,11 @@ class Fit:
     temperature
         What logits are divided by.
     thresholds
-        Lowest probability in a set by coverage.
+        Lowest probability of each class in a set by coverage.
     """
 
     temperature: float
-    thresholds: dict[float, float]
+    thresholds: dict[float, np.ndarray]
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities."""
@@ -230,15 +236,22 @@ class Fit:
 def fit_without_each(
     logits: np.ndarray, labels: np.ndarray, phases: np.ndarray, coverages: Iterable
 ) -> list[Fit]:
-    """Return the calibration on all other phases, per phase."""
+    """Return the calibration on all other phases, per phase.
+
+    As ``calibrate()`` does, with all classes in equal parts.
+    """
     fits = []
+    rng = np.random.default_rng(SEED)
     for phase in np.unique(phases):
-        others = phases != phase
-        fit = Fit(fit_temperature(logits[others], labels[others]), {})
-        scaled = fit.probabilities(logits[others])
+        others = np.flatnonzero(phases != phase)
+        weights = 1 / np.bincount(labels[others])[labels[others]]
+        drawn = rng.choice(others, N_CALIBRATION, p=weights / weights.sum())
+        fit = Fit(fit_temperature(logits[drawn], labels[drawn]), {})
+        scaled = fit.probabilities(logits[drawn])
         for coverage in coverages:
-            threshold = conformal_threshold(scaled, labels[others], coverage)
-            fit.thresholds[coverage] = threshold
+            fit.thresholds[coverage] = class_conformal_thresholds(
+                scaled, labels[drawn], coverage
+            )
         fits.append(fit)
     return fits
 
