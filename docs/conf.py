@@ -89,7 +89,8 @@ plot_formats = [("png", 100)]
 
 sphinx_gallery_conf = {
     "backreferences_dir": "reference/backreferences",
-    "doc_module": "kikuchipy_spacegroup",
+    # The latter for the method on its signal
+    "doc_module": ("kikuchipy_spacegroup", "kikuchipy"),
     "examples_dirs": "../tutorials",
     "gallery_dirs": "tutorials",
     "filename_pattern": r"/\d\d_",

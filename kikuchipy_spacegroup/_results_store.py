@@ -12,6 +12,7 @@ from itertools import product
 import json
 import logging
 from pathlib import Path
+import sys
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -46,7 +47,7 @@ def check_output(path: str | Path, resume: bool) -> Path:
     Raises
     ------
     ImportError
-        If the package zarr is not installed.
+        If the package zarr is not installed, or is older than version 3.
     ValueError
         If the name ends otherwise.
     FileExistsError
@@ -55,11 +56,10 @@ def check_output(path: str | Path, resume: bool) -> Path:
         If the folder it is in does not exist.
     """
     try:
-        import zarr  # noqa: F401
+        # Which zarr 2 does not have
+        from zarr import create_array  # noqa: F401
     except ImportError:
-        raise ImportError(
-            "`output` needs the package zarr: pip install 'kikuchipy-spacegroup[scale]'"
-        ) from None
+        raise ImportError(_how_to_get_zarr()) from None
     path = Path(path)
     if path.suffix != ".zarr":
         raise ValueError(
@@ -73,6 +73,14 @@ def check_output(path: str | Path, resume: bool) -> Path:
             f"{path} exists. Go on with it with `resume=True`, or give another name"
         )
     return path
+
+
+def _how_to_get_zarr() -> str:
+    text = "`output` needs the package zarr in version 3 or newer"
+    if sys.version_info < (3, 11):
+        running = ".".join(map(str, sys.version_info[:2]))
+        return f"{text}, which needs Python 3.11 or newer. This is Python {running}"
+    return f"{text}. Install it with \"pip install 'kikuchipy-spacegroup[scale]'\""
 
 
 def open_store(

@@ -16,6 +16,7 @@ from orix.crystal_map import CrystalMap, create_coordinate_arrays
 from orix.quaternion import Rotation
 
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup._copy_map import copy_of
 
 _SUFFIXES = (".h5", ".hdf5", ".ang")
 
@@ -346,9 +347,15 @@ def save_map(path: str | Path, xmap: CrystalMap, *, overwrite: bool = False) -> 
     Notes
     -----
     An .ang file numbers phases from 1 and has no place for space groups,
-    so these are in an extra column ``space_group`` (-1 for points not
-    identified), followed by the column ``scores``. Euler angles are all
-    zero, since no orientations are known.
+    so these are in an extra column ``space_group``, followed by the
+    column ``scores``. Euler angles are all zero, since no orientations
+    are known, unless the map has some, as a combined one.
+
+    Points that are not identified cannot be told from those left out by
+    a mask: space group and score are 0, Euler angles are
+    4 pi, the confidence index is -1, and the phase is 0, or -1 if the map
+    has less than two phases. Rows and columns at the edges in which all
+    points are left out are cut off. Other properties are lost.
     """
     path = check_map_path(path, overwrite=overwrite)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -361,9 +368,10 @@ def save_map(path: str | Path, xmap: CrystalMap, *, overwrite: bool = False) -> 
 
 
 def _save_ang(path: Path, xmap: CrystalMap) -> None:
-    numbers = xmap.phase_id.astype("float64")
-    copy = xmap.deepcopy()
-    full = np.full(copy.is_in_data.size, -1.0)
-    full[copy.is_in_data] = numbers
-    copy.prop["space_group"] = full if copy.is_in_data.all() else numbers
+    numbers = np.zeros(xmap.size)
+    for i, phase in xmap.phases:
+        if phase.space_group is not None:
+            numbers[xmap.phase_id == i] = phase.space_group.number
+    copy = copy_of(xmap)
+    copy.prop["space_group"] = numbers
     io.save(str(path), copy, overwrite=True, extra_prop=["space_group", "scores"])

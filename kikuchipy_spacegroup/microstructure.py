@@ -12,6 +12,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import KDTree
 from scipy.special import ndtr
 
+from kikuchipy_spacegroup._copy_map import copy_of
+
 _COLORS = (
     "tab:blue tab:orange tab:green tab:red tab:purple tab:brown tab:pink tab:olive "
     "tab:cyan tab:gray"
@@ -203,7 +205,7 @@ def overlap_grains(
     if not 0 <= overlap <= _WIDEST:
         raise ValueError(f"overlap must be from 0 to {_WIDEST}, not {overlap}")
     grid = labels.reshape(xmap.shape if xmap.ndim == 2 else (1, -1))
-    new = xmap.deepcopy()
+    new = copy_of(xmap)
     new.prop["grain_ids"] = labels.ravel().astype("int64")
     for name, values in _mixture(grid, xmap.phase_id, overlap).items():
         new.prop[name] = values

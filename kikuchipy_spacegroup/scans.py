@@ -15,6 +15,7 @@ from kikuchipy.detectors import EBSDDetector
 from kikuchipy.signals import EBSD, EBSDMasterPattern, LazyEBSD
 import numpy as np
 
+from kikuchipy_spacegroup._copy_map import copy_of
 from kikuchipy_spacegroup._scan_simulator import (
     Points,
     check_detector,
@@ -303,7 +304,7 @@ def _simulate(
         axes=[axis | {"size": n} for axis, n in zip(axes, patterns.shape)],
         detector=detector.deepcopy(),
         static_background=camera.digitize(points.background, points.background, dtype),
-        xmap=xmap.deepcopy(),
+        xmap=copy_of(xmap),
     )
     signal.metadata.set_item("General.title", ", ".join(points.names))
     return signal

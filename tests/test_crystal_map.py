@@ -146,26 +146,71 @@ class TestFiles:
         s.save(tmp_path / "scan.h5")
         loaded = kp.load(tmp_path / "scan.h5")
         assert_equal_maps(loaded.xmap, xmap)
+        assert np.array_equal(loaded.data, s.data)
         part = loaded.inav[1:3, :2].xmap
         assert np.array_equal(part.phase_id, xmap[:2, 1:3].phase_id)
 
-    def test_ang(self, xmap, tmp_path):
+    def test_kikuchipy_without_masked_edges(self, probabilities):
+        """Such a map cannot be attached to its scan."""
+        mask = np.zeros((3, 5), dtype=bool)
+        mask[:, 0] = True
+        s = kp.signals.EBSD(np.zeros((3, 5, 10, 10)))
+        for axis, name in zip(s.axes_manager.navigation_axes, "xy", strict=True):
+            axis.name = name
+        with pytest.raises(ValueError, match=r"Crystal map shape \(3, 4\)"):
+            s.xmap = crystal_map(probabilities, GROUPS, navigation_mask=mask)
+
+    @pytest.mark.parametrize("looked_at", ["not", "whole", "part"])
+    def test_ang(self, xmap, tmp_path, looked_at):
         """The space group is a column, whatever happens to phases."""
+        if looked_at == "whole":
+            repr(xmap)
+        elif looked_at == "part":
+            repr(xmap[0, :2])
         path = tmp_path / "map.ang"
         save_map(path, xmap)
         assert "space_group" not in xmap.prop
-        lines = [
-            line.split()
-            for line in path.read_text().splitlines()
-            if not line.startswith("#")
-        ]
-        columns = np.array(lines, dtype=float)
-        assert len(columns) == 15
-        in_data = xmap.is_in_data
-        numbers, scores = columns[in_data, -2], columns[in_data, -1]
-        known = xmap.phase_id != -1
-        assert np.array_equal(numbers[known], xmap.phase_id[known])
-        assert np.allclose(scores[known], xmap.prop["scores"][known], atol=1e-4)
+        columns = np.loadtxt(path)
+        assert columns.shape == (15, 12)
+        phase_id = np.full(15, -1)
+        phase_id[xmap.is_in_data] = xmap.phase_id
+        known = phase_id != -1
+        scores = xmap.prop["scores"][xmap.phase_id != -1]
+        assert np.array_equal(columns[known, 10], phase_id[known])
+        assert np.allclose(columns[known, 11], scores, atol=1e-4)
+        assert not columns[known, :3].any()
+        # Not identified, and masked: nothing tells which
+        assert (~known).sum() == (xmap.phase_id == -1).sum() + 2
+        assert np.allclose(columns[~known, :3], 4 * np.pi, atol=1e-4)
+        assert (columns[~known, 6] == -1).all()
+        assert (columns[~known, 7] == 0).all()
+        assert not columns[~known, 10:].any()
+
+    def test_ang_of_one_phase(self, tmp_path):
+        p = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.9, 0.1]])
+        save_map(tmp_path / "map.ang", crystal_map(p, (225, 229), min_probability=0.7))
+        columns = np.loadtxt(tmp_path / "map.ang")
+        assert columns[:, 7].tolist() == [1, -1, 1, 1]
+        assert columns[:, 10].tolist() == [225, 0, 225, 225]
+
+    def test_ang_of_other_ids(self, xmap, tmp_path):
+        """Candidates and combined maps have IDs of their own."""
+        nickel = kp.data.nickel_ebsd_small().xmap
+        save_map(tmp_path / "nickel.ang", nickel)
+        columns = np.loadtxt(tmp_path / "nickel.ang")
+        assert nickel.phase_id.tolist() == [0] * 9
+        assert columns[:, 10].tolist() == [225] * 9
+        assert np.allclose(columns[:, :3], nickel.rotations.to_euler(), atol=1e-4)
+
+    def test_ang_without_masked_edges(self, probabilities, tmp_path):
+        mask = np.zeros((3, 5), dtype=bool)
+        mask[:, 0] = True
+        xmap = crystal_map(probabilities, GROUPS, navigation_mask=mask)
+        save_map(tmp_path / "map.ang", xmap)
+        columns = np.loadtxt(tmp_path / "map.ang")
+        assert len(columns) == 12
+        assert columns[0, 3:5].tolist() == [0, 0]
+        assert np.array_equal(columns[columns[:, 10] > 0, 10], xmap.phase_id)
 
     def test_errors_before_work(self, xmap, tmp_path):
         with pytest.raises(ValueError, match="not 'map.ctf'"):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from kikuchipy_spacegroup.network import build_network, residual_network
+from kikuchipy_spacegroup.network import _BUILDERS, build_network, residual_network
 
 
 def test_further_blocks_change_nothing_before_training():
@@ -20,7 +20,7 @@ def test_further_blocks_change_nothing_before_training():
     assert large.count_params() > small.count_params()
 
 
-@pytest.mark.parametrize("name", ["residual", "xception"])
+@pytest.mark.parametrize("name", _BUILDERS)
 def test_logits_in_full_precision(name):
     network = build_network(name, (96, 96, 1), 7)
     assert network.output_shape == (None, 7)

@@ -8,8 +8,9 @@ is, and save the map.
 """
 
 # %%
-# The scan is the one that kikuchipy's own tutorials begin with: nine patterns of nickel, raw
-# as they came from the camera.
+# The scan is the one that `kikuchipy's own tutorials
+# <https://kikuchipy.org/en/stable/tutorials/index.html>`__ begin with: nine patterns of nickel,
+# raw as they came from the camera.
 
 import kikuchipy as kp
 import matplotlib.pyplot as plt
@@ -40,8 +41,8 @@ print(xmap.phase_id.reshape(xmap.shape))
 print(xmap.prop["scores"].reshape(xmap.shape).round(2))
 
 # %%
-# What does the model see? Its first layer divides nothing out and adds nothing: it makes the
-# background flat and the contrast even, in the same way as in training.
+# What does the model see? The first layer of the model flattens the background and evens out the
+# contrast, as in training.
 
 patterns = s.data.reshape((-1, *s.data.shape[-2:]))[:3]
 prepared = model.prepare(patterns[..., None].astype("float32"))

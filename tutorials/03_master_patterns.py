@@ -36,8 +36,11 @@ path = Path(origin.folder) / f"{origin.filename}.{origin.extension}"
 kpsg.MasterPatternLibrary.from_files([path], names=["Ni"], half_width=100)
 
 # %%
-# It reads files of the public database of spherical harmonics (.sht) and of ebsdsim (.npz) in the
-# same way. These lines are not run here, since neither we nor kikuchipy write such files::
+# It reads spherical harmonics (.sht) and files of ebsdsim (.npz) in the same way. Of the former,
+# the `EMsoft SHT database <https://doi.org/10.1184/R1/9974612>`__ has one per phase and voltage
+# to download; the latter are made by `ebsdsim <https://pypi.org/project/ebsdsim/>`__ from a
+# CIF. More of EMsoft's HDF5 files are downloaded by ``kikuchipy.data.ebsd_master_pattern()``. These
+# lines are not run here, since neither we nor kikuchipy come with such files::
 #
 #     library += kpsg.MasterPatternLibrary.from_files(["FeAl.sht", "Si.npz"])
 #

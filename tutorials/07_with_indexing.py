@@ -8,8 +8,10 @@ and the classifier say, and to see where they do not agree.
 """
 
 # %%
-# The scan is the one of nickel from kikuchipy's tutorials, with the background removed as there.
-# Pretend that the sample may hold nickel, ferrite or silicon.
+# The scan is the one of nickel from kikuchipy's tutorials on `pattern matching
+# <https://kikuchipy.org/en/stable/tutorials/pattern_matching.html>`__ and `Hough indexing
+# <https://kikuchipy.org/en/stable/tutorials/hough_indexing.html>`__, with the background removed
+# as there. Pretend that the sample may hold nickel, ferrite or silicon.
 
 import kikuchipy as kp
 import matplotlib.pyplot as plt

@@ -112,13 +112,13 @@ for ax, name, image in zip(
 _ = fig.colorbar(shown, ax=axes, label="Probability")
 
 # %%
-# Right are now
+# Share of right points now:
 
 found = np.array([phases.phases[i].name for i in phases.phase_id])
 print(f"{(found == true_names).mean():.0%}")
 
 # %%
-# Which part has what said? Without elements, aluminum and silver are equally probable, and a
+# Which evidence decided? Without elements, aluminum and silver are equally probable, and a
 # point of theirs is not identified. With the wrong candidates only, none of them is the answer.
 
 diffraction_only = kpsg.identify_phases(pooled, candidates)

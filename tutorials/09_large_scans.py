@@ -8,8 +8,10 @@ interruption without losing anything, and to let a cluster do the work.
 """
 
 # %%
-# A scan in a file, as kikuchipy writes it. It is kikuchipy's scan of nickel again and again, with
-# new noise on every pattern, since a long scan takes long to download.
+# A scan in a file, as kikuchipy writes it (see its tutorial on `loading and saving data
+# <https://kikuchipy.org/en/stable/tutorials/load_save_data.html>`__). It is kikuchipy's scan of
+# nickel again and again, with new noise on every pattern, since a long scan takes long to
+# download.
 
 from pathlib import Path
 import tempfile

@@ -46,7 +46,8 @@ def model_path(name: str = "default") -> Path:
     if name not in names:
         raise ValueError(
             f"There is no bundled model {name!r}, only {names}. A path to a model file "
-            "ends with '.keras'"
+            "ends with '.keras'. One that ends with '.onnx' is for "
+            "`classify_space_group()` and `OnnxModel`"
         )
     return _FOLDER / f"{name}.keras"
 
