@@ -22,8 +22,8 @@ from calibrate import CALIBRATION, OUTLIERS
 from kikuchipy.data import nickel_ebsd_master_pattern_small
 import numpy as np
 from scipy.special import softmax
-from score import NOISE, score_real
-from scoreboard import logits_of
+from score import score_real
+from scoreboard import NOISE, logits_of
 from sklearn.metrics import roc_auc_score
 
 from kikuchipy_spacegroup.acquisition import Acquisition
@@ -90,9 +90,15 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs="+")
     parser.add_argument("-n", type=int, default=60, help="patterns per material")
     args = parser.parse_args()
+    # Those of train.py have one name, and folders of their own
+    names = [path.stem for path in args.models]
+    if len(set(names)) < len(names):
+        names = [f"{path.parent.name}/{path.stem}" for path in args.models]
+    if len(set(names)) < len(names):
+        parser.error(f"Models must have different names or folders, not {names}")
     results = {
-        path.stem: compare(load_model(path), args.libraries, args.real, args.n)
-        for path in args.models
+        name: compare(load_model(path), args.libraries, args.real, args.n)
+        for name, path in zip(names, args.models)
     }
     with open(args.table, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -41,7 +41,7 @@ GEOMETRY = Geometry(
 
 
 def materials(library: MasterPatternLibrary) -> MasterPatternLibrary:
-    """Return the materials neither trained nor calibrated on."""
+    """Return the materials not trained on, nor used to choose a model."""
     return library.select(exclude=CALIBRATION)
 
 

@@ -1,83 +1,40 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Score a model on materials it never saw and on real patterns.
+"""Score a model on real patterns.
 
 Usage::
 
-    python recipes/default_model/score.py MODEL HELD_OUT REAL OUTPUT
+    python recipes/default_model/score.py MODEL REAL OUTPUT
 
-where HELD_OUT is the library ``held_out.npz`` written by ``library.py``
-and REAL the folder of real patterns. Writes ``simulated.csv`` and
-``real.csv`` to the folder OUTPUT and prints their means.
+where REAL is the folder of real patterns. Writes ``real.csv`` to the folder OUTPUT and
+prints means.
 """
 
 import argparse
 import csv
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from calibrate import CALIBRATION
-import keras
 import kikuchipy as kp
 from kikuchipy.signals import EBSD
 import numpy as np
 from real_patterns import load_real
 
-from kikuchipy_spacegroup import probabilities_from_map
-from kikuchipy_spacegroup.acquisition import Acquisition
-from kikuchipy_spacegroup.dataset import SimulatedDataset
-from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup import probabilities_from_map, space_group_sets
+from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.training import training_graph
 
-SEED = 2026
-# Standard deviation of the noise over that of the diffraction signal
-NOISE = {"low": 0.2, "moderate": 0.6, "high": 1.5}
-
-
-def score_simulated(
-    model: SpaceGroupModel, library: MasterPatternLibrary, n: int = 200
-) -> list[dict]:
-    """Return the accuracy per material and noise level."""
-    dataset = SimulatedDataset(library, sorted(set(library.space_groups.tolist())))
-    rows = []
-    for level, noise in NOISE.items():
-        acquisition = replace(Acquisition(), noise=(noise, noise + 1e-3))
-        graph = training_graph(model, library, acquisition=acquisition, seed=SEED)
-        for i, name in enumerate(library.phase_names):
-            rng = np.random.default_rng([SEED, i])
-            recipe = dataset.recipe(np.full(n, i), rng)
-            logits = np.concatenate(
-                [
-                    keras.ops.convert_to_numpy(
-                        graph({k: v[j : j + 50] for k, v in recipe.items()})
-                    )
-                    for j in range(0, n, 50)
-                ]
-            )
-            numbers = np.array(model.space_groups)[logits.argmax(axis=1)]
-            group = int(library.space_groups[i])
-            found, counts = np.unique(numbers, return_counts=True)
-            rows.append(
-                {
-                    "material": name,
-                    "space_group": group,
-                    "calibration": name in CALIBRATION,
-                    "noise": level,
-                    "n": n,
-                    "accuracy": round(float((numbers == group).mean()), 3),
-                    "most_frequent": int(found[counts.argmax()]),
-                    "seed": SEED,
-                    "date": date.today().isoformat(),
-                }
-            )
-    return rows
+LEVELS = ("bravais_lattice", "point_group", "laue_class", "crystal_system")
 
 
 def score_real(model: SpaceGroupModel, folder: Path) -> list[dict]:
-    """Return the accuracy per map, classified as a user would."""
+    """Return the accuracy per map.
+
+    Every pattern is answered, as with ``min_probability=0``. What a user gets who does
+    not say so is in the columns ``identified`` and ``right_of_identified``.
+    """
     rows = []
+    sources = _sources(folder)
     for name, (patterns, group) in load_real(folder).items():
         if name == "nickel_ebsd_small":
             s = kp.data.nickel_ebsd_small()
@@ -91,11 +48,16 @@ def score_real(model: SpaceGroupModel, folder: Path) -> list[dict]:
         right = [int(number) for number in group.split(" or ")]
         row = {
             "map": name,
+            # Patterns of other shapes are maps of their own, with the shape in the name
+            **(sources.get(name) or sources[name.rsplit("_", 1)[0]]),
             "space_group": group,
             "in_classes": bool(set(right) & set(groups)),
             "shape": "x".join(str(n) for n in patterns.shape[-2:]),
             "n": xmap.size,
             "accuracy": round(float(np.isin(xmap.phase_id, right).mean()), 3),
+            **_levels(probabilities, groups, right),
+            **_identified(xmap, right, model.min_probability),
+            **_sets(xmap, right, model.conformal_thresholds),
             "pooled": int(groups[pooled.argmax()]),
             "mean_best_probability": round(float(xmap.prop["scores"].mean()), 3),
         }
@@ -105,6 +67,51 @@ def score_real(model: SpaceGroupModel, folder: Path) -> list[dict]:
         }
         rows.append(row | {"date": date.today().isoformat()})
     return rows
+
+
+def _sources(folder: Path) -> dict[str, dict[str, str]]:
+    """Return material, source and licence of every map."""
+    with open(folder / "index.csv", newline="", encoding="utf-8") as file:
+        first = {row["map"]: row for row in reversed(list(csv.DictReader(file)))}
+    keys = ("material", "source", "licence")
+    found = {name: {key: row[key] for key in keys} for name, row in first.items()}
+    small = "Ni", "kikuchipy.data.nickel_ebsd_small()", "CC-BY-4.0"
+    found["nickel_ebsd_small"] = dict(zip(keys, small))
+    return found
+
+
+def _levels(probabilities: np.ndarray, groups: tuple, right: list[int]) -> dict:
+    """Return the accuracy at coarser levels."""
+    row = {}
+    for level in LEVELS:
+        summed, labels = sg.coarsen_probabilities(probabilities, groups, level)
+        found = np.array(labels)[summed.argmax(axis=1)]
+        row[level] = round(
+            float(np.isin(found, sg.coarsen(np.array(right), level)).mean()), 3
+        )
+    return row
+
+
+def _identified(xmap, right: list[int], threshold: float) -> dict:
+    """Return the share that is identified, and how much of it is right."""
+    identified = xmap.prop["scores"] >= threshold
+    of_these = np.isin(xmap.phase_id, right)[identified]
+    share = round(float(of_these.mean()), 3) if identified.any() else ""
+    return {
+        "identified": round(float(identified.mean()), 3),
+        "right_of_identified": share,
+    }
+
+
+def _sets(xmap, right: list[int], thresholds: dict) -> dict:
+    """Return how often the right space group is in sets, and their mean size."""
+    row = {}
+    for coverage, threshold in thresholds.items():
+        sets = space_group_sets(xmap, threshold)
+        inside = np.mean([bool(set(right) & set(i)) for i in sets])
+        row[f"in_set_{coverage:g}"] = round(float(inside), 3)
+        row[f"set_size_{coverage:g}"] = round(float(np.mean([*map(len, sets)])), 2)
+    return row
 
 
 def write(path: Path, rows: list[dict]) -> None:
@@ -118,7 +125,7 @@ def write(path: Path, rows: list[dict]) -> None:
 def main() -> None:
     """Score a model."""
     parser = argparse.ArgumentParser(description="Score a model")
-    for name in ("model", "held_out", "real", "output"):
+    for name in ("model", "real", "output"):
         parser.add_argument(name, type=Path)
     args = parser.parse_args()
     model = load_model(args.model)
@@ -132,14 +139,6 @@ def main() -> None:
     for row in real:
         print({k: v for k, v in row.items() if k != "date"})
     print(f"Real: {right / n:.3f} of {n} patterns, {maps} of {len(known)} maps pooled")
-    simulated = score_simulated(model, MasterPatternLibrary.load(args.held_out))
-    write(args.output / "simulated.csv", simulated)
-    for level in NOISE:
-        of_level = [row for row in simulated if row["noise"] == level]
-        print(level, {row["material"]: row["accuracy"] for row in of_level})
-        judging = [row for row in of_level if not row["calibration"]]
-        mean = np.mean([row["accuracy"] for row in judging])
-        print(f"Simulated, {level} noise: {mean:.3f} (chance 0.167)")
 
 
 if __name__ == "__main__":

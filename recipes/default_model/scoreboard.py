@@ -310,11 +310,12 @@ def score_trust(
             rows.append((f"coverage of sets for {coverage:g}{name}", covered))
             rows.append((f"mean size of sets for {coverage:g}{name}", size))
         if not name:
-            probabilities, labels, known = p, of_these, p.max(axis=1)
+            probabilities, labels = p, of_these
+            known = best(all_logits[np.concatenate(parts)])
     overlap = replace(camera, overlap=(0.8, 1.0), overlap_probability=1.0)
     others = {
         "unknown space groups": logits_of(model, unknown, n, acquisition=camera)[0],
-        "noise without diffraction": logits_of(
+        "noise without diffraction, as in training": logits_of(
             model, no_diffraction(), 10 * n, acquisition=camera
         )[0],
         "overlap of two materials": logits_of(
