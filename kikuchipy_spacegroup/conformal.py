@@ -76,14 +76,15 @@ def class_conformal_thresholds(
     labels
         Index of the right class per pattern in an array of shape (n,).
     coverage
-        Share of the patterns of each class whose set must have it in it.
+        Least share of the patterns of each class whose set must have it
+        in it.
 
     Returns
     -------
     thresholds
-        Lowest probability of each class in a set, of shape (k,). Classes
-        of too few patterns for this coverage have the threshold of all
-        patterns.
+        Lowest probability of each class in a set, of shape (k,), none
+        above that of all patterns. Classes of too few patterns for this
+        coverage have the latter.
 
     Raises
     ------
@@ -101,17 +102,19 @@ def class_conformal_thresholds(
     :cite:`sadinle2019least`. An ordered alloy that is mostly taken for
     its disordered parent lowers the threshold of its own class, so that
     patterns of both come out as "221 or 225". One threshold for all
-    would rather leave the few such materials out of the coverage.
+    would rather leave the few such materials out of the coverage. A
+    class that is easy here would have a high threshold of its own, and
+    may be harder elsewhere: it has that of all.
 
     Examples
     --------
     >>> import numpy as np
     >>> from kikuchipy_spacegroup.conformal import class_conformal_thresholds
-    >>> first = np.concatenate([np.linspace(0.1, 1, 19), np.linspace(0.1, 0.6, 19)])
+    >>> first = np.concatenate([np.linspace(0.1, 1, 19), np.linspace(0.4, 0.95, 19)])
     >>> probabilities = np.stack([first, 1 - first], axis=1)
     >>> labels = np.repeat([0, 1], 19)
     >>> class_conformal_thresholds(probabilities, labels).round(2).tolist()
-    [0.15, 0.43]
+    [0.1, 0.08]
     """
     probabilities, labels = check_labels(probabilities, labels)
     everywhere = conformal_threshold(probabilities, labels, coverage)
@@ -119,9 +122,8 @@ def class_conformal_thresholds(
     for i in range(len(thresholds)):
         here = labels == i
         if _rank(here.sum(), coverage) <= here.sum():
-            thresholds[i] = conformal_threshold(
-                probabilities[here], labels[here], coverage
-            )
+            own = conformal_threshold(probabilities[here], labels[here], coverage)
+            thresholds[i] = min(own, everywhere)
     return thresholds
 
 

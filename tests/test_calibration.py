@@ -128,7 +128,10 @@ class TestThresholds:
                 right[labels[half:] == i].mean() for i in range(p.shape[1])
             ]
         assert min(covered["one"]) < coverage - 0.05
-        assert covered["each"] == pytest.approx([coverage] * p.shape[1], abs=0.03)
+        assert min(covered["each"]) > coverage - 0.02
+        assert (found["each"] <= found["one"]).all()
+        # No lower than it must be
+        assert covered["each"][1] == pytest.approx(coverage, abs=0.02)
 
     def test_class_of_few_patterns(self, truth):
         """It has the threshold of all."""
@@ -138,7 +141,6 @@ class TestThresholds:
         p, labels = p[keep], labels[keep]
         each = conformal.class_conformal_thresholds(p, labels, 0.9)
         assert each[2] == conformal.conformal_threshold(p, labels, 0.9)
-        assert each[0] != each[2]
 
     def test_too_few_patterns(self):
         with pytest.raises(ValueError, match="needs at least 9 patterns, not 5"):
