@@ -8,9 +8,11 @@ grain from candidate structures and an element map.
 """
 
 # %%
-# The scan is one of the package's own, of which the truth is known: aluminum with particles of
-# silicon, as in a casting alloy.
+# The scan is simulated, so that the truth is known: nickel and silicon, as in a cut through a
+# solar cell's contact. The master pattern of nickel is kikuchipy's, that of silicon is
+# simulated from its structure.
 
+import kikuchipy as kp
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 import matplotlib.pyplot as plt
@@ -19,10 +21,17 @@ from orix.crystal_map import Phase, PhaseList
 
 import kikuchipy_spacegroup as kpsg
 
-s = kpsg.example_scan(
-    "aluminum and silicon",
-    (24, 32),
+mp_nickel = kp.data.nickel_ebsd_master_pattern_small(
+    projection="lambert", hemisphere="both"
+)
+mp_nickel.phase.name = "nickel"
+_, silicon = kpsg.example_phases("aluminum and silicon")
+s = kpsg.simulate_scan(
+    [mp_nickel, kpsg.simulate_master_pattern(silicon)],
+    (20, 30),
+    phase_fractions=[0.65, 0.35],
     grain_size=7,
+    detector=kp.detectors.EBSDDetector((96, 96), pc=(0.5, 0.3, 0.6), sample_tilt=70),
     camera=kpsg.Camera(dose=1000),
     seed=3,
 )
@@ -31,13 +40,11 @@ true_names = np.array([true_map.phases[i].name for i in true_map.phase_id])
 s
 
 # %%
-# Pattern by pattern, some points of a grain are right, and some are not. The scan is simulated
-# kinematically, which the bundled model hardly learned from, so it is worse at this than at
-# dynamical or real patterns. What follows makes up for much of it.
+# Pattern by pattern, most points of a grain are right, and some are not.
 
 model = kpsg.load_model()
 xmap = s.classify_space_group(model, keep_probabilities=True)
-truth = np.where(true_names == "aluminum", 225, 227)
+truth = np.where(true_names == "nickel", 225, 227)
 print(f"Not identified: {(xmap.phase_id < 0).mean():.0%}")
 print(f"Right: {(xmap.phase_id == truth).mean():.0%}")
 
@@ -66,35 +73,31 @@ for ax, title, each in zip(axes[2:], ("By pattern", "By grain"), (xmap, pooled))
 
 # %%
 # Which phase? The candidates are structures, from CIF files (``kpsg.load_phase``) or made as
-# phases of orix. Silver has the space group of aluminum, and nearly its lattice parameter, so
+# phases of orix. Copper has the space group of nickel, and nearly its lattice parameter, so
 # diffraction patterns say little about which of the two it is.
 
 from diffpy.structure import Atom, Lattice, Structure
 
-aluminum, silicon = kpsg.example_phases("aluminum and silicon")
-silver = Phase(
-    "silver",
-    space_group=225,
-    structure=Structure(
-        [Atom("Ag", (0, 0, 0))], Lattice(4.086, 4.086, 4.086, 90, 90, 90)
-    ),
+nickel, copper = (
+    Phase(
+        name,
+        space_group=225,
+        structure=Structure([Atom(element, (0, 0, 0))], Lattice(a, a, a, 90, 90, 90)),
+    )
+    for name, element, a in (("nickel", "Ni", 3.524), ("copper", "Cu", 3.615))
 )
-candidates = PhaseList([aluminum, silver, silicon])
+candidates = PhaseList([nickel, copper, silicon])
 
 # %%
 # An element map says more. This one is as energy-dispersive X-ray spectroscopy would give it:
-# atomic percent with some noise, and with some aluminum from around the small particles.
+# atomic percent with some noise, and with some of the other phase from around small grains.
 
 rng = np.random.default_rng(2)
-is_aluminum = true_names == "aluminum"
+is_nickel = true_names == "nickel"
 elements = {
-    "Al": np.clip(
-        np.where(is_aluminum, 96, 14) + rng.normal(0, 4, s.xmap.size), 0, None
-    ),
-    "Si": np.clip(
-        np.where(is_aluminum, 3, 85) + rng.normal(0, 4, s.xmap.size), 0, None
-    ),
-    "Ag": np.clip(rng.normal(0, 1, s.xmap.size), 0, None),
+    "Ni": np.clip(np.where(is_nickel, 96, 14) + rng.normal(0, 4, s.xmap.size), 0, None),
+    "Si": np.clip(np.where(is_nickel, 3, 85) + rng.normal(0, 4, s.xmap.size), 0, None),
+    "Cu": np.clip(rng.normal(0, 1, s.xmap.size), 0, None),
 }
 phases = kpsg.identify_phases(pooled, candidates, elements, uncertainty=0.1)
 phases
@@ -118,12 +121,12 @@ found = np.array([phases.phases[i].name for i in phases.phase_id])
 print(f"{(found == true_names).mean():.0%}")
 
 # %%
-# Which evidence decided? Without elements, aluminum and silver are equally probable, and a
+# Which evidence decided? Without elements, nickel and copper are equally probable, and a
 # point of theirs is not identified. With the wrong candidates only, none of them is the answer.
 
 diffraction_only = kpsg.identify_phases(pooled, candidates)
-wrong = kpsg.identify_phases(pooled, [silver], elements)
-for title, each in {"Diffraction only": diffraction_only, "Only silver": wrong}.items():
+wrong = kpsg.identify_phases(pooled, [copper], elements)
+for title, each in {"Diffraction only": diffraction_only, "Only copper": wrong}.items():
     names, counts = np.unique(
         [each.phases[i].name for i in each.phase_id], return_counts=True
     )
@@ -136,9 +139,9 @@ answers = {
     "Truth": true_map,
     "With elements": phases,
     "Diffraction only": diffraction_only,
-    "Only silver": wrong,
+    "Only copper": wrong,
 }
-colors = {"aluminum": "tab:blue", "silicon": "tab:orange", "silver": "tab:red"}
+colors = {"nickel": "tab:blue", "silicon": "tab:orange", "copper": "tab:red"}
 fig, axes = plt.subplots(1, 4, figsize=(10, 2.6), layout="constrained")
 for ax, (title, each) in zip(axes, answers.items()):
     names = [each.phases[i].name for i in each.phase_id]
