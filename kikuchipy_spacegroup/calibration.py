@@ -192,8 +192,9 @@ def calibrate(
         which sets ``model.min_probability``. If None, the latter is not
         changed.
     coverage
-        Coverages to set ``model.conformal_thresholds`` for, per space
-        group as in :func:`~kikuchipy_spacegroup.conformal.class_conformal_thresholds`.
+        Coverages to set ``model.conformal_thresholds`` for. They hold
+        for each phase of the library, see
+        :func:`~kikuchipy_spacegroup.conformal.class_conformal_thresholds`.
     acquisition
         Ranges of what the camera does. They should be those of the
         patterns to be classified.
@@ -210,7 +211,7 @@ def calibrate(
     fit_temperature, precision_threshold
     kikuchipy_spacegroup.conformal.class_conformal_thresholds
     """
-    logits, labels = simulate_logits(
+    logits, labels, phases = simulate_logits(
         model, library, n_patterns=n_patterns, acquisition=acquisition, seed=seed
     )
     known = labels >= 0
@@ -220,7 +221,9 @@ def calibrate(
         model.min_probability = precision_threshold(probabilities, labels, precision)
     model.conformal_thresholds = {}
     for c in coverage:
-        found = class_conformal_thresholds(probabilities[known], labels[known], c)
+        found = class_conformal_thresholds(
+            probabilities[known], labels[known], c, materials=phases[known]
+        )
         by_group = dict(zip(model.space_groups, found.tolist(), strict=True))
         model.conformal_thresholds[c] = by_group
     _logger.info(
@@ -244,8 +247,8 @@ def simulate_logits(
     geometry: "Geometry | None" = None,
     seed: int = 0,
     batch_size: int = 50,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return logits of simulated patterns and their classes.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return logits of simulated patterns, their classes and phases.
 
     Parameters
     ----------
@@ -274,6 +277,8 @@ def simulate_logits(
     labels
         Index of the right class per pattern of shape (n_patterns,). -1
         for space groups the model does not know.
+    phases
+        Index of the phase in the library of each pattern.
 
     Raises
     ------
@@ -303,9 +308,12 @@ def simulate_logits(
     )
     graph = training_graph(model, library, acquisition=acquisition, seed=seed)
     index = np.array([model.space_groups.index(n) for n in there])
-    logits, labels = [], []
+    phase_of_image = np.zeros(len(library.data), dtype=int)
+    phase_of_image[np.asarray(library.upper)] = library.phase_index
+    logits, labels, phases = [], [], []
     for i in range(steps):
         recipe, drawn = dataset.draw(i)
         logits.append(keras.ops.convert_to_numpy(graph(recipe, training=False)))
         labels.append(np.where(drawn < 0, -1, index[drawn]))
-    return np.concatenate(logits)[:n_patterns], np.concatenate(labels)[:n_patterns]
+        phases.append(phase_of_image[recipe["upper"]])
+    return tuple(np.concatenate(i)[:n_patterns] for i in (logits, labels, phases))

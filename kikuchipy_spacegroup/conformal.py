@@ -65,7 +65,11 @@ def conformal_threshold(
 
 
 def class_conformal_thresholds(
-    probabilities: np.ndarray, labels: np.ndarray, coverage: float = 0.9
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    coverage: float = 0.9,
+    *,
+    materials: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return how probable each class must be to belong to prediction sets.
 
@@ -76,15 +80,18 @@ def class_conformal_thresholds(
     labels
         Index of the right class per pattern in an array of shape (n,).
     coverage
-        Least share of the patterns of each class whose set must have it
-        in it.
+        Least share of the patterns of each class, and of each material
+        if these are given, whose set must have the right class in it.
+    materials
+        What material each pattern is of, as numbers of shape (n,).
 
     Returns
     -------
     thresholds
         Lowest probability of each class in a set, of shape (k,), none
-        above that of all patterns. Classes of too few patterns for this
-        coverage have the latter.
+        above that of all patterns. Classes and materials of too few
+        patterns for this coverage are left out, and classes of which
+        nothing is known have the threshold of all.
 
     Raises
     ------
@@ -99,12 +106,12 @@ def class_conformal_thresholds(
     Notes
     -----
     This is :func:`conformal_threshold` for the patterns of each class
-    :cite:`sadinle2019least`. An ordered alloy that is mostly taken for
-    its disordered parent lowers the threshold of its own class, so that
-    patterns of both come out as "221 or 225". One threshold for all
-    would rather leave the few such materials out of the coverage. A
-    class that is easy here would have a high threshold of its own, and
-    may be harder elsewhere: it has that of all.
+    :cite:`sadinle2019least` and each material. An ordered alloy that is
+    mostly taken for its disordered parent lowers the threshold of its
+    own class, so that patterns of both come out as "221 or 225". One
+    threshold for all would rather leave the few such materials out of
+    the coverage. A class that is easy here would have a high threshold
+    of its own, and may be harder elsewhere: it has that of all.
 
     Examples
     --------
@@ -117,13 +124,19 @@ def class_conformal_thresholds(
     [0.1, 0.08]
     """
     probabilities, labels = check_labels(probabilities, labels)
+    if materials is not None and np.shape(materials) != labels.shape:
+        raise ValueError(
+            f"Materials must be of shape {labels.shape} as labels are, not "
+            f"{np.shape(materials)}"
+        )
     everywhere = conformal_threshold(probabilities, labels, coverage)
     thresholds = np.full(probabilities.shape[1], everywhere)
-    for i in range(len(thresholds)):
-        here = labels == i
+    groups = [labels] if materials is None else [labels, np.asarray(materials)]
+    for here in (group == i for group in groups for i in np.unique(group)):
         if _rank(here.sum(), coverage) <= here.sum():
             own = conformal_threshold(probabilities[here], labels[here], coverage)
-            thresholds[i] = min(own, everywhere)
+            of_these = np.unique(labels[here])
+            thresholds[of_these] = np.minimum(thresholds[of_these], own)
     return thresholds
 
 

@@ -133,6 +133,30 @@ class TestThresholds:
         # No lower than it must be
         assert covered["each"][1] == pytest.approx(coverage, abs=0.02)
 
+    def test_coverage_of_each_material(self, truth):
+        """Also of one material of a class, of which most is right."""
+        logits, labels = truth
+        logits, materials = logits.copy(), 10 * labels + np.arange(len(labels)) % 5
+        logits[materials == 10, 0] += 4
+        p = softmax(logits, axis=1)
+        half = len(p) // 2
+        right = np.arange(half), labels[half:]
+        covered = []
+        for known in (None, materials[:half]):
+            thresholds = conformal.class_conformal_thresholds(
+                p[:half], labels[:half], 0.9, materials=known
+            )
+            sets = conformal.prediction_sets(p[half:], thresholds)
+            inside = sets[right][materials[half:] == 10]
+            covered.append(inside.mean())
+        assert covered[0] < 0.8
+        assert covered[1] == pytest.approx(0.9, abs=0.03)
+
+    def test_materials_that_do_not_fit(self, truth):
+        p = softmax(truth[0], axis=1)
+        with pytest.raises(ValueError, match="Materials must be of shape"):
+            conformal.class_conformal_thresholds(p, truth[1], materials=truth[1][:5])
+
     def test_class_of_few_patterns(self, truth):
         """It has the threshold of all."""
         logits, labels = truth
@@ -190,8 +214,13 @@ class TestCalibrate:
         assert loaded.conformal_thresholds == model.conformal_thresholds
 
     def test_labels(self, model, library):
-        logits, labels = calibration.simulate_logits(model, library, n_patterns=130)
+        logits, labels, phases = calibration.simulate_logits(
+            model, library, n_patterns=130
+        )
         assert logits.shape == (130, 3)
+        groups = np.array([*model.space_groups, 0])[labels]
+        assert np.array_equal(library.space_groups[phases] == 194, groups == 0)
+        assert (library.space_groups[phases] == groups)[groups > 0].all()
         # Classes of the model are 221, 225, 229, and 229 is not in the library
         assert set(labels) == {-1, 0, 1}
 

@@ -255,6 +255,28 @@ class TestSpaceGroupSets:
         enough = crystal_map(probabilities, GROUPS, keep_n=4)
         assert space_group_sets(everything, 0.05) == space_group_sets(enough, 0.05)
 
+    def test_threshold_of_each_space_group(self, probabilities):
+        everything = crystal_map(probabilities, GROUPS, keep_probabilities=True)
+        one = dict.fromkeys(GROUPS, 0.15)
+        assert space_group_sets(everything, one) == space_group_sets(everything, 0.15)
+        first = one | {GROUPS[0]: 0.01}
+        sets = space_group_sets(everything, first)
+        p = probabilities.reshape(-1, len(GROUPS))
+        expected = (p[:, 0] >= 0.01) | (p.argmax(axis=1) == 0)
+        known = np.isfinite(p).all(axis=1)
+        assert [GROUPS[0] in i for i in sets] == (expected & known).tolist()
+        assert sets != space_group_sets(everything, one)
+        # Of those that are not kept, none may have reached its threshold
+        few = crystal_map(probabilities, GROUPS, keep_n=2)
+        with pytest.raises(ValueError, match="larger `keep_n`"):
+            space_group_sets(few, first)
+        high = dict.fromkeys(GROUPS, 0.9)
+        assert space_group_sets(few, high) == space_group_sets(everything, 0.9)
+
+    def test_threshold_that_is_missing(self, xmap):
+        with pytest.raises(ValueError, match=f"but {GROUPS[0]} is in the map"):
+            space_group_sets(xmap, {GROUPS[1]: 0.1, GROUPS[2]: 0.1, GROUPS[3]: 0.1})
+
     @pytest.mark.parametrize("threshold", [0, 1.1, -1])
     def test_bad_threshold(self, xmap, threshold):
         with pytest.raises(ValueError, match="The threshold must be in"):

@@ -87,7 +87,7 @@ def accuracy_of(
     model: kpsg.SpaceGroupModel, library: kpsg.MasterPatternLibrary
 ) -> float:
     """Return the accuracy on simulated patterns."""
-    logits, labels = simulate_logits(
+    logits, labels, _ = simulate_logits(
         model, library, n_patterns=300, acquisition=camera, seed=5
     )
     return float((logits.argmax(axis=1) == labels).mean())

@@ -113,7 +113,7 @@ def judge(
     """Return a row per pattern, 60 of every material."""
     tables = []
     for name, (space_group, *_) in MATERIALS.items():
-        logits, _ = simulate_logits(
+        logits, *_ = simulate_logits(
             model,
             library.select([name]),
             n_patterns=60,

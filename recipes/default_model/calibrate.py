@@ -44,7 +44,7 @@ def main() -> None:
     some = known.select([n for n in CALIBRATION if n in known.phase_names])
     unknown = MasterPatternLibrary.load(args.libraries / "unknown.npz")
     library = some + unknown.select(space_groups=OUTLIERS)
-    logits, labels = simulate_logits(model, library, n_patterns=6000, seed=SEED)
+    logits, labels, _ = simulate_logits(model, library, n_patterns=6000, seed=SEED)
     probabilities = softmax(logits / model.temperature, axis=1)
     model.min_probability = precision_threshold(probabilities, labels, PRECISION)
     logging.info("min_probability %.3f", model.min_probability)

@@ -250,7 +250,7 @@ def fit_without_each(
         scaled = fit.probabilities(logits[drawn])
         for coverage in coverages:
             fit.thresholds[coverage] = class_conformal_thresholds(
-                scaled, labels[drawn], coverage
+                scaled, labels[drawn], coverage, materials=phases[drawn]
             )
         fits.append(fit)
     return fits
