@@ -21,7 +21,7 @@ from pathlib import Path
 import subprocess
 import sys
 
-from materials import EXPERIMENTS, MATERIALS
+from materials import EXPERIMENTS, is_like_a_material
 
 _logger = logging.getLogger("kaufmann2020")
 HERE = Path(__file__).parent
@@ -95,13 +95,20 @@ def check_pretrained(path: Path) -> str:
     phases = load_model(path).metadata.get("phases")
     if phases is None:
         raise SystemExit(f"{path} does not say what phases it was trained on")
-    seen = {phase.split(" (")[0] for phase in phases} & set(MATERIALS)
+    seen = [phase for phase in phases if is_like_a_material(*_name_and_group(phase))]
     if seen:
         raise SystemExit(
             f"{path} was trained on {sorted(seen)}, so that nothing would be unseen. "
             "See README.md on how to make a model without them"
         )
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _name_and_group(phase: str) -> tuple[str, int | None]:
+    """Return the parts of a phase like ``"Al (225)"``."""
+    name, _, rest = phase.partition(" (")
+    number = rest.removesuffix(")")
+    return name, int(number) if number.isdigit() else None
 
 
 def check_packages() -> None:
