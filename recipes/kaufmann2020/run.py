@@ -37,7 +37,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--masters", type=Path, help="folder of master patterns")
     parser.add_argument("--pretrained", type=Path, help="model to go on from")
     parser.add_argument(
-        "--grains", type=int, help="number of grains the patterns of a material are of"
+        "--grains",
+        type=int,
+        default=50,
+        help="number of grains the patterns of a material are of, 0 for a grain of its "
+        "own for every pattern",
     )
     parser.add_argument("--epochs", type=int, help="largest number, of all networks")
     cameras = ["paper", "fast"]
@@ -48,7 +52,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--experiments", type=int, nargs="+", choices=numbers, default=numbers
     )
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.grains < 0:
+        parser.error("--grains must be 0 or more")
+    return args
 
 
 def plan(args: argparse.Namespace) -> list[tuple[str, str, int]]:
@@ -152,7 +159,7 @@ def main(arguments: list[str] | None = None) -> None:
     settings = experiment.REDUCED
     settings = experiment.FULL if args.full else settings
     settings = experiment.TINY if args.tiny else settings
-    settings = replace(settings, n_grains=args.grains)
+    settings = replace(settings, n_grains=args.grains or None)
     if args.epochs is not None:
         settings = replace(settings, epochs=dict.fromkeys(settings.epochs, args.epochs))
     how = "kinematical" if args.tiny else masters.method()
