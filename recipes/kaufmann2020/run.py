@@ -149,6 +149,7 @@ def main(arguments: list[str] | None = None) -> None:
         check_same(args.output / "pretrained.json", {"sha256": digest})
 
     import experiment
+    import explanations
     import figures
     import masters
     import patterns
@@ -200,6 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
         # What there is so far
         tables.write_tables(args.output)
+    explanations.write_explanations(args.output)
     tables.write_tables(args.output)
     figures.write_figures(args.output)
 
