@@ -155,7 +155,8 @@ def _wrap(ax: "Axes", names: list[str]) -> None:
     wrapped = []
     for label, text in zip(ax.get_xticklabels(), names):
         name, *number = text.split("\n")
-        width = len(name) * min(1, place / label.get_window_extent().width)
+        share = place / max(label.get_window_extent().width, 1)
+        width = len(name) * min(1, share)
         lines = textwrap.wrap(name, max(1, int(width)), break_long_words=False)
         wrapped.append("\n".join([*lines, *number]))
     ax.set_xticklabels(wrapped)

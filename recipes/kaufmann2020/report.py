@@ -131,7 +131,7 @@ def _zone_axes(tests: pd.DataFrame) -> list[str]:
         "",
         "Area under the curve (AUC) of guided Grad-CAM: the chance that a pixel within "
         "5° of a main zone axis has the higher value than one elsewhere. At random: "
-        f"mean ± standard deviation with the crystals turned at random, "
+        "mean ± standard deviation with the crystals turned at random, "
         f"{int(whole['random_orientations'].max())} times, and p-value the share of "
         "these that is as high. AUC of pattern: that of the pattern's own intensity, "
         "which is high where bands cross. AUC of untrained: the mean of such "
