@@ -134,8 +134,8 @@ def _zone_axes(tests: pd.DataFrame) -> list[str]:
         "mean ± standard deviation with the crystals turned at random, "
         f"{int(whole['random_orientations'].max())} times, and p-value the share of "
         "these that is as high. AUC of pattern: that of the pattern's own intensity, "
-        "which is high where bands cross. AUC of untrained: the mean of such "
-        "networks with random weights, since bright places may be more than others in any map. "
+        "which is high where bands cross. AUC of untrained: the mean of such networks "
+        "with random weights, since bright places may be more than others in any map. "
         "Without map: patterns in which nothing speaks for the space group in this "
         "layer. `zone_axes.csv` has every material.",
         "",
