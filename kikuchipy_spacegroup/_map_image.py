@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names and colors of space groups in pictures of maps; arrays only."""
+"""Names, colors and sizes of pictures of maps; numbers only."""
 
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from kikuchipy_spacegroup import space_groups as sg
 if TYPE_CHECKING:
     from orix.crystal_map import CrystalMap
 
+# Of a column of a journal, in inches
+COLUMN_WIDTH = 85 / 25.4
 _NOT_IDENTIFIED = (0.6, 0.6, 0.6)
 
 

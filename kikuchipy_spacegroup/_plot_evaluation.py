@@ -3,9 +3,12 @@
 """Pictures of tables with one row per pattern."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+import textwrap
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 import numpy as np
 from orix.quaternion import Orientation
 from orix.quaternion.symmetry import Symmetry, get_point_group
@@ -13,15 +16,16 @@ from orix.vector import Vector3d
 
 from kikuchipy_spacegroup import evaluation as ev
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup._map_image import COLUMN_WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     import pandas as pd
 
 # Okabe and Ito's colors, which the color-blind tell apart
 _UNSEEN, _SEEN, _WRONG = "#0072B2", "#E69F00", "#D55E00"
 _SMALL = 6
-_WIDTH = 85 / 25.4  # Of a journal's column, in inches
 
 
 def plot_accuracies(
@@ -45,6 +49,12 @@ def plot_accuracies(
         Array of one axes per space group, in the layout of the figures
         of :cite:`kaufmann2020deep`: height is the accuracy, dashed the
         level of chance. Materials that were in training are hatched.
+        Names too long to stand side by side are wrapped or turned.
+
+    Raises
+    ------
+    ValueError
+        If the table has no patterns.
 
     Examples
     --------
@@ -55,6 +65,7 @@ def plot_accuracies(
     >>> table = pattern_table(probabilities, [225, 229], truth=225, material="Ni")
     >>> axes = plot.plot_accuracies(table, atomic_numbers={"Ni": 28})
     """
+    _check_patterns(table)
     scores = ev.accuracy(table, ["space_group", "material", "in_training"])
     scores = scores.reset_index()
     numbers = dict(atomic_numbers or {})
@@ -66,7 +77,7 @@ def plot_accuracies(
     figure, axes = plt.subplots(
         n_rows,
         n_columns,
-        figsize=(_WIDTH, 1.15 * n_rows + 0.3),
+        figsize=(COLUMN_WIDTH, 1.15 * n_rows + 0.3),
         sharey=True,
         squeeze=False,
         layout="constrained",
@@ -83,10 +94,13 @@ def plot_accuracies(
     n = scores["material"].nunique()
     seen = scores.loc[scores["in_training"], "material"].nunique()
     figure.suptitle(
-        f"{n} materials, {seen} in training (hatched); chance {chance:.1%} (dashed)",
+        f"{n} material{'s' * (n != 1)}, {seen} in training (hatched); chance "
+        f"{chance:.1%} (dashed)",
         fontsize=_SMALL,
     )
-    return axes.ravel()[: len(groups)]
+    axes = axes.ravel()[: len(groups)]
+    _fit_names(figure, axes)
+    return axes
 
 
 def _bars(ax: "Axes", part: "pd.DataFrame", chance: float) -> None:
@@ -103,10 +117,53 @@ def _bars(ax: "Axes", part: "pd.DataFrame", chance: float) -> None:
         f"{name}\n{z:.3g}" if np.isfinite(z) else name
         for name, z in zip(part["material"], part["z"])
     ]
-    ax.set_xticks(x, names, fontsize=_SMALL - (len(part) > 4))
+    ax.set_xticks(x, names)
     ax.set(ylim=(0, 1.02), xlim=(-0.6, max(len(part), 2) - 0.4), yticks=(0, 0.5, 1))
     ax.tick_params(labelsize=_SMALL, length=2)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def _fit_names(figure: "Figure", axes: np.ndarray) -> None:
+    """Wrap names under bars, then turn them, where there is no room."""
+    names = [[label.get_text() for label in ax.get_xticklabels()] for ax in axes]
+    figure.draw_without_rendering()
+    before = axes[0].bbox.height
+    for change in (_wrap, _turn):
+        crowded = [i for i, ax in enumerate(axes) if _is_crowded(ax)]
+        for i in crowded:
+            change(axes[i], names[i])
+        if crowded:
+            figure.draw_without_rendering()
+    # Panels stay as high as they are with short names
+    n_rows = axes[0].get_gridspec().nrows
+    lost = n_rows * (before - axes[0].bbox.height) / figure.dpi
+    figure.set_figheight(figure.get_figheight() + max(lost, 0))
+
+
+def _is_crowded(ax: "Axes") -> bool:
+    """Return whether names overlap or reach out of the panel."""
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    gap = ax.figure.dpi / 72  # A point
+    overlap = any(a.x1 + gap > b.x0 for a, b in pairwise(boxes))
+    low, high = ax.bbox.x0 - 2 * gap, ax.bbox.x1 + 2 * gap
+    return overlap or boxes[0].x0 < low or boxes[-1].x1 > high
+
+
+def _wrap(ax: "Axes", names: list[str]) -> None:
+    """Break names into lines no wider than the place of a bar."""
+    place = ax.bbox.width / np.ptp(ax.get_xlim())
+    wrapped = []
+    for label, text in zip(ax.get_xticklabels(), names):
+        name, *number = text.split("\n")
+        share = place / max(label.get_window_extent().width, 1)
+        width = len(name) * min(1, share)
+        lines = textwrap.wrap(name, max(1, int(width)), break_long_words=False)
+        wrapped.append("\n".join([*lines, *number]))
+    ax.set_xticklabels(wrapped)
+
+
+def _turn(ax: "Axes", names: list[str]) -> None:
+    ax.set_xticklabels(names, rotation=90)
 
 
 def plot_confusion(
@@ -130,11 +187,12 @@ def plot_confusion(
         Axes with true space groups from top to bottom and predicted ones
         from left to right, ``?`` for patterns not identified.
     """
+    _check_patterns(table)
     shares = ev.confusion(table, normalize=True)
     shown = shares if normalize else ev.confusion(table)
     if ax is None:
-        height = _WIDTH * min(1.0, 0.25 + 0.75 * len(shares) / shares.shape[1])
-        _, ax = plt.subplots(figsize=(_WIDTH, height), layout="constrained")
+        height = COLUMN_WIDTH * min(1.0, 0.25 + 0.75 * len(shares) / shares.shape[1])
+        _, ax = plt.subplots(figsize=(COLUMN_WIDTH, height), layout="constrained")
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (i, j), value in np.ndenumerate(shown.to_numpy()):
         if shares.iloc[i, j] >= 0.005:
@@ -172,11 +230,12 @@ def plot_reliability(
         where there are more patterns) and the diagonal of a model that
         is right as often as it says.
     """
+    _check_patterns(table)
     bins = ev.reliability(table, n_bins)
     bins = bins[bins["n"] > 0]
     if ax is None:
         _, ax = plt.subplots(
-            figsize=(0.7 * _WIDTH, 0.75 * _WIDTH), layout="constrained"
+            figsize=(0.7 * COLUMN_WIDTH, 0.75 * COLUMN_WIDTH), layout="constrained"
         )
     ax.plot([0, 1], [0, 1], color="black", ls="--", lw=0.7)
     share = bins["n"] / bins["n"].sum()
@@ -216,13 +275,16 @@ def plot_quality(
     Raises
     ------
     ValueError
-        If there is no such column of numbers.
+        If the table has no patterns or no such column of numbers.
     """
+    _check_patterns(table)
     if column not in table.columns or table[column].dtype.kind not in "iuf":
         numbers = list(table.select_dtypes("number").columns)
         raise ValueError(f"No column {column!r} of numbers, only {numbers}")
     if ax is None:
-        _, ax = plt.subplots(figsize=(_WIDTH, 0.6 * _WIDTH), layout="constrained")
+        _, ax = plt.subplots(
+            figsize=(COLUMN_WIDTH, 0.6 * COLUMN_WIDTH), layout="constrained"
+        )
     edges = np.histogram_bin_edges(table[column].dropna(), n_bins)
     for name, rows in _split(table).items():
         style = {"histtype": "stepfilled", "color": "0.85"}
@@ -271,22 +333,23 @@ def plot_inverse_pole_figures(
     Raises
     ------
     ValueError
-        If the table has no orientations, or patterns of several point
-        groups and no *symmetry* is given.
+        If the table has no patterns with orientations, or patterns of
+        several point groups and no *symmetry* is given.
     """
     if not {"phi1", "Phi", "phi2"} <= set(table.columns):
         raise ValueError("The table has no orientations in columns phi1, Phi and phi2")
     table = table.dropna(subset=["phi1", "Phi", "phi2"])
+    _check_patterns(table, "patterns with orientations")
     group = _symmetry(table, symmetry)
     parts = _split(table)
     figure, axes = plt.subplots(
         len(parts),
         len(directions),
-        figsize=(_WIDTH, 1.2 * len(parts) + 0.3),
+        figsize=(COLUMN_WIDTH, 1.05 * len(parts) + 0.3),
         subplot_kw={"projection": "ipf", "symmetry": group},
         squeeze=False,
     )
-    figure.subplots_adjust(0.04, 0.06, 0.83, 0.86, 0.4, 0.5)
+    figure.subplots_adjust(0.06, 0.06, 0.79, 0.86, 0.6, 0.5)
     vectors = {
         "x": Vector3d.xvector(),
         "y": Vector3d.yvector(),
@@ -309,7 +372,9 @@ def plot_inverse_pole_figures(
     for text in figure.findobj(plt.Text):
         text.set_fontsize(min(text.get_fontsize(), _SMALL))
     if drawn:
-        bar = figure.colorbar(drawn[0], cax=figure.add_axes((0.86, 0.2, 0.02, 0.5)))
+        place = figure.add_axes((0.87, 0.2, 0.02, 0.5))
+        ticks = MaxNLocator(5, steps=[1, 2, 5, 10])
+        bar = figure.colorbar(drawn[0], cax=place, ticks=ticks, format="%g")
         bar.set_label("M.U.D.", fontsize=_SMALL)
         bar.ax.tick_params(labelsize=_SMALL)
     figure.suptitle(_summary(table), fontsize=_SMALL)
@@ -338,6 +403,11 @@ def _by_name(name: str) -> Symmetry:
         if group.name == name:
             return group
     raise ValueError(f"There is no point group {name!r}")
+
+
+def _check_patterns(table: "pd.DataFrame", what: str = "patterns") -> None:
+    if len(table) == 0:
+        raise ValueError(f"The table has no {what}, so that there is nothing to draw")
 
 
 def _split(table: "pd.DataFrame") -> "dict[str, pd.DataFrame]":

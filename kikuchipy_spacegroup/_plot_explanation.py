@@ -10,6 +10,8 @@ import matplotlib.patheffects as path_effects
 import matplotlib.pyplot as plt
 import numpy as np
 
+from kikuchipy_spacegroup._map_image import COLUMN_WIDTH
+
 if TYPE_CHECKING:
     from kikuchipy.simulations import GeometricalKikuchiPatternSimulation
     from matplotlib.axes import Axes
@@ -20,6 +22,9 @@ _OPACITY = 0.65
 # Distance between labels of zone axes, as a fraction of the side
 _LABEL_DISTANCE = 0.08
 _LINE_COLOR = "deepskyblue"
+# Sizes of text in points, and the width of two columns of a journal in inches
+_SMALL, _LABEL = 6, 7
+_FULL_WIDTH = 170 / 25.4
 
 
 def plot_grad_cam(
@@ -30,6 +35,7 @@ def plot_grad_cam(
     index: int | tuple[int, ...] | None = None,
     max_index: int = 2,
     cmap: str = "inferno",
+    radius: float | None = 1.0,
     caption: str | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
@@ -40,10 +46,10 @@ def plot_grad_cam(
     pattern
         Pattern of shape (rows, columns).
     cam
-        Map of the pattern's shape, or of shape (size, size) as from
+        Map of shape (size, size) as from
         :func:`~kikuchipy_spacegroup.explanation.grad_cam`, which is
-        then carried to the frame of the pattern. Opacity grows with the
-        value.
+        carried to the frame of the pattern, or map of the shape of a
+        pattern that is not square. Opacity grows with the value.
     simulation
         Bands and zone axes of the pattern's orientation, from
         :meth:`kikuchipy.simulations.KikuchiPatternSimulator.on_detector`
@@ -56,11 +62,18 @@ def plot_grad_cam(
         close, those of lower indices are drawn.
     cmap
         Color map of the Grad-CAM.
+    radius
+        Radius of the circle the network sees, see
+        :func:`~kikuchipy_spacegroup.explanation.to_pattern_frame`.
+        Nothing of a square map is drawn outside of it, and its highest
+        value inside is drawn as the highest of all. If None, the
+        corners are drawn too.
     caption
         Line to write below, such as the chance level, the number of
         materials and whether this one was in training.
     ax
-        Axes to draw in. If not given, a new figure is made.
+        Axes to draw in. If not given, a new figure as wide as a column
+        of a journal is made.
 
     Returns
     -------
@@ -96,26 +109,43 @@ def plot_grad_cam(
             "Pattern and map must be of shape (rows, columns), not "
             f"{pattern.shape} and {cam.shape}"
         )
-    if cam.shape != pattern.shape:
-        from kikuchipy_spacegroup.explanation import to_pattern_frame
-
-        cam = to_pattern_frame(cam, pattern.shape)
+    cam = _in_frame(cam, pattern.shape, radius)
     if simulation is not None and tuple(simulation.detector.shape) != pattern.shape:
         raise ValueError(
             f"The simulation is of patterns of shape {simulation.detector.shape}, but "
             f"the pattern is of shape {pattern.shape}"
         )
-    ax = plt.subplots(layout="constrained")[1] if ax is None else ax
+    if ax is None:
+        height = COLUMN_WIDTH * min(1.5, pattern.shape[0] / pattern.shape[1])
+        size = COLUMN_WIDTH, height + (0.15 if caption else 0)
+        _, ax = plt.subplots(figsize=size, layout="constrained")
     ax.imshow(pattern, cmap="gray", **_limits(pattern))
     seen = np.nan_to_num(cam)
     opacity = _OPACITY * np.clip(seen, 0, 1)
     ax.imshow(seen, cmap=cmap, vmin=0, vmax=1, alpha=opacity, interpolation="bilinear")
     ax.set(xticks=[], yticks=[])
     if caption is not None:
-        ax.set_xlabel(caption, fontsize="small")
+        ax.set_xlabel(caption, fontsize=_LABEL)
     if simulation is not None:
         _draw_simulation(ax, simulation, index, max_index)
     return ax
+
+
+def _in_frame(
+    cam: np.ndarray, shape: tuple[int, int], radius: float | None
+) -> np.ndarray:
+    """Return a map in the frame of a pattern, NaN where it says nothing."""
+    from kikuchipy_spacegroup.explanation import to_pattern_frame
+
+    if cam.shape != shape:
+        seen = to_pattern_frame(cam, shape, radius=radius)
+    elif shape[0] == shape[1]:
+        outside = np.isnan(to_pattern_frame(np.ones((1, 1)), shape, radius=radius))
+        seen = np.where(outside, np.nan, cam)
+    else:
+        return cam
+    highest, inside = (np.nan_to_num(each).max(initial=0) for each in (cam, seen))
+    return seen * (highest / inside if inside > 0 else 1)
 
 
 def _limits(pattern: np.ndarray) -> dict[str, float]:
@@ -181,7 +211,8 @@ def _to_pixels(
 
 def _draw_zone_axis(ax: "Axes", xy: np.ndarray, uvw: np.ndarray) -> None:
     ax.plot(*xy, "o", color="white", markeredgecolor="black", markersize=3.5)
-    numbers = "".join(rf"\bar{{{-i}}}" if i < 0 else f"{i}" for i in uvw)
+    # With space between bars that would run into one another
+    numbers = "".join(rf"\overline{{{-i}}}\," if i < 0 else f"{i}" for i in uvw)
     ax.annotate(
         f"$[{numbers}]$",
         xy,
@@ -189,8 +220,8 @@ def _draw_zone_axis(ax: "Axes", xy: np.ndarray, uvw: np.ndarray) -> None:
         textcoords="offset points",
         ha="center",
         color="white",
-        fontsize=8,
-        path_effects=[path_effects.withStroke(linewidth=2, foreground="black")],
+        fontsize=_LABEL,
+        path_effects=[path_effects.withStroke(linewidth=1.5, foreground="black")],
     )
 
 
@@ -201,6 +232,7 @@ def plot_hough(
     names: Sequence[str] | None = None,
     simulations: "Sequence[GeometricalKikuchiPatternSimulation] | None" = None,
     n_bands: int = 9,
+    radius: float | None = 1.0,
     caption: str | None = None,
     **kwargs: Any,
 ) -> "Figure":
@@ -224,6 +256,9 @@ def plot_hough(
         Their simulations, see :func:`plot_grad_cam`.
     n_bands
         Number of bands to find.
+    radius
+        Radius of the circle the network sees, see
+        :func:`plot_grad_cam`.
     caption
         Line to write on top of the figure, such as the chance level and
         the number of materials.
@@ -234,7 +269,8 @@ def plot_hough(
     Returns
     -------
     figure
-        Figure with one row per pattern. Over the later transforms is
+        Figure with one row per pattern, as wide as two columns of a
+        journal. Over the later transforms is
         written how many of their bands were found in the first pattern
         too, to 3 degrees in angle and 3 % of the largest distance.
 
@@ -260,42 +296,55 @@ def plot_hough(
             f"{n} patterns need as many maps, names and simulations, not "
             f"{len(cams)}, {len(names)} and {len(simulations)}"
         )
-    transforms, bands, extent = _hough(np.stack(patterns), n_bands, kwargs)
+    transforms, bands, extent = find_bands(np.stack(patterns), n_bands, kwargs)
     figure, axes = plt.subplots(
-        n, 3, figsize=(10, 3.1 * n), squeeze=False, layout="constrained"
+        n,
+        3,
+        figsize=(_FULL_WIDTH, (1.9 if caption is None else 2.1) * n + 0.2),
+        width_ratios=(1, 1.35, 1),
+        squeeze=False,
+        layout="constrained",
     )
     for i, (left, middle, right) in enumerate(axes):
         _draw_bands(left, patterns[i], bands[i])
-        left.set_ylabel(names[i])
-        middle.imshow(
-            transforms[i],
-            cmap="gray",
-            extent=extent,
-            aspect="auto",
-            **_limits(transforms[i]),
-        )
-        theta, rho = bands[i].T
-        middle.plot(np.rad2deg(theta), rho, "o", mfc="none", color=_LINE_COLOR)
-        middle.set(xlim=extent[:2], ylim=extent[2:], facecolor="dimgray")
-        middle.set(xlabel=r"$\theta$ (°)", ylabel=r"$\rho$ (px)")
+        left.set_ylabel(names[i], fontsize=_LABEL)
+        _draw_transform(middle, transforms[i], bands[i], extent)
         if i:
-            middle.set_title(
-                f"{_n_shared(bands[0], bands[i], extent[3])} of {n_bands} bands as in "
-                "the first",
-                fontsize="small",
-            )
-        plot_grad_cam(patterns[i], cams[i], simulation=simulations[i], ax=right)
+            shared = n_shared(bands[0], bands[i], extent[3])
+            title = f"{shared} of {n_bands} bands as in the first"
+            middle.set_title(title, fontsize=_LABEL)
+        plot_grad_cam(
+            patterns[i], cams[i], simulation=simulations[i], radius=radius, ax=right
+        )
     for ax, title in zip(axes[0], (f"{n_bands} bands", "Hough transform", "Grad-CAM")):
-        ax.set_title(title)
+        ax.set_title(title, fontsize=_LABEL)
     if caption is not None:
-        figure.suptitle(caption, fontsize="small")
+        figure.suptitle(caption, fontsize=_LABEL)
     return figure
 
 
-def _hough(
-    patterns: np.ndarray, n_bands: int, kwargs: dict[str, Any]
+def _draw_transform(
+    ax: "Axes", transform: np.ndarray, bands: np.ndarray, extent: tuple[float, ...]
+) -> None:
+    """Draw a Hough transform with the peaks that are bands."""
+    ax.imshow(
+        transform, cmap="gray", extent=extent, aspect="auto", **_limits(transform)
+    )
+    theta, rho = bands.T
+    ax.plot(np.rad2deg(theta), rho, "o", ms=4, mfc="none", color=_LINE_COLOR)
+    ax.set(xlim=extent[:2], ylim=extent[2:], facecolor="dimgray")
+    ax.set_xlabel(r"$\theta$ (°)", fontsize=_LABEL)
+    ax.set_ylabel(r"$\rho$ (px)", fontsize=_LABEL)
+    ax.tick_params(labelsize=_SMALL, length=2)
+
+
+def find_bands(
+    patterns: np.ndarray, n_bands: int = 9, kwargs: dict[str, Any] | None = None
 ) -> tuple[list[np.ndarray], np.ndarray, tuple[float, ...]]:
-    """Return transforms, bands (theta, rho) and the transforms' extent."""
+    """Return transforms, bands (theta, rho) and the transforms' extent.
+
+    The last number of the extent is the largest distance.
+    """
     try:
         from pyebsdindex.band_detect import BandDetect
     except ImportError as error:
@@ -305,7 +354,7 @@ def _hough(
         ) from error
     missing = ~np.isfinite(patterns)
     patterns = np.where(missing, np.nanmean(patterns), patterns).astype("float32")
-    detect = BandDetect(patDim=patterns.shape[1:], nBands=n_bands, **kwargs)
+    detect = BandDetect(patDim=patterns.shape[1:], nBands=n_bands, **(kwargs or {}))
     found = detect.find_bands(patterns)
     pad_rho, pad_theta = detect.padding
     transforms = []
@@ -321,7 +370,7 @@ def _hough(
     return transforms, bands, (0, 180, -detect.rhoMax, detect.rhoMax)
 
 
-def _n_shared(first: np.ndarray, other: np.ndarray, rho_max: float) -> int:
+def n_shared(first: np.ndarray, other: np.ndarray, rho_max: float) -> int:
     """Return how many bands of one pattern are those of another one."""
     theta, rho = np.moveaxis(other[:, None] - first[None], -1, 0)
     # (theta + 180 degrees, -rho) is the same band

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import numpy as np
 
-from kikuchipy_spacegroup._map_image import colors, full_arrays, map_image, name
+from kikuchipy_spacegroup._map_image import (
+    COLUMN_WIDTH,
+    colors,
+    full_arrays,
+    map_image,
+    name,
+)
 from kikuchipy_spacegroup._plot_evaluation import (
     plot_accuracies,
     plot_confusion,
@@ -53,7 +59,8 @@ def plot_space_groups(
         :func:`~kikuchipy_spacegroup.classification.classify_space_group`
         of one or two dimensions.
     ax
-        Axes to draw in. If not given, a new figure is made.
+        Axes to draw in. If not given, a new figure as wide as a column
+        of a journal is made.
     legend
         Whether to draw a legend with the share of every space group.
 
@@ -74,17 +81,24 @@ def plot_space_groups(
     >>> xmap = kpsg.classify_space_group(s, show_progressbar=False)
     >>> ax = kpsg.plot.plot_space_groups(xmap)
     """
-    ax = plt.subplots(layout="constrained")[1] if ax is None else ax
     found, counts = np.unique(xmap.phase_id, return_counts=True)
-    color = colors(xmap)
-    ax.imshow(map_image(xmap), interpolation="nearest")
+    color, image = colors(xmap), map_image(xmap)
+    fontsize = None
+    if ax is None:
+        fontsize = 7
+        height = COLUMN_WIDTH * np.clip(image.shape[0] / image.shape[1], 0.1, 1.5)
+        height += 0.15 * len(found) * legend
+        size = COLUMN_WIDTH, height + 0.1
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    ax.imshow(image, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     if legend:
         for i in np.argsort(-counts):
             share = counts[i] / counts.sum()
             label = f"{name(found[i])}: {share:.0%}"
             ax.plot([], [], "s", color=color[int(found[i])], label=label)
-        ax.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.02), frameon=False)
+        place = {"loc": "upper left", "bbox_to_anchor": (-0.02, -0.02)}
+        ax.legend(**place, frameon=False, fontsize=fontsize)
     return ax
 
 

@@ -56,6 +56,65 @@ def test_accuracies(table):
     check_summary(axes[0].figure)
 
 
+def boxes_of_names(axes):
+    axes[0].figure.draw_without_rendering()
+    boxes = [
+        label.get_window_extent()
+        for ax in axes
+        for label in ax.get_xticklabels()
+        if label.get_text()
+    ]
+    whole = axes[0].figure.bbox
+    for box in boxes:
+        assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and box.y0 >= whole.y0
+    return boxes
+
+
+class TestNames:
+    """Names of materials never overlap, in a panel or across panels."""
+
+    @pytest.mark.parametrize(
+        "names", [
+            {"Ni": "Austenite (FCC iron)", "Al": "Titanium carbide"},
+            {"Ni": "Austenite", "Al": "Aluminium", "NiAl": "Nickel aluminide"},
+            {"Fe": "Tetrataenite_of_a_long_name"},
+            {"Ni": "Nickel-base superalloy", "Al": "Molybdenumhemicarbide"},
+        ],
+    )  # fmt: skip
+    def test_long(self, table, names):
+        table = table.replace({"material": names})
+        axes = plot.plot_accuracies(table, atomic_numbers={"Austenite": 26})
+        boxes = boxes_of_names(axes)
+        assert len(boxes) == 4
+        for i, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+        text = "".join(text_of(axes[0].figure).split())
+        assert all(name.replace(" ", "") in text for name in names.values())
+        assert len({round(ax.bbox.height) for ax in axes}) == 1
+
+    def test_many(self, table):
+        many = [table.assign(material=table["material"] + f" {i}") for i in range(4)]
+        boxes = boxes_of_names(plot.plot_accuracies(pd.concat(many)))
+        assert len(boxes) == 16
+        for i, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+
+    def test_short_ones_stand_as_they_are(self, table):
+        figure = plot.plot_accuracies(table)[0].figure
+        assert figure.get_figheight() == pytest.approx(2.6)
+
+
+@pytest.mark.parametrize(
+    "draw", [
+        plot.plot_accuracies, plot.plot_confusion, plot.plot_reliability,
+        plot.plot_inverse_pole_figures, lambda table: plot.plot_quality(table, "bc"),
+    ],
+)  # fmt: skip
+def test_nothing_to_draw(table, draw):
+    with pytest.raises(ValueError, match="The table has no patterns"):
+        draw(table[:0])
+
+
 @pytest.mark.parametrize("normalize", [True, False])
 def test_confusion(table, normalize):
     ax = plot.plot_confusion(table, normalize=normalize)
@@ -90,12 +149,25 @@ class TestInversePoleFigures:
         assert axes[0, 0].get_title() == "Z, all (240)"
         check_summary(axes[0, 0].figure)
 
+    def test_labels_are_apart(self, table):
+        axes = plot.plot_inverse_pole_figures(table)
+        figure = axes[0, 0].figure
+        figure.draw_without_rendering()
+        texts = [text for ax in axes.flat for text in (*ax.texts, ax.title)]
+        boxes = [text.get_window_extent() for text in texts if text.get_text()]
+        boxes.append(figure.axes[-1].get_tightbbox())
+        for i, box in enumerate(boxes):
+            assert 0 <= box.x0 and box.x1 <= figure.bbox.x1
+            assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+
     def test_nothing_wrong(self, table):
         right = table[table["predicted"] == table["space_group"]]
         axes = plot.plot_inverse_pole_figures(right, "m-3m", directions="x")
         assert "wrong (0)" in axes[2, 0].get_title()
 
     def test_errors(self, table):
+        with pytest.raises(ValueError, match="no patterns with orientations"):
+            plot.plot_inverse_pole_figures(table.assign(Phi=np.nan))
         with pytest.raises(ValueError, match="no orientations"):
             plot.plot_inverse_pole_figures(table.drop(columns="phi1"))
         mixed = table.assign(space_group=np.where(table.index < 9, 194, 225))

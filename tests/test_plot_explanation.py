@@ -52,6 +52,27 @@ class TestGradCAM:
         ax = plot_grad_cam(patterns[0], cam, caption="chance 50 %")
         assert ax.get_xlabel() == "chance 50 %"
 
+    @pytest.mark.parametrize("size", [32, 60])
+    def test_nothing_outside_of_the_circle(self, patterns, size):
+        """Also where the map has the size of the pattern already."""
+        pattern = patterns[0, :, 10:70]
+        cam = np.zeros((size, size))
+        cam[: size // 8, : size // 8] = 1
+        cam[size // 2 - 4 : size // 2 + 4, size // 2 - 4 : size // 2 + 4] = 0.4
+        opacity = plot_grad_cam(pattern, cam).images[1].get_alpha()
+        assert not opacity[:8, :8].any()
+        # The highest value inside is drawn as the highest of all
+        corners = plot_grad_cam(pattern, cam, radius=None).images[1].get_alpha()
+        assert corners[:4, :4].all()
+        assert opacity[30, 30] == opacity.max() == pytest.approx(corners.max())
+        # A map which is low everywhere stays low
+        low = plot_grad_cam(pattern, np.full((size, size), 0.2))
+        assert low.images[1].get_alpha().max() == pytest.approx(0.2 * corners.max())
+
+    def test_figure_is_a_column_wide(self, patterns):
+        figure = plot_grad_cam(patterns[0], np.ones((32, 32))).figure
+        np.testing.assert_allclose(figure.get_size_inches(), (3.346, 2.51), atol=0.01)
+
     def test_given_axes_and_gaps(self, patterns):
         pattern = patterns[0].copy()
         pattern[:10] = np.nan
@@ -84,7 +105,7 @@ class TestGradCAM:
             for i in (1, 3)
         )
         assert set(zone_axes(few)) < set(zone_axes(many))
-        assert any(r"\bar{1}" in label for label in zone_axes(many))
+        assert any(r"\overline{1}" in label for label in zone_axes(many))
         none = plot_grad_cam(patterns[0], cam, simulation=simulation, max_index=0)
         assert not none.texts
 
@@ -117,6 +138,9 @@ class TestHough:
             three, np.zeros((3, 32, 32)), names="abc", n_bands=5, caption="1 material"
         )
         assert figure.get_suptitle() == "1 material"
+        assert figure.get_figwidth() <= 6.7
+        sizes = [text.get_fontsize() for text in figure.findobj(plt.Text)]
+        assert min(sizes) >= 6
         axes = np.reshape(figure.axes, (3, 3))
         assert [ax.get_ylabel() for ax in axes[:, 0]] == list("abc")
         assert axes[2, 1].get_title() == "5 of 5 bands as in the first"

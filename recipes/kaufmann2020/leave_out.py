@@ -8,19 +8,24 @@ Usage::
 
 where LIBRARIES is the folder written by
 ``recipes/default_model/library.py``. OUTPUT can be given to
-``recipes/default_model/train.py`` instead.
+``recipes/default_model/train.py`` instead. Every phase with the elements
+and the space group of one of the materials is left out, those with made-up
+structures or lattice parameters too, see ``is_like_a_material``.
 """
 
 import argparse
 from pathlib import Path
 import shutil
 
-from materials import MATERIALS
+from materials import is_like_a_material
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 
-# Phases of another name with nearly the same atoms as one of the materials
-ALIKE = {"TaW_alloy", "SiGe_alloy", "ferrite_FeCr", "austenite_FeCrNi"}
+
+def left_out(library: MasterPatternLibrary) -> list[str]:
+    """Return the names of phases that are like one of the materials."""
+    phases = zip(library.phase_names, library.space_groups.tolist())
+    return sorted({name for name, group in phases if is_like_a_material(name, group)})
 
 
 def main() -> None:
@@ -30,17 +35,13 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     args = parser.parse_args()
     library = MasterPatternLibrary.load(args.libraries / "training.npz")
-    left_out = sorted(
-        name
-        for name in library.phase_names
-        if name.removesuffix("_shallow") in {*MATERIALS, *ALIKE}
-    )
+    names = left_out(library)
     args.output.mkdir(parents=True, exist_ok=True)
-    rest = library.select(exclude=left_out)
+    rest = library.select(exclude=names)
     rest.save(args.output / "training.npz")
     # Weights of phases that are not there have no effect
     shutil.copy(args.libraries / "weights.json", args.output)
-    print(f"Left out {left_out}, {rest.n_phases} of {library.n_phases} phases are left")
+    print(f"Left out {names}, {rest.n_phases} of {library.n_phases} phases are left")
 
 
 if __name__ == "__main__":

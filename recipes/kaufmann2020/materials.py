@@ -7,6 +7,7 @@ Group Identification in EBSD*, Microsc. Microanal. 26 (2020) 447-457,
 doi:10.1017/S1431927620001506.
 """
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -89,6 +90,10 @@ _ATOMIC_NUMBERS = {
     "Ge": 32, "Nb": 41, "Mo": 42, "Ta": 73, "W": 74,
 }  # fmt: skip
 _HEAVIEST = ("FeNi3", "Mo3Si", "TaC", "Ge", "Ta", "Al4CoNi2")
+
+
+# Solid solutions whose patterns are nearly those of one of the materials
+_ALIKE = {"TaW_alloy", "SiGe_alloy", "ferrite_FeCr", "austenite_FeCrNi"}
 
 
 class Experiment(NamedTuple):
@@ -178,3 +183,64 @@ def mean_atomic_number(name: str) -> float:
     atoms = unit_cell(phase(name))
     total = sum(_ATOMIC_NUMBERS[atom.element] * atom.occupancy for atom in atoms)
     return float(total / sum(atom.occupancy for atom in atoms))
+
+
+def elements(name: str) -> frozenset[str]:
+    """Return the elements in the name of a phase.
+
+    Parameters
+    ----------
+    name
+        Name, of which the first part that is a formula counts.
+
+    Returns
+    -------
+    symbols
+        Symbols of the elements, none if no part is a formula.
+
+    Examples
+    --------
+    >>> sorted(elements("Fe3Al_disordered221")), sorted(elements("ferrite_FeCr"))
+    (['Al', 'Fe'], ['Cr', 'Fe'])
+    """
+    from kikuchipy_spacegroup.structures import ELEMENTS
+
+    for part in name.split("_"):
+        symbols = re.findall(r"([A-Z][a-z]?)[\d.]*", part)
+        whole = re.fullmatch(r"(?:[A-Z][a-z]?[\d.]*)+", part)
+        if whole and set(symbols) <= set(ELEMENTS):
+            return frozenset(symbols)
+    return frozenset()
+
+
+def is_like_a_material(name: str, space_group: int | None = None) -> bool:
+    """Return whether a phase gives away what one of the materials is.
+
+    Parameters
+    ----------
+    name
+        Name of the phase.
+    space_group
+        Its space group number, if it is known.
+
+    Returns
+    -------
+    is_like
+        Whether the phase has the elements and the space group of one of
+        the materials, in whatever structure or lattice parameter, is
+        the disordered twin of a phase of its elements, or a solid
+        solution that is much like it.
+
+    Examples
+    --------
+    >>> [is_like_a_material(*p) for p in [("Al_as_Cu", 225), ("Fe_fcc", 225)]]
+    [True, False]
+    """
+    if name.removesuffix("_shallow") in _ALIKE:
+        return True
+    any_group = space_group is None or "_disordered" in name
+    return any(
+        elements(name) == elements(other)
+        and (any_group or space_group == material.space_group)
+        for other, material in MATERIALS.items()
+    )

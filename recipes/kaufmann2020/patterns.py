@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulate patterns of the 18 materials as two cameras record them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 import logging
 import os
@@ -243,6 +244,84 @@ def record_patterns(
     """
     reduced = prepare.resize(record(ideal)[..., None])[0]
     return _to_8_bit(keras.ops.convert_to_numpy(reduced))
+
+
+def ideal_patterns(
+    library: MasterPatternLibrary,
+    names: Sequence[str],
+    orientation: np.ndarray,
+    pc: tuple[float, float, float],
+    side: int,
+) -> np.ndarray:
+    """Return patterns of several materials without noise.
+
+    Parameters
+    ----------
+    library
+        Master patterns of the materials.
+    names
+        Names of the materials.
+    orientation
+        Matrix from the detector to the crystal frame, of all patterns or
+        one for each of shape (n, 3, 3).
+    pc
+        Projection center in Bruker's convention.
+    side
+        Side length in pixels.
+
+    Returns
+    -------
+    patterns
+        Patterns of shape (n, side, side).
+    """
+    index = [library.phase_names.index(name) for name in names]
+    entries = [int(np.flatnonzero(library.phase_index == i)[0]) for i in index]
+    n = len(names)
+    recipe = {
+        "upper": library.upper[entries].astype("int32"),
+        "lower": library.lower[entries].astype("int32"),
+        "orientation": np.broadcast_to(orientation, (n, 3, 3)).astype("float32"),
+        "geometry": np.tile([*pc, 1, 0], (n, 1)).astype("float32"),
+    }
+    return keras.ops.convert_to_numpy(ProjectPatterns(library, (side, side))(recipe))
+
+
+def recorded_patterns(
+    library: MasterPatternLibrary,
+    names: Sequence[str],
+    rotations: Rotation,
+    camera: str,
+    size: int,
+    seed: int = 1,
+) -> np.ndarray:
+    """Return patterns of materials as networks were trained on.
+
+    Parameters
+    ----------
+    library
+        Master patterns of the materials.
+    names
+        Names of the materials.
+    rotations
+        Orientation of all patterns, or one for each.
+    camera
+        Name of the camera.
+    size
+        Side length patterns are reduced to, that of the model.
+    seed
+        Seed of the camera's noise.
+
+    Returns
+    -------
+    patterns
+        Patterns of shape (n, size, size) and dtype uint8.
+    """
+    side = min(CAMERAS[camera].rows, 2 * size)
+    detector = EBSDDetector((side, side), pc=PROJECTION_CENTER, sample_tilt=70)
+    orientation, _ = detector_parameters(rotations, detector)
+    ideal = ideal_patterns(library, names, orientation, PROJECTION_CENTER, side)
+    record = SimulateCamera(CAMERAS[camera].acquisition, size=side, seed=seed)
+    return record_patterns(record, PreparePatterns(size), ideal)
 
 
 def _to_8_bit(patterns: np.ndarray) -> np.ndarray:

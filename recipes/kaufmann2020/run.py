@@ -21,7 +21,7 @@ from pathlib import Path
 import subprocess
 import sys
 
-from materials import EXPERIMENTS, MATERIALS
+from materials import EXPERIMENTS, is_like_a_material
 
 _logger = logging.getLogger("kaufmann2020")
 HERE = Path(__file__).parent
@@ -37,7 +37,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--masters", type=Path, help="folder of master patterns")
     parser.add_argument("--pretrained", type=Path, help="model to go on from")
     parser.add_argument(
-        "--grains", type=int, help="number of grains the patterns of a material are of"
+        "--grains",
+        type=int,
+        default=50,
+        help="number of grains the patterns of a material are of, 0 for a grain of its "
+        "own for every pattern",
     )
     parser.add_argument("--epochs", type=int, help="largest number, of all networks")
     cameras = ["paper", "fast"]
@@ -48,7 +52,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--experiments", type=int, nargs="+", choices=numbers, default=numbers
     )
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.grains < 0:
+        parser.error("--grains must be 0 or more")
+    return args
 
 
 def plan(args: argparse.Namespace) -> list[tuple[str, str, int]]:
@@ -95,13 +102,20 @@ def check_pretrained(path: Path) -> str:
     phases = load_model(path).metadata.get("phases")
     if phases is None:
         raise SystemExit(f"{path} does not say what phases it was trained on")
-    seen = {phase.split(" (")[0] for phase in phases} & set(MATERIALS)
+    seen = [phase for phase in phases if is_like_a_material(*_name_and_group(phase))]
     if seen:
         raise SystemExit(
             f"{path} was trained on {sorted(seen)}, so that nothing would be unseen. "
             "See README.md on how to make a model without them"
         )
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _name_and_group(phase: str) -> tuple[str, int | None]:
+    """Return the parts of a phase like ``"Al (225)"``."""
+    name, _, rest = phase.partition(" (")
+    number = rest.removesuffix(")")
+    return name, int(number) if number.isdigit() else None
 
 
 def check_packages() -> None:
@@ -135,6 +149,7 @@ def main(arguments: list[str] | None = None) -> None:
         check_same(args.output / "pretrained.json", {"sha256": digest})
 
     import experiment
+    import explanations
     import figures
     import masters
     import patterns
@@ -145,7 +160,7 @@ def main(arguments: list[str] | None = None) -> None:
     settings = experiment.REDUCED
     settings = experiment.FULL if args.full else settings
     settings = experiment.TINY if args.tiny else settings
-    settings = replace(settings, n_grains=args.grains)
+    settings = replace(settings, n_grains=args.grains or None)
     if args.epochs is not None:
         settings = replace(settings, epochs=dict.fromkeys(settings.epochs, args.epochs))
     how = "kinematical" if args.tiny else masters.method()
@@ -186,6 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
         # What there is so far
         tables.write_tables(args.output)
+    explanations.write_explanations(args.output)
     tables.write_tables(args.output)
     figures.write_figures(args.output)
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from materials import EXPERIMENTS, MATERIALS, mean_atomic_number
+import numpy as np
 import pandas as pd
+from report import report
 
 from kikuchipy_spacegroup.evaluation import (
     accuracy,
@@ -25,6 +27,10 @@ from kikuchipy_spacegroup.evaluation import (
 )
 
 RUN = ["camera", "network", "experiment"]
+# Tables that explanations.py writes
+EXPLANATIONS = ("zone_axes", "hough_bands")
+# Columns with the quality of patterns
+QUALITIES = ("quality", "correlation")
 
 
 class Direction(NamedTuple):
@@ -89,7 +95,7 @@ def load_results(output: Path) -> pd.DataFrame:
 
 
 def by_material(results: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracy per material and what its patterns are called.
+    """Return scores per material and what its patterns are called.
 
     Parameters
     ----------
@@ -101,13 +107,17 @@ def by_material(results: pd.DataFrame) -> pd.DataFrame:
     table
         One row per camera, network, experiment and material, in the
         order of the paper's charts. ``materials`` is how many there are
-        in the experiment.
+        in the experiment, and the columns ``called_...`` are the paper's
+        Tables A1 to A6.
     """
     scores = {}
     for key, part in results.groupby(RUN):
         score = accuracy(part, ["space_group", "material", "in_training"])
         tested = counts(part).rename(columns="called_{}".format)
-        score = score[["n", "accuracy", "chance"]]
+        of_material = precision_recall(part, "material").reset_index()
+        of_material = of_material.set_index("material")[["precision", "recall", "f1"]]
+        score = score[["n", "accuracy"]].join(of_material, on="material")
+        score = score.assign(chance=1 / len(class_probabilities(part)[1]))
         score = score.assign(materials=part["material"].nunique())
         scores[key] = score.join(tested)
     table = pd.concat(scores, names=RUN).reset_index()
@@ -220,6 +230,83 @@ def directions(results: pd.DataFrame) -> pd.DataFrame:
     return table[[*RUN, "patterns", "to", *context, *shares]].round(4)
 
 
+def by_quality(results: pd.DataFrame) -> pd.DataFrame:
+    """Return how the quality of right patterns differs from that of wrong ones.
+
+    Parameters
+    ----------
+    results
+        As from :func:`load_results`.
+
+    Returns
+    -------
+    table
+        One row per camera, network, experiment and material with right
+        and wrong patterns, and two for all materials: their mean, which
+        asks whether quality explains errors, and all patterns in one,
+        where materials that differ in both pass for an effect of
+        quality. ``..._difference`` is that of the means in standard
+        deviations, ``..._error`` its standard error.
+    """
+    rows = []
+    for key, part in results.groupby(RUN):
+        run = dict(zip(RUN, key))
+        chance = 1 / len(class_probabilities(part)[1])
+        of_material = []
+        for name in MATERIALS:
+            table = part[part["material"] == name]
+            row = _difference(table)
+            if (
+                row["n_right"]
+                and row["n_wrong"]
+                and row["n_right"] + row["n_wrong"] > 2
+            ):
+                of_material.append({"material": name} | row)
+        whole = {"material": "all patterns in one"} | _difference(part)
+        means = {"material": "mean of materials"} | _mean(of_material)
+        rows += [run | row | {"chance": chance} for row in [means, whole, *of_material]]
+    table = pd.DataFrame(rows)
+    counted = ["material", "n_right", "n_wrong", "materials", "materials_seen"]
+    ends = ("right", "wrong", "difference", "error")
+    values = [f"{name}_{end}" for name in QUALITIES for end in ends]
+    return table[[*RUN, *counted, "chance", *values]]
+
+
+def _difference(table: pd.DataFrame) -> dict[str, float]:
+    """Return numbers of right and wrong patterns, and how they differ."""
+    is_right = table["predicted"] == table["space_group"]
+    right, wrong = table[is_right], table[~is_right]
+    n, m = len(right), len(wrong)
+    seen = table.loc[table["in_training"].astype(bool), "material"]
+    row = {"n_right": n, "n_wrong": m, "materials": table["material"].nunique()}
+    row |= {"materials_seen": seen.nunique()}
+    for name in QUALITIES:
+        squares = sum(each[name].var(ddof=0) * len(each) for each in (right, wrong))
+        spread = np.sqrt(squares / (n + m - 2)) if n and m and n + m > 2 else np.nan
+        difference = right[name].mean() - wrong[name].mean()
+        row[f"{name}_right"], row[f"{name}_wrong"] = (
+            each[name].mean() for each in (right, wrong)
+        )
+        row[f"{name}_difference"] = difference / spread if spread > 0 else np.nan
+        row[f"{name}_error"] = np.sqrt(1 / n + 1 / m) if spread > 0 else np.nan
+    return row
+
+
+def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of differences, weighted by their errors."""
+    table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["n_right"])
+    totals = ["n_right", "n_wrong", "materials", "materials_seen"]
+    row = {name: int(table[name].sum()) if rows else 0 for name in totals}
+    for name in QUALITIES if rows else ():
+        part = table.dropna(subset=f"{name}_difference")
+        weight = part[f"{name}_error"] ** -2
+        if len(part):
+            difference = np.average(part[f"{name}_difference"], weights=weight)
+            row[f"{name}_difference"] = difference
+            row[f"{name}_error"] = weight.sum() ** -0.5
+    return row
+
+
 def write_tables(output: Path) -> None:
     """Write all tables to the folder ``results``.
 
@@ -235,6 +322,7 @@ def write_tables(output: Path) -> None:
         "materials": by_material(results),
         "space_groups": by_space_group(results),
         "directions": directions(results),
+        "quality": by_quality(results),
     }
     folder = output / "results"
     folder.mkdir(exist_ok=True)
@@ -242,82 +330,10 @@ def write_tables(output: Path) -> None:
         table.insert(3, "master_patterns", settings["master_patterns"])
         table.insert(4, "grains", settings.get("n_grains") or "one per pattern")
         table.round(4).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    (folder / "results.md").write_text(_report(tables, settings), encoding="utf-8")
-
-
-def _report(tables: dict[str, pd.DataFrame], settings: dict) -> str:
-    """Return the tables as Markdown."""
-    experiments, materials = tables["experiments"], tables["materials"]
-    lines = [
-        "# The six experiments of Kaufmann et al. 2020, on simulated patterns",
-        "",
-        f"Master patterns: {settings['master_patterns']}. Input {settings['size']} px, "
-        f"{settings['n_training']} + {settings['n_validation']} patterns per space "
-        f"group to train on and to stop by, at most {settings['epochs']} epochs. Grains "
-        f"per material: {settings.get('n_grains') or 'one per pattern'}.",
-        "",
-        "Accuracies of materials in training are **bold**, the others were never seen.",
-    ]
-    for (camera, network), table in experiments.groupby(RUN[:2]):
-        lines += ["", f"## {camera} camera, {network} network", ""]
-        columns = {
-            "experiment": str,
-            "materials_seen": str,
-            "materials_unseen": str,
-            "accuracy": _percent,
-            "accuracy_seen": _percent,
-            "accuracy_unseen": _percent,
-            "chance": _percent,
-            "paper": _percent,
-            "below_chance": lambda text: text or "none",
-        }
-        lines += _markdown(table, columns)
-        chosen = materials[
-            (materials["camera"] == camera) & (materials["network"] == network)
-        ]
-        chance = _percent(chosen["chance"].iloc[0])
-        n = chosen["material"].nunique()
-        lines += ["", f"{n} materials, in training where bold; chance {chance}.", ""]
-        lines += _markdown(_wide(chosen), {})
-    lines += ["", "## Where errors go when one training material is exchanged", ""]
-    columns = {name: str for name in ("camera", "network", "experiment")}
-    names = ("patterns", "to", "materials")
-    columns |= dict.fromkeys([*names, "materials_seen_before"], str)
-    columns |= {"materials_seen_after": str}
-    columns |= dict.fromkeys(tables["directions"].columns[-5:], _percent)
-    return "\n".join([*lines, *_markdown(tables["directions"], columns), ""])
-
-
-def _wide(materials: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per material with a column per experiment."""
-    table = materials.assign(
-        text=[
-            f"**{_percent(a)}**" if trained else _percent(a)
-            for a, trained in zip(materials["accuracy"], materials["in_training"])
-        ],
-    )
-    keys = ["space_group", "material", "mean_atomic_number"]
-    wide = table.pivot(index=keys, columns="experiment", values="text")
-    order = [
-        (m.space_group, n, round(mean_atomic_number(n), 1))
-        for n, m in MATERIALS.items()
-    ]
-    return wide.reindex(order).reset_index()
-
-
-def _percent(share: float) -> str:
-    return "-" if pd.isna(share) else f"{share:.1%}"
-
-
-def _markdown(table: pd.DataFrame, columns: dict) -> list[str]:
-    """Return the lines of a table, of all columns if none are given."""
-    columns = columns or dict.fromkeys(table.columns, str)
-    names = [str(name).replace("_", " ") for name in columns]
-    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    for row in table.to_dict("records"):
-        cells = [write(row[name]) for name, write in columns.items()]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+    for name in EXPLANATIONS:
+        if (folder / f"{name}.csv").exists():
+            tables[name] = pd.read_csv(folder / f"{name}.csv")
+    (folder / "results.md").write_text(report(tables, settings), encoding="utf-8")
 
 
 def main() -> None:
