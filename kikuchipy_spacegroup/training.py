@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kikuchipy_spacegroup._trainer import (
+    Backup,
     FollowEpoch,
     Validate,
     compile_graph,
@@ -144,10 +145,11 @@ def fit(
         Seed of the random numbers.
     backup_dir
         Folder for a backup after every epoch. If training was
-        interrupted, the same call goes on from there. The folder is
-        emptied in the end.
+        interrupted, the same call goes on from there as if it had not
+        been, with the history and early stopping so far. The backup is
+        removed when this function is done, so save the model then.
     callbacks
-        Further callbacks.
+        Further callbacks. Backups do not have their state.
     show_progressbar
         Whether to show a progress bar.
 
@@ -206,15 +208,13 @@ def fit(
     every: list[keras.callbacks.Callback] = [FollowEpoch(dataset)]
     if validation is not None:
         every.append(_validate(model, validation))
+    stopping = None
     if patience is not None:
-        every.append(
-            keras.callbacks.EarlyStopping(
-                "val_loss", min_delta, patience, mode="min", restore_best_weights=True
-            )
+        stopping = keras.callbacks.EarlyStopping(
+            "val_loss", min_delta, patience, mode="min", restore_best_weights=True
         )
+        every.append(stopping)
     every.extend(callbacks)
-    if backup_dir is not None:
-        every.append(keras.callbacks.BackupAndRestore(str(backup_dir)))
     trainer = training_graph(
         model,
         library,
@@ -230,14 +230,25 @@ def fit(
         model.network, "mixed_bfloat16" if mixed_precision else None
     ):
         compile_graph(trainer, optimizer, label_smoothing)
+        backup, done = None, 0
+        if backup_dir is not None:
+            backup = _backup(trainer, backup_dir, stopping)
+            dataset.epoch = done = backup.read(optimizer)
+            every.append(backup)
         history = trainer.fit(
             dataset,
             epochs=epochs,
+            initial_epoch=epochs if backup and backup.has_stopped else done,
             callbacks=every,
             verbose="auto" if show_progressbar else 0,
         )
+    if backup is not None:
+        backup.complete(history)
     if average is not None:
+        dataset.epoch = len(history.epoch)
         recalibrate(trainer, dataset)
+    if backup is not None:
+        backup.remove()
     model.metadata["trained_on"] = _provenance(library, experimental)
     return history
 
@@ -385,6 +396,17 @@ def _dataset(
             experimental, space_groups, batch_size=n, **common, **recorded
         ),
     )
+
+
+def _backup(
+    trainer: keras.Model,
+    folder: str | Path,
+    stopping: keras.callbacks.EarlyStopping | None,
+) -> Backup:
+    """Return the backup of all but the master patterns."""
+    trainer.optimizer.build(trainer.trainable_variables)
+    layers = [layer for layer in trainer.layers if layer.name != "project"]
+    return Backup(folder, [v for layer in layers for v in layer.variables], stopping)
 
 
 def _validate(model: SpaceGroupModel, patterns: LabelledPatterns) -> Validate:

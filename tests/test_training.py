@@ -7,6 +7,7 @@ import kikuchipy as kp
 import numpy as np
 import pytest
 
+from kikuchipy_spacegroup import training
 from kikuchipy_spacegroup.acquisition import Acquisition
 from kikuchipy_spacegroup.dataset import (
     ExperimentalDataset,
@@ -142,34 +143,6 @@ class TestFit:
         logits = keras.ops.convert_to_numpy(graph(inputs, training=False))
         assert (logits.argmax(axis=1) == targets.argmax(axis=1)).mean() > 0.85
 
-    def test_resumes_after_interruption(self, library, tmp_path):
-        class Interrupt(keras.callbacks.Callback):
-            def on_epoch_begin(self, epoch, logs=None):
-                if epoch == 2:
-                    raise KeyboardInterrupt
-
-        seen = []
-        watch = keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: seen.append(epoch)
-        )
-        kwargs = {
-            "epochs": 3,
-            "steps_per_epoch": 2,
-            "batch_size": 4,
-            "average": None,
-            "backup_dir": tmp_path / "backup",
-            "show_progressbar": False,
-        }
-        with pytest.raises(KeyboardInterrupt):
-            fit(new_model(), library, callbacks=[Interrupt()], **kwargs)
-        model = new_model()
-        before = weights(model)
-        fit(model, library, callbacks=[watch], **kwargs)
-        assert seen == [2]
-        assert not np.allclose(before[0], weights(model)[0])
-        # The backup of a finished training is gone
-        assert not any((tmp_path / "backup").glob("*.h5"))
-
     def test_simulated_and_experimental_patterns_together(self, library):
         """Every batch is half and half, and both are learned."""
         rng = np.random.default_rng(1)
@@ -205,3 +178,134 @@ class TestFit:
     def test_wrong_numbers(self, library):
         with pytest.raises(ValueError, match="epochs must be at least 1, not 0"):
             fit(new_model(), library, epochs=0)
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Stop training as a power cut would, in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.at = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.now, batch) == (self.at, 1):
+            raise KeyboardInterrupt
+
+
+class Script(keras.callbacks.Callback):
+    """Set the validation loss, so that it is known when to stop."""
+
+    def __init__(self, losses):
+        super().__init__()
+        self.losses = losses
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_loss"] = self.losses[epoch]
+
+
+def interrupt(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def noise():
+    """Patterns without anything to learn."""
+    rng = np.random.default_rng(1)
+    return LabelledPatterns(
+        rng.normal(size=(8, 32, 32)).astype("float16"),
+        np.array([225, 229] * 4),
+        np.full(8, "noise"),
+    )
+
+
+class TestResume:
+    """A resumed training ends as one that was not interrupted."""
+
+    KWARGS = {
+        "epochs": 4,
+        "steps_per_epoch": 2,
+        "batch_size": 4,
+        "show_progressbar": False,
+    }
+
+    def same(self, one, other):
+        (model, history), (expected, full) = one, other
+        assert history.epoch == full.epoch
+        assert list(history.history) == list(full.history)
+        if keras.backend.backend() == "torch":
+            return  # Dropout draws from its own random numbers
+        for name, values in full.history.items():
+            assert history.history[name] == pytest.approx(values, rel=2e-3, abs=1e-4)
+        for a, b in zip(weights(model), weights(expected), strict=True):
+            assert np.allclose(a, b, atol=2e-3)
+
+    def trained(self, **kwargs):
+        model = new_model()
+        return model, fit(model, **self.KWARGS | kwargs)
+
+    def interrupted(self, folder, at=None, **kwargs):
+        with pytest.raises(KeyboardInterrupt):
+            callbacks = [] if at is None else [Interrupt(at)]
+            self.trained(backup_dir=folder, callbacks=callbacks, **kwargs)
+        assert (folder / "backup.npz").exists()
+
+    def test_history_and_weights(self, library, tmp_path):
+        """Cameras and dropout go on with their random numbers."""
+        kwargs = {"library": library, "average": 0.9}
+        full = self.trained(**kwargs)
+        assert full[1].epoch == [0, 1, 2, 3]
+        folder = tmp_path / "backup"
+        self.interrupted(folder, at=2, **kwargs)
+        seen = []
+        watch = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: seen.append(epoch)
+        )
+        resumed = self.trained(backup_dir=folder, callbacks=[watch], **kwargs)
+        assert seen == [2, 3]
+        self.same(resumed, full)
+        assert not folder.exists()
+
+    SCRIPT = (0.9, 0.5, 0.7, 0.6, 0.7, 0.4)
+    STOPS = {"average": None, "patience": 3, "epochs": 20}
+
+    def test_early_stopping(self, library, noise, tmp_path, monkeypatch):
+        """The best epoch is before the interruption, the last one after it."""
+        monkeypatch.setattr(training, "_validate", lambda *args: Script(self.SCRIPT))
+        kwargs = {"library": library, "validation": noise} | self.STOPS
+        full = self.trained(**kwargs)
+        assert full[1].history["val_loss"] == [*self.SCRIPT[:5]]
+        self.interrupted(tmp_path, at=3, **kwargs)
+        self.same(self.trained(backup_dir=tmp_path, **kwargs), full)
+
+    def test_stopped_early_before_the_interruption(self, noise, tmp_path, monkeypatch):
+        kwargs = {"experimental": noise, "validation": noise} | self.STOPS
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "_validate", lambda *args: Script(self.SCRIPT))
+            full = self.trained(**kwargs)
+            with monkeypatch.context() as inner:
+                inner.setattr(training.Backup, "remove", interrupt)
+                self.interrupted(tmp_path, **kwargs)
+            self.same(self.trained(backup_dir=tmp_path, **kwargs), full)
+
+    def test_backup_outlives_the_last_epoch(self, noise, tmp_path, monkeypatch):
+        """Until the statistics of averaged weights are right."""
+        kwargs = {"experimental": noise, "average": 0.9}
+        full = self.trained(**kwargs)
+        (tmp_path / "notes.txt").write_text("mine")
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "recalibrate", interrupt)
+            self.interrupted(tmp_path, **kwargs)
+        self.same(self.trained(backup_dir=tmp_path, **kwargs), full)
+        assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+    def test_backup_that_does_not_fit(self, noise, tmp_path):
+        kwargs = {"experimental": noise, "average": None, "backup_dir": tmp_path}
+        self.interrupted(tmp_path, at=1, experimental=noise)
+        with pytest.raises(ValueError, match="of another model or optimizer"):
+            self.trained(**kwargs)
+        (tmp_path / "backup.npz").write_bytes(b"half a file")
+        with pytest.raises(ValueError, match="Remove it to start anew"):
+            self.trained(**kwargs)
