@@ -224,6 +224,39 @@ class LabelledPatterns:
         return self[np.concatenate(training)], self[np.concatenate(validation)]
 
 
+def class_indices(
+    patterns: "LabelledPatterns", space_groups: Sequence[int]
+) -> np.ndarray:
+    """Return the index of the class of labelled patterns.
+
+    Parameters
+    ----------
+    patterns
+        Labelled patterns.
+    space_groups
+        Space group numbers in the order of the classes.
+
+    Returns
+    -------
+    labels
+        Indices of shape (n,).
+
+    Raises
+    ------
+    ValueError
+        If there are patterns of other space groups.
+    """
+    others = sorted(set(patterns.space_groups.tolist()) - set(space_groups))
+    if others:
+        raise ValueError(
+            f"There are patterns of space group(s) {others}, which the model does not "
+            f"know: it has {list(space_groups)}. Leave them out, or create a model "
+            "with them"
+        )
+    index = {number: i for i, number in enumerate(space_groups)}
+    return np.array([index[number] for number in patterns.space_groups.tolist()])
+
+
 def _labels(
     signal: EBSD, space_group: int | None, material: str | None, nav_shape: tuple
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -14,15 +14,20 @@ from kikuchipy_spacegroup._trainer import (
     Backup,
     FollowEpoch,
     Validate,
+    check_training,
     compile_graph,
     make_optimizer,
     network_precision,
+    record_steps,
+    record_training,
+    warn_if_unbalanced,
 )
 from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
 from kikuchipy_spacegroup.dataset import (
     ExperimentalDataset,
     MixedDataset,
     SimulatedDataset,
+    balanced_share,
     class_indices,
 )
 from kikuchipy_spacegroup.experimental import LabelledPatterns
@@ -57,7 +62,7 @@ def fit(
     epochs: int = 10,
     steps_per_epoch: int | None = None,
     batch_size: int = 64,
-    experimental_share: float = 0.5,
+    experimental_share: float | None = None,
     balanced: bool = True,
     augment: bool = True,
     learning_rate: float = 2e-3,
@@ -89,7 +94,8 @@ def fit(
     Parameters
     ----------
     model
-        Model to train. A trained one is trained further (fine-tuned).
+        Model to train. A trained one is trained further (fine-tuned),
+        and is no longer calibrated, see the notes.
     library
         Master patterns to simulate patterns from. Phases of space
         groups the model does not know are used as outliers.
@@ -105,10 +111,14 @@ def fit(
         Number of patterns per batch.
     experimental_share
         Share of experimental patterns in a batch if there is a library
-        as well.
+        as well. If not given, half, or less if space groups of few
+        scans would be too frequent otherwise, see
+        :func:`~kikuchipy_spacegroup.dataset.balanced_share`.
     balanced, augment
         How to draw and to vary experimental patterns, see
-        :class:`~kikuchipy_spacegroup.dataset.ExperimentalDataset`.
+        :class:`~kikuchipy_spacegroup.dataset.ExperimentalDataset`. If
+        balanced, simulated ones are drawn so that batches are, see
+        :class:`~kikuchipy_spacegroup.dataset.MixedDataset`.
     learning_rate
         Learning rate.
     decay
@@ -165,6 +175,19 @@ def fit(
         model's space groups, there are experimental patterns of other
         space groups, or a number is out of range.
 
+    Notes
+    -----
+    What was measured of the weights a model had does not hold for those
+    it gets. A calibrated model becomes as a new one, with a temperature
+    of 1, a ``min_probability`` of 0, so that every pattern gets a space
+    group, and no conformal thresholds. This is logged: call
+    :func:`~kikuchipy_spacegroup.calibration.calibrate` afterwards.
+
+    ``model.metadata`` says what the model was trained on. The phases of
+    the library and the materials of experimental patterns join those
+    in ``"phases"``, which
+    :func:`~kikuchipy_spacegroup.evaluation.evaluate` takes as seen.
+
     Examples
     --------
     Fine-tune a model with the patterns of a scan of known phases
@@ -180,7 +203,7 @@ def fit(
     >>> sorted(history.history)
     ['accuracy', 'loss']
     """
-    _check(epochs, steps_per_epoch, library, experimental, experimental_share)
+    check_training(epochs, steps_per_epoch, library, experimental, experimental_share)
     if patience is not None and (validation is None or average is not None):
         raise ValueError(
             "`patience` needs `validation` patterns, and `average=None` since the best "
@@ -226,15 +249,15 @@ def fit(
     optimizer = make_optimizer(
         epochs * steps_per_epoch, learning_rate, decay, weight_decay, average
     )
-    with network_precision(
-        model.network, "mixed_bfloat16" if mixed_precision else None
-    ):
-        compile_graph(trainer, optimizer, label_smoothing)
-        backup, done = None, 0
-        if backup_dir is not None:
-            backup = _backup(trainer, backup_dir, stopping)
-            dataset.epoch = done = backup.read(optimizer)
-            every.append(backup)
+    compile_graph(trainer, optimizer, label_smoothing)
+    backup, done = None, 0
+    if backup_dir is not None:
+        backup = Backup.of(trainer, backup_dir, stopping)
+        dataset.epoch = done = backup.read(optimizer)
+        every.append(backup)
+    record_training(model, library, experimental)
+    policy = "mixed_bfloat16" if mixed_precision else None
+    with network_precision(model.network, policy):
         history = trainer.fit(
             dataset,
             epochs=epochs,
@@ -249,7 +272,7 @@ def fit(
         recalibrate(trainer, dataset)
     if backup is not None:
         backup.remove()
-    model.metadata["trained_on"] = _provenance(library, experimental)
+    record_steps(model, len(history.epoch) * steps_per_epoch)
     return history
 
 
@@ -335,78 +358,34 @@ def recalibrate(
     graph.fit(dataset, steps_per_epoch=min(steps, len(dataset)), verbose=0)
 
 
-def _check(
-    epochs: int,
-    steps_per_epoch: int | None,
-    library: Any,
-    experimental: Any,
-    experimental_share: float,
-) -> None:
-    """Raise if there is nothing to train on or a number is out of range."""
-    if library is None and experimental is None:
-        raise ValueError("Give a `library`, `experimental` patterns, or both")
-    for name, value in [("epochs", epochs), ("steps_per_epoch", steps_per_epoch)]:
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
-    if not 0 < experimental_share < 1:
-        raise ValueError(
-            f"experimental_share must be between 0 and 1, not {experimental_share}"
-        )
-
-
-def _provenance(
-    library: MasterPatternLibrary | None, experimental: LabelledPatterns | None
-) -> str:
-    """Return what a model was last trained on in words."""
-    parts = []
-    if library is not None:
-        parts.append(f"{library.n_phases} simulated phases")
-    if experimental is not None:
-        n = len(np.unique(experimental.materials.astype(str)))
-        parts.append(f"{len(experimental)} experimental patterns of {n} material(s)")
-    return " and ".join(parts)
-
-
 def _dataset(
     space_groups: Sequence[int],
     library: MasterPatternLibrary | None,
     experimental: LabelledPatterns | None,
     batch_size: int,
-    share: float,
+    share: float | None,
     *,
     common: dict[str, Any],
     simulated: dict[str, Any],
     recorded: dict[str, Any],
 ) -> keras.utils.PyDataset:
     """Return simulated patterns, experimental ones or both."""
-    if experimental is None:
-        return SimulatedDataset(
-            library, space_groups, batch_size=batch_size, **common, **simulated
-        )
+    common = common | {"batch_size": batch_size}
+    if library is not None:
+        ideal = SimulatedDataset(library, space_groups, **common, **simulated)
+        if experimental is None:
+            return ideal
+    real = ExperimentalDataset(experimental, space_groups, **common, **recorded)
     if library is None:
-        return ExperimentalDataset(
-            experimental, space_groups, batch_size=batch_size, **common, **recorded
-        )
-    n = min(max(round(batch_size * share), 1), batch_size - 1)
-    return MixedDataset(
-        SimulatedDataset(
-            library, space_groups, batch_size=batch_size - n, **common, **simulated
-        ),
-        ExperimentalDataset(
-            experimental, space_groups, batch_size=n, **common, **recorded
-        ),
-    )
-
-
-def _backup(
-    trainer: keras.Model,
-    folder: str | Path,
-    stopping: keras.callbacks.EarlyStopping | None,
-) -> Backup:
-    """Return the backup of all but the master patterns."""
-    trainer.optimizer.build(trainer.trainable_variables)
-    layers = [layer for layer in trainer.layers if layer.name != "project"]
-    return Backup(folder, [v for layer in layers for v in layer.variables], stopping)
+        return real
+    limit = balanced_share(ideal, real) if real.balanced else 0.5
+    n = round(batch_size * (limit if share is None else share))
+    real.batch_size = min(max(n, 1), batch_size - 1)
+    ideal.batch_size = batch_size - real.batch_size
+    mixed = MixedDataset(ideal, real)
+    if real.balanced:
+        warn_if_unbalanced(mixed.class_shares, ideal.class_shares, space_groups, limit)
+    return mixed
 
 
 def _validate(model: SpaceGroupModel, patterns: LabelledPatterns) -> Validate:
