@@ -35,10 +35,8 @@ from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.model import SpaceGroupModel
 from kikuchipy_spacegroup.simulation import Geometry, ProjectPatterns
 
-# What Kaufmann et al. 2020 trained with, as arguments of :func:`fit` for
-# a model made with ``SpaceGroupModel.create(..., network="xception")``
-# and 400 + 100 patterns per space group, see
-# :meth:`kikuchipy_spacegroup.LabelledPatterns.split`
+# What Kaufmann et al. 2020 trained with, as arguments of :func:`fit`, see
+# :func:`fit_kaufmann2020`
 KAUFMANN2020 = MappingProxyType(
     {
         "epochs": 1000,
@@ -125,7 +123,8 @@ def fit(
         Whether the learning rate falls to zero along a cosine, after a
         short warm-up, or stays as it is.
     weight_decay
-        Weight decay of AdamW :cite:`loshchilov2019decoupled`.
+        Weight decay of AdamW :cite:`loshchilov2019decoupled`, which
+        Keras multiplies by the learning rate.
     label_smoothing
         Share of every target spread evenly over all classes.
     outlier_share, phase_weights, space_group_weights, blend_share
@@ -274,6 +273,60 @@ def fit(
         backup.remove()
     record_steps(model, len(history.epoch) * steps_per_epoch)
     return history
+
+
+def fit_kaufmann2020(
+    patterns: LabelledPatterns,
+    *,
+    n_train: int = 400,
+    n_validation: int = 100,
+    seed: int = 0,
+    **kwargs: Any,
+) -> tuple[SpaceGroupModel, LabelledPatterns, keras.callbacks.History]:
+    """Train a model from scratch as :cite:t:`kaufmann2020deep` did.
+
+    An Xception network learns from batches of 32 patterns, with Adam, a
+    learning rate of 1e-3 and a weight decay of 1e-5, until the
+    validation loss has not fallen by 1e-3 for 25 epochs. The kind of
+    weight decay is not known to us. Here it is that of :func:`fit`, by
+    which weights lose 1e-8 of themselves per step: next to nothing.
+
+    Parameters
+    ----------
+    patterns
+        Patterns of the materials to train on, at the size of the network
+        input, which is 246 x 299 px in the paper.
+    n_train, n_validation
+        How many patterns of every space group to train on and to stop
+        by, shared evenly by its materials.
+    seed
+        Seed of the random numbers. Weights in the beginning have that of
+        :func:`keras.utils.set_random_seed`.
+    **kwargs
+        Other arguments of :func:`fit` than those of ``KAUFMANN2020``.
+
+    Returns
+    -------
+    model, test, history
+        Trained model, all other patterns, and loss and accuracy per
+        epoch. The paper also tests with materials not trained on.
+
+    Examples
+    --------
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> s = kpsg.load_grain_list("list.txt")  # doctest: +SKIP
+    >>> known = kpsg.LabelledPatterns.from_signal(s, size=299)  # doctest: +SKIP
+    >>> model, test, history = fit_kaufmann2020(known)  # doctest: +SKIP
+    """
+    training, validation, test = patterns.split(
+        n_train, n_validation, share_materials=True, rest=True, seed=seed
+    )
+    groups = np.unique(patterns.space_groups)
+    size = patterns.patterns.shape[-1]
+    model = SpaceGroupModel.create(groups, size=size, network="xception")
+    arguments = {"experimental": training, "validation": validation, "seed": seed}
+    history = fit(model, **arguments | dict(KAUFMANN2020) | kwargs)
+    return model, test, history
 
 
 def training_graph(
