@@ -2,21 +2,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Batches of training patterns with their labels."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+import copy
 
 import keras
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup.experimental import LabelledPatterns
+from kikuchipy_spacegroup._trainer import fill_up, similar_entries, weights_of
+from kikuchipy_spacegroup.experimental import LabelledPatterns, class_indices
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.simulation import Geometry, random_rotation_matrices
 
+__all__ = [
+    "ExperimentalDataset",
+    "MixedDataset",
+    "SimulatedDataset",
+    "balanced_share",
+    "class_indices",
+    "similar_entries",
+]
 # Number of similar master patterns to blend with, and lowest and highest
 # share of the other one: one may also be made less like the other
 _N_PARTNERS = 8
 _PARTNER_SHARE = (-0.25, 0.75)
+# A class keeps this part of its simulated patterns, whatever was recorded of
+# it: what is simulated must not tell by itself which class a pattern is not of
+_LEAST = 0.5
 
 
 class SimulatedDataset(keras.utils.PyDataset):
@@ -58,6 +71,11 @@ class SimulatedDataset(keras.utils.PyDataset):
     seed
         Seed of the random numbers. Batch ``i`` of epoch ``j`` is the
         same whatever was drawn before it.
+
+    Attributes
+    ----------
+    class_shares
+        Shares of classes among patterns that are no outliers.
 
     Raises
     ------
@@ -108,10 +126,10 @@ class SimulatedDataset(keras.utils.PyDataset):
         self._entries = [
             np.flatnonzero(phase_index == i) for i in range(library.n_phases)
         ]
-        weights = _weights(phase_weights, library.phase_names)
+        weights = weights_of(phase_weights, library.phase_names)
         self._shares = [weights[i] / weights[i].sum() for i in self._phases]
-        self._class_shares = _weights(space_group_weights, self.space_groups)
-        self._class_shares /= self._class_shares.sum()
+        self.class_shares = weights_of(space_group_weights, self.space_groups)
+        self.class_shares /= self.class_shares.sum()
         of_outliers = weights[self._outliers]
         self.outlier_share = outlier_share if of_outliers.sum() > 0 else 0.0
         self._outlier_shares = of_outliers / (of_outliers.sum() or 1)
@@ -147,7 +165,7 @@ class SimulatedDataset(keras.utils.PyDataset):
         """
         rng = np.random.default_rng([self.seed, self.epoch, index])
         n = self.batch_size
-        labels = rng.choice(len(self.space_groups), size=n, p=self._class_shares)
+        labels = rng.choice(len(self.space_groups), size=n, p=self.class_shares)
         phases = np.array(
             [rng.choice(self._phases[i], p=self._shares[i]) for i in labels]
         )
@@ -162,6 +180,28 @@ class SimulatedDataset(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Go on to the random numbers of the next epoch."""
         self.epoch += 1
+
+    @property
+    def _known(self) -> float:
+        """Return how many patterns of a batch are not outliers, on average."""
+        return self.batch_size * (1 - self.outlier_share)
+
+    def _beside(self, experimental: "ExperimentalDataset") -> "SimulatedDataset":
+        """Return a dataset that draws less of what was recorded."""
+        other = copy.copy(self)
+        given = experimental.class_shares * experimental.batch_size
+        added = fill_up(self.class_shares, given, self._known, _LEAST)
+        if not added.sum() > 0:
+            return other
+        other.class_shares = added / added.sum()
+        names = [name.casefold() for name in self.library.phase_names]
+        other._shares = list(self._shares)
+        for i in np.flatnonzero(added):
+            given = [experimental.shares[i, names[p]] for p in self._phases[i]]
+            given = np.array(given) * experimental.batch_size
+            phases = fill_up(self._shares[i], given, added[i])
+            other._shares[i] = phases / phases.sum()
+        return other
 
     def recipe(
         self, phases: np.ndarray, rng: np.random.Generator
@@ -204,52 +244,6 @@ class SimulatedDataset(keras.utils.PyDataset):
         return recipe
 
 
-def similar_entries(library: MasterPatternLibrary, n: int) -> list[np.ndarray]:
-    """Return the entries of the same space group most like each entry.
-
-    Parameters
-    ----------
-    library
-        Master patterns.
-    n
-        Number of entries to return, at most.
-
-    Returns
-    -------
-    similar
-        Indices of entries per entry, the most similar one first. An
-        entry without others of its space group has itself.
-
-    Notes
-    -----
-    Alike is a high correlation of the bands of upper hemispheres.
-    """
-    images = library.data[np.asarray(library.upper)]
-    step = max(images.shape[-1] // 100, 1)
-    bands = []
-    for image in images:
-        small = gaussian_filter(image.astype("float32"), step / 2)[::step, ::step]
-        small -= gaussian_filter(small, 4)
-        bands.append(small.ravel() / (np.linalg.norm(small) or 1))
-    correlation = np.stack(bands) @ np.stack(bands).T
-    groups = np.asarray(library.space_groups)[np.asarray(library.phase_index)]
-    similar = []
-    for i, row in enumerate(correlation):
-        others = np.flatnonzero((groups == groups[i]) & (np.arange(len(row)) != i))
-        best = others[np.argsort(-row[others], kind="stable")][:n]
-        similar.append(best if len(best) else np.array([i]))
-    return similar
-
-
-def _weights(given: Mapping | None, names: Sequence) -> np.ndarray:
-    """Return weights in the order of names, 1 if not given."""
-    given = given or {}
-    weights = np.array([given.get(name, 1.0) for name in names], dtype="float64")
-    if not (weights >= 0).all():
-        raise ValueError("Weights must not be negative")
-    return weights
-
-
 class ExperimentalDataset(keras.utils.PyDataset):
     """Random batches of experimental patterns.
 
@@ -274,6 +268,14 @@ class ExperimentalDataset(keras.utils.PyDataset):
         nothing is mirrored.
     seed
         Seed of the random numbers, see :class:`SimulatedDataset`.
+
+    Attributes
+    ----------
+    shares
+        Shares of patterns by index of the class and material, in small
+        letters.
+    class_shares
+        Shares of patterns per class, of shape (number of classes,).
 
     Raises
     ------
@@ -303,6 +305,7 @@ class ExperimentalDataset(keras.utils.PyDataset):
         self.mirror = not partners & set(self.space_groups)
         self.seed = seed
         self.epoch = 0
+        self.balanced = balanced
         if balanced:
             materials = np.unique(patterns.materials.astype(str), return_inverse=True)
             self._groups = [
@@ -312,6 +315,15 @@ class ExperimentalDataset(keras.utils.PyDataset):
             ]
         else:
             self._groups = [[np.arange(len(patterns))]]
+        names = [str(name).casefold() for name in patterns.materials]
+        self.shares: Counter[tuple[int, str]] = Counter()
+        self.class_shares = np.zeros(len(self.space_groups))
+        for materials in self._groups:
+            for index in materials:
+                share = 1 / (len(self._groups) * len(materials) * len(index))
+                np.add.at(self.class_shares, self.labels[index], share)
+                for i in index:
+                    self.shares[self.labels[i], names[i]] += share
 
     def __len__(self) -> int:
         return self.steps
@@ -345,13 +357,44 @@ class MixedDataset(keras.utils.PyDataset):
     simulated, experimental
         Datasets of the same number of batches. A batch of this dataset
         is one of each put together.
+
+    Notes
+    -----
+    If *experimental* is balanced, classes are balanced in the batch as
+    a whole, on average, or as the space group weights of *simulated*
+    say: the more patterns of a space group were recorded, the fewer of
+    it are simulated, and within a space group the fewer of phases with
+    the name of a recorded material. There are as many outliers as
+    before.
+
+    At least half as many patterns of every space group are simulated as
+    without experimental ones. Otherwise the network could tell by who
+    made a pattern what it is not of, and would forget other materials.
+    If these and the recorded ones are more than its share, a space group
+    stays too frequent, and the others are balanced among themselves. Of
+    a scan of one space group of ten, half and half, 53 % of patterns
+    are of this one and 5 % of each other one. :attr:`class_shares` has
+    the shares, and :func:`balanced_share` how many experimental patterns
+    leave all classes balanced.
+
+    If *experimental* is not balanced, both parts are drawn as they are.
     """
 
     def __init__(
         self, simulated: SimulatedDataset, experimental: ExperimentalDataset
     ) -> None:
         super().__init__()
+        if experimental.balanced:
+            simulated = simulated._beside(experimental)
         self.parts = (simulated, experimental)
+
+    @property
+    def class_shares(self) -> np.ndarray:
+        """Return the shares of classes among patterns that are no outliers."""
+        simulated, experimental = self.parts
+        n = experimental.batch_size * experimental.class_shares
+        n = n + simulated._known * simulated.class_shares
+        return n / n.sum()
 
     @property
     def epoch(self) -> int:
@@ -376,34 +419,27 @@ class MixedDataset(keras.utils.PyDataset):
             part.on_epoch_end()
 
 
-def class_indices(
-    patterns: LabelledPatterns, space_groups: Sequence[int]
-) -> np.ndarray:
-    """Return the index of the class of labelled patterns.
+def balanced_share(
+    simulated: SimulatedDataset, experimental: ExperimentalDataset
+) -> float:
+    """Return the largest share of experimental patterns that is balanced.
 
     Parameters
     ----------
-    patterns
-        Labelled patterns.
-    space_groups
-        Space group numbers in the order of the classes.
+    simulated, experimental
+        Parts of a :class:`MixedDataset`, of any batch size.
 
     Returns
     -------
-    labels
-        Indices of shape (n,).
-
-    Raises
-    ------
-    ValueError
-        If there are patterns of other space groups.
+    share
+        Share of experimental patterns up to which classes are balanced
+        in a batch, or one half if that is less.
     """
-    others = sorted(set(patterns.space_groups.tolist()) - set(space_groups))
-    if others:
-        raise ValueError(
-            f"There are patterns of space group(s) {others}, which the model does not "
-            f"know: it has {list(space_groups)}. Leave them out, or create a model "
-            "with them"
-        )
-    index = {number: i for i, number in enumerate(space_groups)}
-    return np.array([index[number] for number in patterns.space_groups.tolist()])
+    wanted = simulated.class_shares
+    excess = experimental.class_shares - wanted
+    over = (excess > 0) & (wanted > 0)
+    if not over.any():
+        return 0.5
+    room = (1 - simulated.outlier_share) * (1 - _LEAST) * wanted[over]
+    ratio = float((room / excess[over]).min())
+    return min(ratio / (1 + ratio), 0.5)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Experimental patterns with labels, to train on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 import logging
 
@@ -182,8 +182,15 @@ class LabelledPatterns:
         )
 
     def split(
-        self, n_train: int, n_validation: int, *, by: str = "space_group", seed: int = 0
-    ) -> tuple["LabelledPatterns", "LabelledPatterns"]:
+        self,
+        n_train: int,
+        n_validation: int,
+        *,
+        by: str = "space_group",
+        share_materials: bool = False,
+        rest: bool = False,
+        seed: int = 0,
+    ) -> tuple["LabelledPatterns", ...]:
         """Return patterns to train on and others to validate with.
 
         Parameters
@@ -192,6 +199,15 @@ class LabelledPatterns:
             How many of every space group or material, at random.
         by
             ``"space_group"`` or ``"material"``.
+        share_materials
+            Whether the materials of a space group share its numbers
+            evenly, as in :cite:`kaufmann2020deep`. Otherwise patterns of
+            a space group are drawn whatever their material. Where
+            numbers cannot be divided, materials that come first in
+            alphabetical order get one more.
+        rest
+            Whether to return the patterns that are left as well, to
+            test with.
         seed
             Seed of the random numbers.
 
@@ -201,27 +217,110 @@ class LabelledPatterns:
             Distinct patterns. Note that patterns of one grain may be in
             both, so that the validation says nothing about other
             materials.
+        rest
+            All other patterns, if asked for.
 
         Raises
         ------
         ValueError
-            If there are too few patterns.
+            If there are too few patterns, or materials are to share
+            numbers which are of each material.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kikuchipy_spacegroup import LabelledPatterns
+        >>> names = np.array(["Al"] * 20 + ["Cu"] * 5)
+        >>> patterns = np.zeros((25, 48, 48), dtype="float16")
+        >>> patterns = LabelledPatterns(patterns, np.full(25, 225), names)
+        >>> patterns.split(6, 2, share_materials=True, rest=True)
+        (LabelledPatterns of 6 patterns at 48 x 48 px
+          225 (Fm-3m): Al 3, Cu 3,
+        LabelledPatterns of 2 patterns at 48 x 48 px
+          225 (Fm-3m): Al 1, Cu 1,
+        LabelledPatterns of 17 patterns at 48 x 48 px
+          225 (Fm-3m): Al 16, Cu 1)
         """
         if by not in ("space_group", "material"):
             raise ValueError(f"`by` must be 'space_group' or 'material', not {by!r}")
-        key = self.space_groups if by == "space_group" else self.materials
+        if share_materials and by == "material":
+            raise ValueError(
+                "`share_materials` is for numbers of every space group. Leave out "
+                "`by='material'`, or `share_materials`"
+            )
         rng = np.random.default_rng(seed)
         training, validation = [], []
-        for value in np.unique(key):
-            index = rng.permutation(np.flatnonzero(key == value))
-            if index.size < n_train + n_validation:
+        for what, part, i, parts in self._parts(by, share_materials):
+            n, m = (
+                total // parts + (i < total % parts)
+                for total in (n_train, n_validation)
+            )
+            if part.size < n + m:
                 raise ValueError(
-                    f"There are {index.size} patterns of {by} {value}, which is less "
-                    f"than {n_train} + {n_validation}"
+                    f"There are {part.size} patterns of {what}, which is less than "
+                    f"{n} + {m}. Take fewer, or leave its patterns out"
                 )
-            training.append(index[:n_train])
-            validation.append(index[n_train : n_train + n_validation])
-        return self[np.concatenate(training)], self[np.concatenate(validation)]
+            index = rng.permutation(part)
+            training.append(index[:n])
+            validation.append(index[n : n + m])
+        index = [np.concatenate(training), np.concatenate(validation)]
+        if rest:
+            index.append(np.setdiff1d(np.arange(len(self)), np.concatenate(index)))
+            if not index[-1].size:
+                raise ValueError(
+                    f"None of {len(self)} patterns is left to test with. Train on "
+                    "fewer, or leave out `rest`"
+                )
+        return tuple(self[i] for i in index)
+
+    def _parts(
+        self, by: str, share_materials: bool
+    ) -> Iterator[tuple[str, np.ndarray, int, int]]:
+        """Yield name and index of parts, and which one of how many they are."""
+        key = self.space_groups if by == "space_group" else self.materials
+        for value in np.unique(key):
+            index = np.flatnonzero(key == value)
+            if not share_materials:
+                yield f"{by} {value}", index, 0, 1
+                continue
+            materials = self.materials[index]
+            names = np.unique(materials)
+            for i, name in enumerate(names):
+                part = index[materials == name]
+                yield f"{name} of {by} {value}", part, i, len(names)
+
+
+def class_indices(
+    patterns: "LabelledPatterns", space_groups: Sequence[int]
+) -> np.ndarray:
+    """Return the index of the class of labelled patterns.
+
+    Parameters
+    ----------
+    patterns
+        Labelled patterns.
+    space_groups
+        Space group numbers in the order of the classes.
+
+    Returns
+    -------
+    labels
+        Indices of shape (n,).
+
+    Raises
+    ------
+    ValueError
+        If there are patterns of other space groups.
+    """
+    others = sorted(set(patterns.space_groups.tolist()) - set(space_groups))
+    if others:
+        raise ValueError(
+            f"There are patterns of space group(s) {others}, which the model does not "
+            f"know: it has {list(space_groups)}. Leave them out, or create a model "
+            "with them"
+        )
+    index = {number: i for i, number in enumerate(space_groups)}
+    return np.array([index[number] for number in patterns.space_groups.tolist()])
 
 
 def _labels(

@@ -11,17 +11,23 @@ import keras
 import numpy as np
 
 from kikuchipy_spacegroup._trainer import (
+    Backup,
     FollowEpoch,
     Validate,
+    check_training,
     compile_graph,
     make_optimizer,
     network_precision,
+    record_steps,
+    record_training,
+    warn_if_unbalanced,
 )
 from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
 from kikuchipy_spacegroup.dataset import (
     ExperimentalDataset,
     MixedDataset,
     SimulatedDataset,
+    balanced_share,
     class_indices,
 )
 from kikuchipy_spacegroup.experimental import LabelledPatterns
@@ -29,10 +35,8 @@ from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.model import SpaceGroupModel
 from kikuchipy_spacegroup.simulation import Geometry, ProjectPatterns
 
-# What Kaufmann et al. 2020 trained with, as arguments of :func:`fit` for
-# a model made with ``SpaceGroupModel.create(..., network="xception")``
-# and 400 + 100 patterns per space group, see
-# :meth:`kikuchipy_spacegroup.LabelledPatterns.split`
+# What Kaufmann et al. 2020 trained with, as arguments of :func:`fit`, see
+# :func:`fit_kaufmann2020`
 KAUFMANN2020 = MappingProxyType(
     {
         "epochs": 1000,
@@ -56,7 +60,7 @@ def fit(
     epochs: int = 10,
     steps_per_epoch: int | None = None,
     batch_size: int = 64,
-    experimental_share: float = 0.5,
+    experimental_share: float | None = None,
     balanced: bool = True,
     augment: bool = True,
     learning_rate: float = 2e-3,
@@ -88,7 +92,8 @@ def fit(
     Parameters
     ----------
     model
-        Model to train. A trained one is trained further (fine-tuned).
+        Model to train. A trained one is trained further (fine-tuned),
+        and is no longer calibrated, see the notes.
     library
         Master patterns to simulate patterns from. Phases of space
         groups the model does not know are used as outliers.
@@ -104,17 +109,22 @@ def fit(
         Number of patterns per batch.
     experimental_share
         Share of experimental patterns in a batch if there is a library
-        as well.
+        as well. If not given, half, or less if space groups of few
+        scans would be too frequent otherwise, see
+        :func:`~kikuchipy_spacegroup.dataset.balanced_share`.
     balanced, augment
         How to draw and to vary experimental patterns, see
-        :class:`~kikuchipy_spacegroup.dataset.ExperimentalDataset`.
+        :class:`~kikuchipy_spacegroup.dataset.ExperimentalDataset`. If
+        balanced, simulated ones are drawn so that batches are, see
+        :class:`~kikuchipy_spacegroup.dataset.MixedDataset`.
     learning_rate
         Learning rate.
     decay
         Whether the learning rate falls to zero along a cosine, after a
         short warm-up, or stays as it is.
     weight_decay
-        Weight decay of AdamW :cite:`loshchilov2019decoupled`.
+        Weight decay of AdamW :cite:`loshchilov2019decoupled`, which
+        Keras multiplies by the learning rate.
     label_smoothing
         Share of every target spread evenly over all classes.
     outlier_share, phase_weights, space_group_weights, blend_share
@@ -144,10 +154,11 @@ def fit(
         Seed of the random numbers.
     backup_dir
         Folder for a backup after every epoch. If training was
-        interrupted, the same call goes on from there. The folder is
-        emptied in the end.
+        interrupted, the same call goes on from there as if it had not
+        been, with the history and early stopping so far. The backup is
+        removed when this function is done, so save the model then.
     callbacks
-        Further callbacks.
+        Further callbacks. Backups do not have their state.
     show_progressbar
         Whether to show a progress bar.
 
@@ -162,6 +173,19 @@ def fit(
         If there is nothing to train on, the library lacks one of the
         model's space groups, there are experimental patterns of other
         space groups, or a number is out of range.
+
+    Notes
+    -----
+    What was measured of the weights a model had does not hold for those
+    it gets. A calibrated model becomes as a new one, with a temperature
+    of 1, a ``min_probability`` of 0, so that every pattern gets a space
+    group, and no conformal thresholds. This is logged: call
+    :func:`~kikuchipy_spacegroup.calibration.calibrate` afterwards.
+
+    ``model.metadata`` says what the model was trained on. The phases of
+    the library and the materials of experimental patterns join those
+    in ``"phases"``, which
+    :func:`~kikuchipy_spacegroup.evaluation.evaluate` takes as seen.
 
     Examples
     --------
@@ -178,7 +202,7 @@ def fit(
     >>> sorted(history.history)
     ['accuracy', 'loss']
     """
-    _check(epochs, steps_per_epoch, library, experimental, experimental_share)
+    check_training(epochs, steps_per_epoch, library, experimental, experimental_share)
     if patience is not None and (validation is None or average is not None):
         raise ValueError(
             "`patience` needs `validation` patterns, and `average=None` since the best "
@@ -206,15 +230,13 @@ def fit(
     every: list[keras.callbacks.Callback] = [FollowEpoch(dataset)]
     if validation is not None:
         every.append(_validate(model, validation))
+    stopping = None
     if patience is not None:
-        every.append(
-            keras.callbacks.EarlyStopping(
-                "val_loss", min_delta, patience, mode="min", restore_best_weights=True
-            )
+        stopping = keras.callbacks.EarlyStopping(
+            "val_loss", min_delta, patience, mode="min", restore_best_weights=True
         )
+        every.append(stopping)
     every.extend(callbacks)
-    if backup_dir is not None:
-        every.append(keras.callbacks.BackupAndRestore(str(backup_dir)))
     trainer = training_graph(
         model,
         library,
@@ -226,20 +248,85 @@ def fit(
     optimizer = make_optimizer(
         epochs * steps_per_epoch, learning_rate, decay, weight_decay, average
     )
-    with network_precision(
-        model.network, "mixed_bfloat16" if mixed_precision else None
-    ):
-        compile_graph(trainer, optimizer, label_smoothing)
+    compile_graph(trainer, optimizer, label_smoothing)
+    backup, done = None, 0
+    if backup_dir is not None:
+        backup = Backup.of(trainer, backup_dir, stopping)
+        dataset.epoch = done = backup.read(optimizer)
+        every.append(backup)
+    record_training(model, library, experimental)
+    policy = "mixed_bfloat16" if mixed_precision else None
+    with network_precision(model.network, policy):
         history = trainer.fit(
             dataset,
             epochs=epochs,
+            initial_epoch=epochs if backup and backup.has_stopped else done,
             callbacks=every,
             verbose="auto" if show_progressbar else 0,
         )
+    if backup is not None:
+        backup.complete(history)
     if average is not None:
+        dataset.epoch = len(history.epoch)
         recalibrate(trainer, dataset)
-    model.metadata["trained_on"] = _provenance(library, experimental)
+    if backup is not None:
+        backup.remove()
+    record_steps(model, len(history.epoch) * steps_per_epoch)
     return history
+
+
+def fit_kaufmann2020(
+    patterns: LabelledPatterns,
+    *,
+    n_train: int = 400,
+    n_validation: int = 100,
+    seed: int = 0,
+    **kwargs: Any,
+) -> tuple[SpaceGroupModel, LabelledPatterns, keras.callbacks.History]:
+    """Train a model from scratch as :cite:t:`kaufmann2020deep` did.
+
+    An Xception network learns from batches of 32 patterns, with Adam, a
+    learning rate of 1e-3 and a weight decay of 1e-5, until the
+    validation loss has not fallen by 1e-3 for 25 epochs. The kind of
+    weight decay is not known to us. Here it is that of :func:`fit`, by
+    which weights lose 1e-8 of themselves per step: next to nothing.
+
+    Parameters
+    ----------
+    patterns
+        Patterns of the materials to train on, at the size of the network
+        input, which is 246 x 299 px in the paper.
+    n_train, n_validation
+        How many patterns of every space group to train on and to stop
+        by, shared evenly by its materials.
+    seed
+        Seed of the random numbers. Weights in the beginning have that of
+        :func:`keras.utils.set_random_seed`.
+    **kwargs
+        Other arguments of :func:`fit` than those of ``KAUFMANN2020``.
+
+    Returns
+    -------
+    model, test, history
+        Trained model, all other patterns, and loss and accuracy per
+        epoch. The paper also tests with materials not trained on.
+
+    Examples
+    --------
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> s = kpsg.load_grain_list("list.txt")  # doctest: +SKIP
+    >>> known = kpsg.LabelledPatterns.from_signal(s, size=299)  # doctest: +SKIP
+    >>> model, test, history = fit_kaufmann2020(known)  # doctest: +SKIP
+    """
+    training, validation, test = patterns.split(
+        n_train, n_validation, share_materials=True, rest=True, seed=seed
+    )
+    groups = np.unique(patterns.space_groups)
+    size = patterns.patterns.shape[-1]
+    model = SpaceGroupModel.create(groups, size=size, network="xception")
+    arguments = {"experimental": training, "validation": validation, "seed": seed}
+    history = fit(model, **arguments | dict(KAUFMANN2020) | kwargs)
+    return model, test, history
 
 
 def training_graph(
@@ -324,67 +411,34 @@ def recalibrate(
     graph.fit(dataset, steps_per_epoch=min(steps, len(dataset)), verbose=0)
 
 
-def _check(
-    epochs: int,
-    steps_per_epoch: int | None,
-    library: Any,
-    experimental: Any,
-    experimental_share: float,
-) -> None:
-    """Raise if there is nothing to train on or a number is out of range."""
-    if library is None and experimental is None:
-        raise ValueError("Give a `library`, `experimental` patterns, or both")
-    for name, value in [("epochs", epochs), ("steps_per_epoch", steps_per_epoch)]:
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
-    if not 0 < experimental_share < 1:
-        raise ValueError(
-            f"experimental_share must be between 0 and 1, not {experimental_share}"
-        )
-
-
-def _provenance(
-    library: MasterPatternLibrary | None, experimental: LabelledPatterns | None
-) -> str:
-    """Return what a model was last trained on in words."""
-    parts = []
-    if library is not None:
-        parts.append(f"{library.n_phases} simulated phases")
-    if experimental is not None:
-        n = len(np.unique(experimental.materials.astype(str)))
-        parts.append(f"{len(experimental)} experimental patterns of {n} material(s)")
-    return " and ".join(parts)
-
-
 def _dataset(
     space_groups: Sequence[int],
     library: MasterPatternLibrary | None,
     experimental: LabelledPatterns | None,
     batch_size: int,
-    share: float,
+    share: float | None,
     *,
     common: dict[str, Any],
     simulated: dict[str, Any],
     recorded: dict[str, Any],
 ) -> keras.utils.PyDataset:
     """Return simulated patterns, experimental ones or both."""
-    if experimental is None:
-        return SimulatedDataset(
-            library, space_groups, batch_size=batch_size, **common, **simulated
-        )
+    common = common | {"batch_size": batch_size}
+    if library is not None:
+        ideal = SimulatedDataset(library, space_groups, **common, **simulated)
+        if experimental is None:
+            return ideal
+    real = ExperimentalDataset(experimental, space_groups, **common, **recorded)
     if library is None:
-        return ExperimentalDataset(
-            experimental, space_groups, batch_size=batch_size, **common, **recorded
-        )
-    n = min(max(round(batch_size * share), 1), batch_size - 1)
-    return MixedDataset(
-        SimulatedDataset(
-            library, space_groups, batch_size=batch_size - n, **common, **simulated
-        ),
-        ExperimentalDataset(
-            experimental, space_groups, batch_size=n, **common, **recorded
-        ),
-    )
+        return real
+    limit = balanced_share(ideal, real) if real.balanced else 0.5
+    n = round(batch_size * (limit if share is None else share))
+    real.batch_size = min(max(n, 1), batch_size - 1)
+    ideal.batch_size = batch_size - real.batch_size
+    mixed = MixedDataset(ideal, real)
+    if real.balanced:
+        warn_if_unbalanced(mixed.class_shares, ideal.class_shares, space_groups, limit)
+    return mixed
 
 
 def _validate(model: SpaceGroupModel, patterns: LabelledPatterns) -> Validate:

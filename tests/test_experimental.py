@@ -11,7 +11,7 @@ from orix.crystal_map import CrystalMap, Phase, PhaseList
 from orix.quaternion import Rotation
 import pytest
 
-from kikuchipy_spacegroup import LabelledPatterns, SpaceGroupModel, fit
+from kikuchipy_spacegroup import LabelledPatterns, SpaceGroupModel, fit, training
 from kikuchipy_spacegroup.dataset import ExperimentalDataset
 from kikuchipy_spacegroup.training import KAUFMANN2020
 
@@ -119,6 +119,31 @@ class TestLabelledPatterns:
         with pytest.raises(ValueError, match="`by` must be"):
             two_classes.split(3, 2, by="grain")
 
+    def test_split_shared_by_materials(self, two_classes):
+        """Numbers of a space group as the recipe of Kaufmann's experiments has them."""
+        parts = [stripes(n, 225, 4, seed=n) for n in (30, 9, 8)]
+        for part, name in zip(parts, ("Al", "Cu", "Ni")):
+            part.materials[:] = name
+        patterns = LabelledPatterns.concatenate([*parts, two_classes[40:]])
+        split = patterns.split(14, 5, share_materials=True, rest=True, seed=2)
+        counts = [
+            dict(zip(*np.unique(part.materials.astype(str), return_counts=True)))
+            for part in split
+        ]
+        assert counts[0] == {"Al": 5, "Cu": 5, "Ni": 4, "material 229": 14}
+        assert counts[1] == {"Al": 2, "Cu": 2, "Ni": 1, "material 229": 5}
+        assert counts[2] == {"Al": 23, "Cu": 2, "Ni": 3, "material 229": 21}
+        whole = np.concatenate([part.patterns for part in split])
+        assert len(np.unique(whole.reshape(len(whole), -1), axis=0)) == len(patterns)
+        again = patterns.split(14, 5, share_materials=True, seed=2)
+        assert np.array_equal(again[1].patterns, split[1].patterns)
+        with pytest.raises(ValueError, match="8 patterns of Ni of space_group 225"):
+            patterns.split(24, 3, share_materials=True)
+        with pytest.raises(ValueError, match="Leave out `by='material'`"):
+            patterns.split(2, 2, by="material", share_materials=True)
+        with pytest.raises(ValueError, match="None of 80 patterns is left"):
+            two_classes.split(30, 10, rest=True)
+
     def test_errors(self, nickel, two_classes):
         with pytest.raises(TypeError, match="kikuchipy EBSD signal"):
             LabelledPatterns.from_signal(nickel.data, 225)
@@ -176,6 +201,41 @@ class TestFit:
         assert len(history.history["val_loss"]) < 60
         found = model.predict_proba(validation.patterns).argmax(axis=1)
         assert (np.array([225, 229])[found] == validation.space_groups).mean() > 0.9
+
+    def test_as_kaufmann_did(self, monkeypatch):
+        """Network, split and arguments are the paper's, and can be replaced."""
+        parts = [stripes(20, 225, 4), stripes(8, 229, 9), stripes(8, 229, 6)]
+        parts[2].materials[:] = "other"
+        patterns = LabelledPatterns.concatenate(parts)
+        large = np.kron(patterns.patterns, np.ones((3, 3), "float16"))[:, :72, :72]
+        patterns = LabelledPatterns(large, patterns.space_groups, patterns.materials)
+        given = {}
+
+        def watched(model, **kwargs):
+            given.update(kwargs)
+            return fit(model, **kwargs)
+
+        monkeypatch.setattr(training, "fit", watched)
+        model, test, history = training.fit_kaufmann2020(
+            patterns, n_train=4, n_validation=2, seed=5, epochs=2,
+            show_progressbar=False,
+        )  # fmt: skip
+        assert model.metadata["network"] == "xception"
+        assert (model.size, model.space_groups) == (72, (225, 229))
+        assert {
+            name: given[name]
+            for name in ("batch_size", "learning_rate", "weight_decay", "patience")
+        } == {
+            "batch_size": 32,
+            "learning_rate": 1e-3,
+            "weight_decay": 1e-5,
+            "patience": 25,
+        }
+        assert (given["min_delta"], given["augment"], given["seed"]) == (1e-3, False, 5)
+        assert repr(given["experimental"]).endswith("material 229 2, other 2")
+        assert repr(given["validation"]).endswith("material 229 1, other 1")
+        assert len(test) == 36 - 12
+        assert len(history.history["val_loss"]) == 2
 
     def test_one_epoch_shows_every_pattern_once(self, two_classes):
         model = SpaceGroupModel.create([225, 229], size=32, filters=(4,), stem=4)
