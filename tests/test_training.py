@@ -345,6 +345,7 @@ class TestFit:
             epochs=3,
             steps_per_epoch=20,
             batch_size=32,
+            experimental_share=0.5,
             average=0.9,
             acquisition=CLEAN,
             show_progressbar=False,
