@@ -3,12 +3,15 @@
 """Adapt a model to a scan without labels.
 
 Both functions return a new model and leave the given one as it is. They
-do not know whether they help: compare the maps of both models. What
+do not know whether they help: compare the maps of both models. The
+temperature and the thresholds of the new model are those of the given
+one, and were not measured anew. What
 they bring the default model is in
 ``recipes/default_model/results/adaptation.csv``: little, and more than a
 tenth of a single-phase scan's statistics does harm.
 """
 
+from copy import deepcopy
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -211,6 +214,7 @@ def self_train(
         model, signal, n_patterns, navigation_mask, signal_mask, static_background, seed
     )
     adapted = model.copy()
+    calibration = model.temperature, model.min_probability
     for i in range(rounds):
         probabilities = _probabilities_of_views(adapted, patterns)
         sure = probabilities.max(axis=1) >= confidence
@@ -225,6 +229,8 @@ def self_train(
             patterns[sure], numbers, np.full(len(numbers), "scan", dtype=object)
         )
         _logger.info("Round %i: %s", i + 1, chosen)
+        # As it is not a training after which to calibrate
+        adapted.temperature, adapted.conformal_thresholds = 1.0, {}
         fit(
             adapted,
             library,
@@ -238,6 +244,9 @@ def self_train(
             show_progressbar=show_progressbar,
             **kwargs,
         )
+        # So that all rounds choose alike
+        adapted.temperature, adapted.min_probability = calibration
+    adapted.conformal_thresholds = deepcopy(model.conformal_thresholds)
     adapted.metadata["adapted"] = f"self-training, {rounds} rounds"
     return adapted
 

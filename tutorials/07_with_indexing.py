@@ -49,8 +49,8 @@ for phase in phases:
 
 # %%
 # **What to index with which phase.** A point is worth matching with the phases in its prediction
-# set: here the sets that hold the right space group in 90 % of patterns. Masks are True for points
-# to leave out, as kikuchipy wants them.
+# set: here the sets that hold the right space group in 90 % of the patterns of each material they
+# were calibrated on. Masks are True for points to leave out, as kikuchipy wants them.
 
 masks = kpsg.navigation_masks(xmap, phases, threshold=model.conformal_thresholds[0.9])
 fig, axes = plt.subplots(1, 3, figsize=(7, 2.6), layout="constrained")

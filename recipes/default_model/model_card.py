@@ -129,8 +129,8 @@ What stands in the way of the two that are missed: the model knows master patter
 one, so that new materials near none of them are right or wrong as a whole; more phases and
 longer training have helped so far, and the loss still fell when the last training ended. Of
 ordered alloys, superlattice lines are weaker than the noise. And {n_all} materials are too
-few to show a calibration error of 3 %: with one material more or less that is always wrong
-it changes by several percent.
+few to show a calibration error of 3 %: one that is always wrong, as two of them are, is
+5 % of the patterns.
 
 ## Limits
 
