@@ -52,7 +52,9 @@ class TestNormalization:
     def test_full_share_normalises_the_scan(self, model, scan):
         """As batch normalisation in training does, by Keras itself."""
         before = weights(model)
-        adapted = adapt_normalization(model, scan, share=1, static_background=None)
+        adapted = adapt_normalization(
+            model, scan, share=1, n_layers=None, static_background=None
+        )
         assert same(before, weights(model))
         prepared = model.prepare(scan.data[..., None].astype("float32"))
         network = keras.models.clone_model(model.network)
@@ -66,6 +68,24 @@ class TestNormalization:
         adapted = adapt_normalization(model, scan, share=0)
         assert all(np.allclose(a, b) for a, b in zip(weights(model), weights(adapted)))
 
+    def test_first_layers_only(self, model, scan):
+        def changed(adapted):
+            norms = [
+                (a, b)
+                for a, b in zip(model.network.layers, adapted.network.layers)
+                if isinstance(a, keras.layers.BatchNormalization)
+            ]
+            return [
+                not same(map(np.array, a.get_weights()), map(np.array, b.get_weights()))
+                for a, b in norms
+            ]
+
+        everywhere = changed(adapt_normalization(model, scan, n_layers=None))
+        assert all(everywhere)
+        assert len(everywhere) > 3
+        first = changed(adapt_normalization(model, scan))
+        assert first == [i < 3 for i in range(len(everywhere))]
+
     def test_part_of_the_scan(self, model, scan):
         mask = np.zeros(27, dtype=bool)
         mask[:9] = True
@@ -78,6 +98,8 @@ class TestNormalization:
     def test_errors(self, model, scan):
         with pytest.raises(ValueError, match="share must be"):
             adapt_normalization(model, scan, share=1.1)
+        with pytest.raises(ValueError, match="n_layers must be"):
+            adapt_normalization(model, scan, n_layers=0)
         with pytest.raises(ValueError, match="9 patterns can be classified"):
             adapt_normalization(model, EBSD(scan.data[:9]))
         with pytest.raises(ValueError, match="n_patterns must be at least"):

@@ -108,31 +108,31 @@ print("as trained:", accuracy(model))
 # model itself is left as it is, and a new one is returned.
 
 shares = (0, 0.1, 0.3, 0.6, 1)
-found = {
-    share: accuracy(kpsg.adapt_normalization(model, s, share=share)) for share in shares
-}
-alone = {
-    share: accuracy(
-        kpsg.adapt_normalization(model, scans["aluminum alone"], share=share)
-    )["aluminum alone"]
-    for share in shares
-}
-fig, ax = plt.subplots(figsize=(4.5, 3), layout="constrained")
-ax.plot(shares, [found[i]["three phases"] for i in shares], "o-", label="three phases")
-ax.plot(shares, list(alone.values()), "s--", label="aluminum alone")
-ax.set(xlabel="Share of the scan's statistics", ylabel="Accuracy", ylim=(0, 1))
-_ = ax.legend()
+fig, axes = plt.subplots(1, 2, figsize=(7, 3), layout="constrained", sharey=True)
+for ax, (name, scan) in zip(axes, scans.items()):
+    for n_layers, label in ((3, "first three layers"), (None, "all layers")):
+        found = [
+            accuracy(
+                kpsg.adapt_normalization(model, scan, share=share, n_layers=n_layers)
+            )[name]
+            for share in shares
+        ]
+        ax.plot(shares, found, "o-" if n_layers else "s--", label=label)
+    ax.set(title=name, xlabel="Share of the scan's statistics", ylim=(0, 1))
+axes[0].set_ylabel("Accuracy")
+_ = axes[0].legend()
 
 # %%
-# A scan of one phase has statistics of this phase, and not only of the camera. Mixing in much of
-# them takes away what tells the phase from others. This is why the default share is 0.1, and why
-# nothing is adapted unless you ask for it.
+# A scan of one phase has statistics of this phase, and not only of the camera, the more so the
+# later the layer. Mixing in much of them takes away what tells the phase from others. This is
+# why only the first three layers are changed unless you ask for more, by a share of 0.3, and why
+# nothing is adapted unless you call the function.
 #
 # **Self-training** goes on with training, on patterns of the scan which the model is sure of
 # beside simulated ones, which keep it from calling everything by what is there. It needs the
 # library.
 
-normalized = kpsg.adapt_normalization(model, s, share=0.3)
+normalized = kpsg.adapt_normalization(model, s)
 trained = {
     name: kpsg.self_train(
         each, library, s, confidence=0.6, rounds=1, steps=60, **settings

@@ -62,9 +62,12 @@ def main() -> None:
             "n": len(truth),
             "as it is": accuracy(model, signal, truth),
         }
-        for share in (0.1, 0.3, 0.5, 1.0):
-            adapted = adapt_normalization(model, signal, share=share, seed=SEED)
-            row[f"normalisation {share}"] = accuracy(adapted, signal, truth)
+        for n_layers, share in ((3, 0.3), (3, 1.0), (None, 0.1), (None, 0.3)):
+            adapted = adapt_normalization(
+                model, signal, share=share, n_layers=n_layers, seed=SEED
+            )
+            layers = f"{n_layers} layers" if n_layers else "all layers"
+            row[f"normalisation {share}, {layers}"] = accuracy(adapted, signal, truth)
         adapted = self_train(
             model, training, signal, rounds=1, steps=150, seed=SEED,
             show_progressbar=False,
