@@ -80,7 +80,7 @@ def zone_axes(
         random (the control), and the share of the control that is as
         high (p-value). Beside it are the area of the patterns' own
         intensity and of the maps of networks with random weights, since
-        bright places may be more than others in any map.
+        some places may be higher than others in any map.
     """
     explain = explainer(model)
     others = {

@@ -133,10 +133,11 @@ def _zone_axes(tests: pd.DataFrame) -> list[str]:
         "5° of a main zone axis has the higher value than one elsewhere. At random: "
         "mean ± standard deviation with the crystals turned at random, "
         f"{int(whole['random_orientations'].max())} times, and p-value the share of "
-        "these that is as high. AUC of pattern: that of the pattern's own intensity, "
-        "which is high where bands cross. AUC of untrained: the mean of such networks "
-        "with random weights, since bright places may be more than others in any map. "
-        "Without map: patterns in which nothing speaks for the space group in this "
+        "these that is as high, near 1 if the network looks elsewhere. AUC of "
+        "untrained: the mean of such networks with random weights, since some places "
+        "may be higher than others in any map. AUC of pattern: that of the pattern's "
+        "own intensity, of which a bright center and a dark ring are within 5°. Without "
+        "map: patterns in which nothing speaks for the space group in this "
         "layer. `zone_axes.csv` has every material.",
         "",
     ]
