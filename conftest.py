@@ -23,6 +23,14 @@ def _close_figures():
     plt.close("all")
 
 
+@pytest.fixture(autouse=True)
+def _doctest_in_folder_of_its_own(request):
+    """Let examples write files, which are removed later."""
+    if isinstance(request.node, pytest.DoctestItem):
+        folder = request.getfixturevalue("tmp_path")
+        request.getfixturevalue("monkeypatch").chdir(folder)
+
+
 @pytest.fixture
 def nickel():
     """The real scan of 3 x 3 patterns of nickel that is in kikuchipy."""

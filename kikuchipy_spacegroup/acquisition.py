@@ -98,6 +98,7 @@ class Acquisition:
     See Also
     --------
     kikuchipy_spacegroup.estimation.estimate_acquisition
+    kikuchipy_spacegroup.camera.Camera
 
     Examples
     --------
@@ -179,6 +180,11 @@ class Acquisition:
         ------
         ValueError
             If a number is out of range.
+
+        See Also
+        --------
+        kikuchipy_spacegroup.estimation.estimate_acquisition
+        kikuchipy_spacegroup.camera.Camera
 
         Notes
         -----

@@ -210,6 +210,19 @@ def calibrate(
     --------
     fit_temperature, precision_threshold
     kikuchipy_spacegroup.conformal.class_conformal_thresholds
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(
+    ...     projection="lambert", hemisphere="both"
+    ... )
+    >>> library = kpsg.MasterPatternLibrary.from_signals([mp], half_width=20)
+    >>> kpsg.calibrate(model, library, n_patterns=50)
+    >>> sorted(model.conformal_thresholds)
+    [0.9, 0.95]
     """
     logits, labels, phases = simulate_logits(
         model, library, n_patterns=n_patterns, acquisition=acquisition, seed=seed
