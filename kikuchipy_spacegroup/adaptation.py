@@ -83,6 +83,7 @@ def adapt_normalization(
     See Also
     --------
     self_train
+    kikuchipy_spacegroup.training.fit
 
     Notes
     -----
@@ -209,6 +210,7 @@ def self_train(
     See Also
     --------
     adapt_normalization
+    kikuchipy_spacegroup.training.fit
 
     Notes
     -----

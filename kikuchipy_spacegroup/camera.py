@@ -59,6 +59,7 @@ class Camera:
     --------
     kikuchipy_spacegroup.acquisition.Acquisition :
         Ranges of cameras to train on.
+    kikuchipy.detectors.EBSDDetector
 
     Examples
     --------

@@ -72,6 +72,11 @@ def crystal_map(
           if asked for: all probabilities and, in every row, their space
           groups, see :func:`probabilities_from_map`
 
+    See Also
+    --------
+    probabilities_from_map, save_map
+    orix.crystal_map.CrystalMap
+
     Examples
     --------
     >>> import numpy as np

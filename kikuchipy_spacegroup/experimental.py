@@ -39,7 +39,7 @@ class LabelledPatterns:
 
     See Also
     --------
-    kikuchipy_spacegroup.training.fit
+    kikuchipy_spacegroup.training.fit, kikuchipy.signals.EBSD
 
     Examples
     --------
