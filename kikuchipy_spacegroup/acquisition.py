@@ -233,6 +233,10 @@ class SimulateCamera(keras.layers.Layer):
     **kwargs
         Keyword arguments passed on to :class:`keras.layers.Layer`.
 
+    See Also
+    --------
+    kikuchipy_spacegroup.camera.Camera
+
     Notes
     -----
     Input are positive intensities of shape (n, size, size), output the

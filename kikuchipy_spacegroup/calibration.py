@@ -42,6 +42,10 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     ValueError
         If the arrays do not fit together, or the logits are not finite.
 
+    See Also
+    --------
+    calibrate, calibration_error
+
     Notes
     -----
     Temperature scaling is described in :cite:`guo2017calibration`. It
@@ -98,6 +102,11 @@ def calibration_error(
     ValueError
         If the arrays do not fit together.
 
+    See Also
+    --------
+    fit_temperature
+    kikuchipy_spacegroup.evaluation.reliability
+
     Examples
     --------
     >>> import numpy as np
@@ -141,6 +150,10 @@ def precision_threshold(
     ValueError
         If the arrays do not fit together or *precision* is not in
         (0, 1].
+
+    See Also
+    --------
+    calibrate
 
     Examples
     --------

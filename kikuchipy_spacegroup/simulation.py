@@ -149,6 +149,10 @@ def detector_parameters(
     geometry
         Array of shape (n, 5) and dtype float32, see
         :meth:`Geometry.sample`.
+
+    See Also
+    --------
+    kikuchipy.detectors.EBSDDetector
     """
     # Gnomonic detector frame: X_d right, Y_d up, Z_d along the view
     sample_to_detector = detector.sample_to_detector.to_matrix().squeeze()

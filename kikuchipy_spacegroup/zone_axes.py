@@ -52,6 +52,10 @@ def main_zone_axes(phase: "Phase", *, min_strength: float = 0.5, **kwargs) -> "M
         If the phase has no space group or no atoms, or if no planes
         reflect.
 
+    See Also
+    --------
+    simulate_geometry, kikuchipy_spacegroup.kinematical.reflecting_planes
+
     Notes
     -----
     The strength of a zone axis is :math:`\sum |F_{hkl}|` over the
