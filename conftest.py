@@ -23,6 +23,25 @@ def _close_figures():
     plt.close("all")
 
 
+@pytest.fixture(autouse=True)
+def _doctest_in_folder_of_its_own(request):
+    """Let examples write files, which are removed later."""
+    if isinstance(request.node, pytest.DoctestItem):
+        if ".onnx." in request.node.name:
+            _skip_without_onnx()
+        folder = request.getfixturevalue("tmp_path")
+        request.getfixturevalue("monkeypatch").chdir(folder)
+
+
+def _skip_without_onnx():
+    import keras
+
+    for package in ("onnx", "onnxruntime", "tf2onnx"):
+        pytest.importorskip(package)
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("ONNX files are written under TensorFlow")
+
+
 @pytest.fixture
 def nickel():
     """The real scan of 3 x 3 patterns of nickel that is in kikuchipy."""

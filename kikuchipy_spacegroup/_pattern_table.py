@@ -180,6 +180,11 @@ def evaluate(
     ValueError
         If the space group of a scan is not known.
 
+    See Also
+    --------
+    kikuchipy_spacegroup.evaluation.accuracy
+    kikuchipy_spacegroup.classification.classify_space_group
+
     Notes
     -----
     Points that are not indexed, not in the data of ``xmap``, or of a

@@ -98,6 +98,7 @@ class Acquisition:
     See Also
     --------
     kikuchipy_spacegroup.estimation.estimate_acquisition
+    kikuchipy_spacegroup.camera.Camera
 
     Examples
     --------
@@ -180,6 +181,11 @@ class Acquisition:
         ValueError
             If a number is out of range.
 
+        See Also
+        --------
+        kikuchipy_spacegroup.estimation.estimate_acquisition
+        kikuchipy_spacegroup.camera.Camera
+
         Notes
         -----
         Electrons are counted with Poisson statistics. At a mean of
@@ -226,6 +232,10 @@ class SimulateCamera(keras.layers.Layer):
         Seed of the random numbers.
     **kwargs
         Keyword arguments passed on to :class:`keras.layers.Layer`.
+
+    See Also
+    --------
+    kikuchipy_spacegroup.camera.Camera
 
     Notes
     -----

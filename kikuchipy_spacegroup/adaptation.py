@@ -83,6 +83,7 @@ def adapt_normalization(
     See Also
     --------
     self_train
+    kikuchipy_spacegroup.training.fit
 
     Notes
     -----
@@ -97,13 +98,14 @@ def adapt_normalization(
     Examples
     --------
     >>> import kikuchipy as kp
+    >>> import numpy as np
     >>> import kikuchipy_spacegroup as kpsg
     >>> s = kp.data.nickel_ebsd_small()
-    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=48)
+    >>> s = kp.signals.EBSD(np.tile(s.data, (2, 1, 1, 1)))  # A scan of 18 patterns
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
     >>> adapted = kpsg.adapt_normalization(model, s, share=0.2)
-    Traceback (most recent call last):
-    ...
-    ValueError: 9 patterns can be classified, which is less than 16
+    >>> adapted.metadata["adapted"]
+    'normalisation, share 0.2 in 3 layers'
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must be from 0 to 1, not {share}")
@@ -208,6 +210,7 @@ def self_train(
     See Also
     --------
     adapt_normalization
+    kikuchipy_spacegroup.training.fit
 
     Notes
     -----
@@ -215,6 +218,26 @@ def self_train(
     as in FixMatch :cite:`sohn2020fixmatch`. Patterns of the scan are
     drawn as often as they occur, and not balanced by class: in a scan
     of one phase, the few which got a wrong label stay few.
+
+    Examples
+    --------
+    A new model is sure of nothing, so that it stays as it is
+
+    >>> import kikuchipy as kp
+    >>> import numpy as np
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> s = kp.data.nickel_ebsd_small()
+    >>> s = kp.signals.EBSD(np.tile(s.data, (2, 1, 1, 1)))  # A scan of 18 patterns
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(
+    ...     projection="lambert", hemisphere="both"
+    ... )
+    >>> library = kpsg.MasterPatternLibrary.from_signals([mp], half_width=20)
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+    >>> adapted = kpsg.self_train(
+    ...     model, library, s, confidence=0.99, show_progressbar=False
+    ... )
+    >>> adapted.fingerprint() == model.fingerprint()
+    True
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, not {confidence}")

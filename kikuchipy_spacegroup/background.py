@@ -205,6 +205,10 @@ def background_from_patterns(
     reason
         What was chosen and why, for the log.
 
+    See Also
+    --------
+    kikuchipy.signals.EBSD.remove_static_background
+
     Notes
     -----
     The mean of patterns of many orientations is the background. The

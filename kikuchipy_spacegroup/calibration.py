@@ -42,6 +42,10 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     ValueError
         If the arrays do not fit together, or the logits are not finite.
 
+    See Also
+    --------
+    calibrate, calibration_error
+
     Notes
     -----
     Temperature scaling is described in :cite:`guo2017calibration`. It
@@ -98,6 +102,11 @@ def calibration_error(
     ValueError
         If the arrays do not fit together.
 
+    See Also
+    --------
+    fit_temperature
+    kikuchipy_spacegroup.evaluation.reliability
+
     Examples
     --------
     >>> import numpy as np
@@ -141,6 +150,10 @@ def precision_threshold(
     ValueError
         If the arrays do not fit together or *precision* is not in
         (0, 1].
+
+    See Also
+    --------
+    calibrate
 
     Examples
     --------
@@ -210,6 +223,19 @@ def calibrate(
     --------
     fit_temperature, precision_threshold
     kikuchipy_spacegroup.conformal.class_conformal_thresholds
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(
+    ...     projection="lambert", hemisphere="both"
+    ... )
+    >>> library = kpsg.MasterPatternLibrary.from_signals([mp], half_width=20)
+    >>> kpsg.calibrate(model, library, n_patterns=50)
+    >>> sorted(model.conformal_thresholds)
+    [0.9, 0.95]
     """
     logits, labels, phases = simulate_logits(
         model, library, n_patterns=n_patterns, acquisition=acquisition, seed=seed

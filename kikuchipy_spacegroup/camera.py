@@ -59,6 +59,7 @@ class Camera:
     --------
     kikuchipy_spacegroup.acquisition.Acquisition :
         Ranges of cameras to train on.
+    kikuchipy.detectors.EBSDDetector
 
     Examples
     --------
@@ -95,6 +96,19 @@ class Camera:
         -------
         background
             Array of the detector's shape with a mean of 1.
+
+        See Also
+        --------
+        kikuchipy.signals.EBSD.remove_static_background
+
+        Examples
+        --------
+        >>> from kikuchipy.detectors import EBSDDetector
+        >>> from kikuchipy_spacegroup import Camera
+        >>> Camera().background(EBSDDetector(shape=(3, 4))).round(2)
+        array([[0.74, 1.05, 1.05, 0.74],
+               [1.01, 1.43, 1.43, 1.01],
+               [0.74, 1.05, 1.05, 0.74]])
         """
         rows, columns = detector.shape
         pcx, pcy, _ = detector.pc_flattened.mean(axis=0)
@@ -119,6 +133,18 @@ class Camera:
         -------
         patterns
             Patterns in units of the mean intensity.
+
+        See Also
+        --------
+        kikuchipy.signals.EBSDMasterPattern.get_patterns
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kikuchipy_spacegroup import Camera
+        >>> signal = np.array([[[-1.0, 1.0]]])
+        >>> Camera(contrast=0.2, point_spread=0).expected(signal, np.ones((1, 2)))
+        array([[[0.8, 1.2]]])
         """
         if self.point_spread:
             sigma = (0, self.point_spread, self.point_spread)
@@ -139,6 +165,18 @@ class Camera:
         -------
         pattern
             Pattern in the same units.
+
+        See Also
+        --------
+        kikuchipy_spacegroup.acquisition.Acquisition.from_dose
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kikuchipy_spacegroup import Camera
+        >>> pattern = Camera(dose=100).record(np.ones((60, 60)), np.random.default_rng(1))
+        >>> float(pattern.std().round(2))
+        0.1
         """
         if self.dose > _NO_NOISE:
             return expected
@@ -166,6 +204,17 @@ class Camera:
         -------
         pattern
             Pattern of the data type.
+
+        See Also
+        --------
+        kikuchipy.signals.EBSD.rescale_intensity
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kikuchipy_spacegroup import Camera
+        >>> Camera(exposure=0.5).digitize(np.array([[0, 1, 9]]), np.ones((1, 3)), "uint8")
+        array([[  0, 128, 255]], dtype=uint8)
         """
         dtype = np.dtype(dtype)
         if dtype.kind == "f":

@@ -118,6 +118,12 @@ def identify_phases(
         If the map has no probabilities, a candidate has no name, space
         group or atoms, or arrays and numbers do not fit.
 
+    See Also
+    --------
+    candidate_probabilities, kikuchipy_spacegroup.phases.load_phase
+    kikuchipy_spacegroup.fusion.combine
+    orix.crystal_map.CrystalMap
+
     Notes
     -----
     See :func:`candidate_probabilities` for the formulas.

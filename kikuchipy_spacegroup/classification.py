@@ -147,6 +147,7 @@ def classify_space_group(
     --------
     kikuchipy.signals.EBSD.dictionary_indexing
     kikuchipy.signals.EBSD.hough_indexing
+    compute_classification_map
 
     Notes
     -----
@@ -237,6 +238,22 @@ def compute_classification_map(
         If the signal or the model is of another type.
     ValueError
         If the probabilities do not fit the scan or the model.
+
+    See Also
+    --------
+    classify_space_group
+    kikuchipy_spacegroup.crystal_map.crystal_map
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> s = kp.data.nickel_ebsd_small()
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+    >>> p = kpsg.classify_space_group(s, model, compute=False)
+    >>> xmap = kpsg.compute_classification_map(p, s, model, show_progressbar=False)
+    >>> xmap.shape
+    (3, 3)
     """
     nav_shape, _ = check_signal(signal)
     navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")

@@ -72,6 +72,11 @@ def crystal_map(
           if asked for: all probabilities and, in every row, their space
           groups, see :func:`probabilities_from_map`
 
+    See Also
+    --------
+    probabilities_from_map, save_map
+    orix.crystal_map.CrystalMap
+
     Examples
     --------
     >>> import numpy as np
@@ -151,6 +156,10 @@ def probabilities_from_map(xmap: CrystalMap) -> tuple[np.ndarray, tuple[int, ...
         If the map has no probabilities, or those of its points are of
         different space groups.
 
+    See Also
+    --------
+    crystal_map, save_map
+
     Examples
     --------
     >>> import numpy as np
@@ -206,6 +215,11 @@ def space_group_sets(
         If a threshold is not between 0 and 1, that of a space group is
         missing, or it is so low that the map does not have all space
         groups of a set.
+
+    See Also
+    --------
+    kikuchipy_spacegroup.conformal.prediction_sets
+    kikuchipy_spacegroup.calibration.calibrate
 
     Examples
     --------
@@ -343,6 +357,7 @@ def save_map(path: str | Path, xmap: CrystalMap, *, overwrite: bool = False) -> 
     See Also
     --------
     orix.io.save
+    orix.io.load
 
     Notes
     -----
@@ -356,6 +371,16 @@ def save_map(path: str | Path, xmap: CrystalMap, *, overwrite: bool = False) -> 
     4 pi, the confidence index is -1, and the phase is 0, or -1 if the map
     has less than two phases. Rows and columns at the edges in which all
     points are left out are cut off. Other properties are lost.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orix import io
+    >>> from kikuchipy_spacegroup.crystal_map import crystal_map, save_map
+    >>> xmap = crystal_map(np.array([[0.9, 0.1], [0.4, 0.6]]), [225, 229])
+    >>> save_map("map.h5", xmap)
+    >>> io.load("map.h5").phase_id
+    array([225, 229])
     """
     path = check_map_path(path, overwrite=overwrite)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:

@@ -67,6 +67,11 @@ def estimate_acquisition(
     ValueError
         If a mask does not fit, or no pattern can be used.
 
+    See Also
+    --------
+    kikuchipy_spacegroup.acquisition.Acquisition
+    kikuchipy.signals.EBSD.get_image_quality
+
     Notes
     -----
     The standard deviation of the noise is found from second differences

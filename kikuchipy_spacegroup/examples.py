@@ -60,6 +60,11 @@ def example_phases(name: str) -> list["Phase"]:
     ValueError
         If there is no such example.
 
+    See Also
+    --------
+    example_scan
+    orix.crystal_map.Phase
+
     Notes
     -----
     Structures are those of the EMsoft database of master patterns as
@@ -127,6 +132,11 @@ def example_scan(
         patterns, is not installed.
     ValueError
         If there is no such example, or another argument does not fit.
+
+    See Also
+    --------
+    example_phases
+    kikuchipy_spacegroup.scans.simulate_scan
 
     Notes
     -----

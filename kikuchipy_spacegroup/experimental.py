@@ -39,7 +39,7 @@ class LabelledPatterns:
 
     See Also
     --------
-    kikuchipy_spacegroup.training.fit
+    kikuchipy_spacegroup.training.fit, kikuchipy.signals.EBSD
 
     Examples
     --------
@@ -131,6 +131,17 @@ class LabelledPatterns:
             If the signal is of another type.
         ValueError
             If there are no labels, or something does not fit the scan.
+
+        See Also
+        --------
+        kikuchipy.signals.EBSD
+
+        Examples
+        --------
+        >>> import kikuchipy as kp
+        >>> from kikuchipy_spacegroup import LabelledPatterns
+        >>> s = kp.data.nickel_ebsd_small()
+        >>> patterns = LabelledPatterns.from_signal(s, 225, material="Ni", size=48)
         """
         nav_shape, sig_shape = check_signal(signal)
         navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
@@ -165,6 +176,10 @@ class LabelledPatterns:
         ------
         ValueError
             If they are of different sizes.
+
+        See Also
+        --------
+        numpy.concatenate
         """
         sizes = sorted({part.patterns.shape[1:] for part in parts})
         if len(sizes) != 1:
@@ -225,6 +240,10 @@ class LabelledPatterns:
         ValueError
             If there are too few patterns, or materials are to share
             numbers which are of each material.
+
+        See Also
+        --------
+        kikuchipy_spacegroup.training.fit_kaufmann2020
 
         Examples
         --------

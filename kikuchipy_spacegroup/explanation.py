@@ -223,6 +223,11 @@ def grad_cam(
         Maps of shape (n, size, size) and dtype float32, see
         :class:`GradCAM`, where errors and formulas are too.
 
+    See Also
+    --------
+    GradCAM, guided_grad_cam, to_pattern_frame
+    kikuchipy_spacegroup.plot.plot_grad_cam
+
     Examples
     --------
     >>> import kikuchipy as kp
@@ -304,6 +309,19 @@ def guided_grad_cam(
     ------
     ValueError
         As of :class:`GradCAM` and :func:`guided_backpropagation`.
+
+    See Also
+    --------
+    GradCAM, grad_cam, guided_backpropagation
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> s = kp.data.nickel_ebsd_small()
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+    >>> kpsg.guided_grad_cam(model, s.data[0]).shape
+    (3, 32, 32)
     """
     fine = guided_backpropagation(model, patterns, space_group, batch_size=batch_size)
     coarse = grad_cam(model, patterns, space_group, layer=layer, batch_size=batch_size)

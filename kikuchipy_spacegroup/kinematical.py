@@ -157,6 +157,10 @@ def reflecting_planes(
         If the phase has no space group or no atoms, or if no planes
         reflect.
 
+    See Also
+    --------
+    kikuchipy.simulations.KikuchiPatternSimulator
+
     Examples
     --------
     >>> import kikuchipy as kp

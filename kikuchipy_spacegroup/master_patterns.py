@@ -60,6 +60,10 @@ class MasterPatternLibrary:
     ValueError
         If the arrays do not fit together.
 
+    See Also
+    --------
+    kikuchipy.signals.EBSDMasterPattern
+
     Notes
     -----
     An entry is one phase at one energy. Images are scaled so that the
@@ -76,7 +80,8 @@ class MasterPatternLibrary:
     ...     projection="lambert", hemisphere="both"
     ... )
     >>> library = MasterPatternLibrary.from_signals([mp], names=["Ni"])
-    >>> library
+    >>> library.save("library.npz")
+    >>> MasterPatternLibrary.load("library.npz")
     MasterPatternLibrary: 1 phase, 1 entry, 1 image of (301, 301)
     phase  space group   keV  source
     Ni     225 (Fm-3m)  20.1  ni_mc_mp_20kv_uint8_gzip_opts9
@@ -202,9 +207,7 @@ class MasterPatternLibrary:
             Names of the phases, one per file. Files of the same name
             and space group are of one phase. If not given, the names in
             the files are used, or the names of the files.
-        space_groups
-            See :meth:`from_signals`.
-        half_width
+        space_groups, half_width
             See :meth:`from_signals`.
         energies
             See :meth:`from_signals`. For ``"sum"``, energies are

@@ -81,6 +81,7 @@ def random_map(
     See Also
     --------
     kikuchipy_spacegroup.scans.simulate_scan
+    orix.crystal_map.CrystalMap
 
     Notes
     -----
@@ -170,6 +171,11 @@ def overlap_grains(
     ValueError
         If labels do not fit, points are not in the data, or the overlap
         is out of range.
+
+    See Also
+    --------
+    random_map
+    orix.crystal_map.CrystalMap
 
     Notes
     -----

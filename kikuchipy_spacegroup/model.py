@@ -71,13 +71,16 @@ class SpaceGroupModel:
         If the space groups are not distinct numbers from 1 to 230, or
         not as many as the network has outputs.
 
+    See Also
+    --------
+    load_model, kikuchipy_spacegroup.training.fit
+
     Examples
     --------
     >>> import kikuchipy as kp
     >>> from kikuchipy_spacegroup import SpaceGroupModel
-    >>> s = kp.data.nickel_ebsd_small()
     >>> model = SpaceGroupModel.create([225, 229], size=48)
-    >>> model.predict_proba(s.data[0]).shape
+    >>> model.predict_proba(kp.data.nickel_ebsd_small().data[0]).shape
     (3, 2)
     """
 
@@ -269,12 +272,10 @@ class SpaceGroupModel:
         Parameters
         ----------
         patterns
-            Patterns of shape (n, height, width) of any integer or
-            floating point data type. Pixels that are not finite are
-            left out.
+            Patterns of shape (n, height, width) and any real data type.
+            Pixels that are not finite are left out.
         batch_size
-            Number of patterns that pass the network at a time. If not
-            given, :attr:`batch_size`.
+            Number of patterns at a time. If None, :attr:`batch_size`.
 
         Returns
         -------
@@ -304,10 +305,7 @@ class SpaceGroupModel:
 
         Parameters
         ----------
-        patterns
-            Patterns of shape (n, height, width), see
-            :meth:`predict_proba`.
-        batch_size
+        patterns, batch_size
             See :meth:`predict_proba`.
 
         Returns
@@ -398,6 +396,8 @@ def load_model(
 ) -> SpaceGroupModel:
     """Return a model from a file.
 
+    Nothing in the file is unpickled or executed, and no other file read.
+
     Parameters
     ----------
     path_or_name
@@ -424,16 +424,14 @@ def load_model(
         to be safe or is larger than the file, or if there is no bundled
         model of this name.
 
-    Notes
-    -----
-    Nothing in the file is unpickled or executed, and no other file is
-    read.
+    See Also
+    --------
+    kikuchipy.load, kikuchipy_spacegroup.onnx.OnnxModel
 
     Examples
     --------
     >>> import kikuchipy_spacegroup as kpsg
-    >>> model = kpsg.load_model()
-    >>> model.space_groups
+    >>> kpsg.load_model().space_groups
     (221, 222, 223, 224, 225, 226, 227, 228, 229, 230)
     """
     path = data.find_model("default" if path_or_name is None else path_or_name)

@@ -62,6 +62,11 @@ def save_onnx(
         If onnx, onnxruntime or tf2onnx are not installed, or Keras uses another
         backend than TensorFlow.
 
+    See Also
+    --------
+    OnnxModel
+    kikuchipy_spacegroup.model.SpaceGroupModel.save
+
     Notes
     -----
     The graph is of opset 15. It takes patterns of shape (n, height,
@@ -74,10 +79,12 @@ def save_onnx(
 
     Examples
     --------
+    >>> import kikuchipy as kp
     >>> import kikuchipy_spacegroup as kpsg
-    >>> model = kpsg.load_model()
-    >>> kpsg.save_onnx(model, "model.onnx")  # doctest: +SKIP
-    >>> xmap = s.classify_space_group("model.onnx")  # doctest: +SKIP
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+    >>> kpsg.save_onnx(model, "model.onnx")
+    >>> s = kp.data.nickel_ebsd_small()
+    >>> xmap = s.classify_space_group("model.onnx", show_progressbar=False)
     """
     path = Path(path)
     if path.suffix != ".onnx":
@@ -184,10 +191,28 @@ class OnnxModel:
         with :func:`save_onnx`, or has more in it than operators of ONNX
         and their weights.
 
+    See Also
+    --------
+    save_onnx
+    kikuchipy_spacegroup.model.SpaceGroupModel
+
     Notes
     -----
     A file may not have operators of others than ONNX, functions or
     loops, nor refer to other files. Its last entry is a checksum.
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+    >>> kpsg.save_onnx(model, "model.onnx")
+    >>> model = kpsg.OnnxModel("model.onnx")
+    >>> model.space_groups
+    (225, 229)
+    >>> patterns = kp.data.nickel_ebsd_small().data[0]
+    >>> model.predict_proba(patterns).shape, model.predict(patterns).shape
+    ((3, 2), (3,))
     """
 
     def __init__(self, path: str | Path, *, providers: list[str] | None = None) -> None:
@@ -242,6 +267,10 @@ class OnnxModel:
         -------
         fingerprint
             The same for the same file.
+
+        See Also
+        --------
+        kikuchipy_spacegroup.model.SpaceGroupModel.fingerprint
         """
         return fingerprint(self._file[1])
 
@@ -265,6 +294,10 @@ class OnnxModel:
         probabilities
             As from
             :meth:`kikuchipy_spacegroup.model.SpaceGroupModel.predict_proba`.
+
+        See Also
+        --------
+        kikuchipy_spacegroup.model.SpaceGroupModel.predict_proba
         """
 
         def call(x):
@@ -288,6 +321,10 @@ class OnnxModel:
         numbers
             As from
             :meth:`kikuchipy_spacegroup.model.SpaceGroupModel.predict`.
+
+        See Also
+        --------
+        kikuchipy_spacegroup.model.SpaceGroupModel.predict
         """
         probabilities = self.predict_proba(patterns, batch_size=batch_size)
         return most_probable(probabilities, self.space_groups, self.min_probability)

@@ -172,6 +172,12 @@ class PreparePatterns(keras.layers.Layer):
         If the size is not from 8 to 1024, or another number is not
         positive.
 
+    See Also
+    --------
+    kikuchipy.signals.EBSD.remove_dynamic_background
+    kikuchipy.signals.EBSD.adaptive_histogram_equalization
+    kikuchipy.signals.EBSD.downsample
+
     Notes
     -----
     Input patterns have shape (n, height, width, 1). The central square

@@ -85,6 +85,7 @@ def simulate_scan(
     See Also
     --------
     kikuchipy_spacegroup.phases.simulate_master_pattern
+    kikuchipy.signals.EBSDMasterPattern.get_patterns
 
     Examples
     --------
@@ -197,6 +198,12 @@ def simulate_scan_of_map(
     ValueError
         If the map, a master pattern, the detector or a number does not
         fit.
+
+    See Also
+    --------
+    simulate_scan
+    kikuchipy_spacegroup.microstructure.overlap_grains
+    kikuchipy.signals.EBSDMasterPattern.get_patterns
 
     Notes
     -----

@@ -69,6 +69,7 @@ def load_sht(
     See Also
     --------
     kikuchipy.load
+    kikuchipy.signals.EBSDMasterPattern
 
     Notes
     -----

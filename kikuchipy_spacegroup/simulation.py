@@ -34,10 +34,20 @@ class Geometry:
         Largest relative difference between the width and the height of
         a pixel.
 
+    See Also
+    --------
+    kikuchipy.detectors.EBSDDetector
+
     Notes
     -----
     The tilts of sample and detector do not enter: with orientations
     drawn uniformly from SO(3), they change nothing.
+
+    Examples
+    --------
+    >>> from kikuchipy_spacegroup import Geometry
+    >>> Geometry(pcz=(0.5, 0.6)).pcz
+    (0.5, 0.6)
     """
 
     pcx: tuple[float, float] = (0.35, 0.65)
@@ -62,6 +72,20 @@ class Geometry:
             Array of shape (n, 5) and dtype float32 with the columns
             PCx, PCy, PCz, aspect (pixel width over height) and lens
             distortion.
+
+        See Also
+        --------
+        detector_parameters
+        kikuchipy.detectors.EBSDDetector
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kikuchipy_spacegroup import Geometry
+        >>> geometry = Geometry(pcx=(0.5, 0.5), stretch=0)
+        >>> geometry.sample(2, np.random.default_rng(1))[:, [0, 3]]
+        array([[0.5, 1. ],
+               [0.5, 1. ]], dtype=float32)
         """
         low, high = np.log(self.pcz)
         columns = [
@@ -125,6 +149,10 @@ def detector_parameters(
     geometry
         Array of shape (n, 5) and dtype float32, see
         :meth:`Geometry.sample`.
+
+    See Also
+    --------
+    kikuchipy.detectors.EBSDDetector
     """
     # Gnomonic detector frame: X_d right, Y_d up, Z_d along the view
     sample_to_detector = detector.sample_to_detector.to_matrix().squeeze()

@@ -54,6 +54,11 @@ def smooth_probabilities(
     ValueError
         If the map has no probabilities, or a number does not fit.
 
+    See Also
+    --------
+    kikuchipy_spacegroup.pooling.pool_grains
+    kikuchipy.signals.EBSD.average_neighbour_patterns
+
     Notes
     -----
     The space groups :math:`x_i` of all points follow the Potts model, as

@@ -178,6 +178,10 @@ def get_space_group(number: int) -> SpaceGroup:
     ValueError
         If there is no such space group.
 
+    See Also
+    --------
+    orix.crystal_map.Phase
+
     Examples
     --------
     >>> from kikuchipy_spacegroup.space_groups import get_space_group
@@ -247,6 +251,10 @@ def phase_list(
     ValueError
         If there is no such space group, or one is not among the
         classes.
+
+    See Also
+    --------
+    orix.crystal_map.PhaseList
 
     Examples
     --------

@@ -174,6 +174,10 @@ def fit(
         model's space groups, there are experimental patterns of other
         space groups, or a number is out of range.
 
+    See Also
+    --------
+    kikuchipy_spacegroup.calibration.calibrate, fit_kaufmann2020
+
     Notes
     -----
     What was measured of the weights a model had does not hold for those
@@ -189,18 +193,14 @@ def fit(
 
     Examples
     --------
-    Fine-tune a model with the patterns of a scan of known phases
-
     >>> import kikuchipy as kp
     >>> import kikuchipy_spacegroup as kpsg
-    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=48)
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
     >>> s = kp.data.nickel_ebsd_small()
-    >>> patterns = kpsg.LabelledPatterns.from_signal(s, size=48)
-    >>> history = kpsg.fit(
-    ...     model, experimental=patterns, epochs=2, show_progressbar=False
-    ... )
-    >>> sorted(history.history)
-    ['accuracy', 'loss']
+    >>> patterns = kpsg.LabelledPatterns.from_signal(s, size=32)
+    >>> kpsg.fit(model, None, patterns, epochs=1, average=None,
+    ...          show_progressbar=False).epoch
+    [0]
     """
     check_training(epochs, steps_per_epoch, library, experimental, experimental_share)
     if patience is not None and (validation is None or average is not None):

@@ -52,6 +52,10 @@ def main_zone_axes(phase: "Phase", *, min_strength: float = 0.5, **kwargs) -> "M
         If the phase has no space group or no atoms, or if no planes
         reflect.
 
+    See Also
+    --------
+    simulate_geometry, kikuchipy_spacegroup.kinematical.reflecting_planes
+
     Notes
     -----
     The strength of a zone axis is :math:`\sum |F_{hkl}|` over the
@@ -122,6 +126,21 @@ def simulate_geometry(
     ValueError
         If the phase has no space group or no atoms, or if no planes
         reflect.
+
+    See Also
+    --------
+    main_zone_axes
+    kikuchipy.simulations.KikuchiPatternSimulator.on_detector
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> from kikuchipy_spacegroup.zone_axes import simulate_geometry
+    >>> s = kp.data.nickel_ebsd_small()
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
+    >>> detector = kp.detectors.EBSDDetector(shape=(60, 60))
+    >>> simulate_geometry(mp.phase, detector, s.xmap.rotations[:1]).detector.shape
+    (60, 60)
     """
     from kikuchipy.simulations import KikuchiPatternSimulator
 

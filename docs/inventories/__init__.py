@@ -20,7 +20,10 @@ INVENTORIES: dict[str, tuple[str, str, dict[str, str]]] = {
     "numpy": (
         "https://numpy.org/doc/stable",
         "reference/generated/{name}.html",
-        {"class": "numpy.ndarray numpy.random.Generator"},
+        {
+            "class": "numpy.ndarray numpy.random.Generator",
+            "function": "numpy.concatenate",
+        },
     ),
     "dask": (
         "https://docs.dask.org/en/stable",
@@ -72,6 +75,7 @@ INVENTORIES: dict[str, tuple[str, str, dict[str, str]]] = {
             "kikuchipy.signals.EBSD.average_neighbour_patterns "
             "kikuchipy.signals.EBSD.adaptive_histogram_equalization "
             "kikuchipy.signals.EBSD.downsample "
+            "kikuchipy.signals.EBSD.rescale_intensity "
             "kikuchipy.signals.EBSD.get_image_quality "
             "kikuchipy.signals.EBSD.get_neighbour_dot_product_matrices "
             "kikuchipy.signals.EBSDMasterPattern.get_patterns "
