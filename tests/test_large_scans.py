@@ -180,7 +180,9 @@ class TestOutput:
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
+# A shell's background jobs, and their children, ignore it otherwise
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import dask.array as da, kikuchipy as kp, numpy as np
 sys.path.insert(0, {tests!r})
 from test_large_scans import CountingModel, classify
