@@ -143,8 +143,8 @@ print("self-trained:", accuracy(trained["model"]))
 print("self-trained after normalization:", accuracy(trained["normalized"]))
 
 # %%
-# Self-training makes a model surer of what it says already: the one that lost ferrite in this scan
-# loses more of it, the normalized one gains.
+# Self-training makes a model surer of what it says already: of aluminum alone, more is right, but
+# a model that misses ferrite in the scan of three phases misses more of it.
 #
 # **Did it help?** Without the truth, look at how sure the model is, at whether neighbours agree,
 # and at a part of the scan you know. Points in grains that keep changing their space group say

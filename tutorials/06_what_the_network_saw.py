@@ -69,7 +69,9 @@ _ = fig.legend(loc="outside upper center", ncols=2, fontsize="small")
 # The line lies beyond nearly all random orientations: in this layer, what speaks for 225 lies
 # near zone axes more often than chance would have it, as Kaufmann et al. saw by eye. It does not
 # say why. Zone axes are where bands cross and contrast is highest, and nine patterns of two grains
-# are few. Ask the same of your own scan before you believe it.
+# are few. Nor does it say that training has taught this: networks with random weights may lie there
+# as often (``recipes/kaufmann2020`` has such a control). Ask the same of your own scan before you
+# believe it.
 
 # %%
 # What would have spoken for bcc? And what do single pixels say, in guided Grad-CAM? A few pixels say
