@@ -15,6 +15,7 @@ from kikuchipy_spacegroup.preprocessing import separable
 # Lowest and highest value of ranges which are not from 0 to 1
 _LIMITS = {
     "gamma": (0.1, 10),
+    "compression": (0, 100),
     "excess_deficiency": (-10, 10),
     "resolution": (8, 10_000),
     "point_spread": (0, 100),
@@ -29,7 +30,7 @@ _LIMITS = {
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Ranges of what a camera and its user do to a pattern.
+    r"""Ranges of what a camera and its user do to a pattern.
 
     Every pattern draws its own value of every quantity, uniformly (U)
     or log-uniformly (L) between the two given numbers. Probabilities
@@ -40,6 +41,12 @@ class Acquisition:
     gamma
         U. Exponent of the intensities: the energy filtering of
         phosphor or direct detector and the look-up table of the camera.
+    compression
+        U. How much zone axes, and whatever else is bright or dark, are
+        brought closer to the mean: a signal :math:`s` in units of its
+        standard deviation becomes :math:`\tanh(k s) / k`. Simulated
+        zone axes are brighter than recorded ones, most of all after the
+        contrast of these has been stretched or equalised.
     overlap
         U. Weight of a second grain or phase under the beam.
     overlap_probability
@@ -110,6 +117,7 @@ class Acquisition:
     """
 
     gamma: tuple[float, float] = (0.6, 1.6)
+    compression: tuple[float, float] = (0.0, 1.2)
     overlap: tuple[float, float] = (0.0, 0.3)
     overlap_probability: float = 0.15
     excess_deficiency: tuple[float, float] = (-0.6, 0.6)
@@ -306,6 +314,9 @@ class SimulateCamera(keras.layers.Layer):
         a = self.acquisition
         patterns = ops.maximum(patterns, 0.05)
         signal = _standardize(ops.exp(ops.log(patterns) * self._uniform(n, a.gamma)))
+        if max(a.compression) > 0:
+            strength = ops.maximum(self._uniform(n, a.compression), 1e-3)
+            signal = ops.tanh(strength * signal) / strength
         weight = self._uniform(n, a.overlap) * self._chance(n, a.overlap_probability)
         signal = signal + weight * ops.roll(signal, 1, axis=0)
         k = max(self.size // 32, 1)

@@ -51,8 +51,8 @@ class Geometry:
     """
 
     pcx: tuple[float, float] = (0.35, 0.65)
-    pcy: tuple[float, float] = (0.05, 0.55)
-    pcz: tuple[float, float] = (0.42, 0.95)
+    pcy: tuple[float, float] = (0.0, 0.6)
+    pcz: tuple[float, float] = (0.38, 1.0)
     distortion: tuple[float, float] = (-0.03, 0.03)
     stretch: float = 0.03
 

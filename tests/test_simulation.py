@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Projection against kikuchipy's, and laws of symmetry."""
 
+from dataclasses import replace
+
 from keras import ops
 import kikuchipy as kp
 import numpy as np
@@ -9,6 +11,7 @@ from orix.crystal_map import Phase
 from orix.quaternion import Rotation
 from orix.quaternion.symmetry import Oh
 import pytest
+from scipy.stats import kurtosis
 
 from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
@@ -59,6 +62,24 @@ def project(library, shape, rotations, detector):
 
 def correlations(a, b):
     return [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(a, b)]
+
+
+IDEAL = Acquisition(
+    gamma=(1, 1),
+    compression=(0, 0),
+    overlap_probability=0,
+    excess_deficiency=(0, 0),
+    resolution=(400, 401),
+    point_spread=(0, 0),
+    noise=(1e-6, 2e-6),
+    blotches=(0, 0),
+    raw_probability=0,
+    marks_probability=0,
+    dead_pixels=(0, 0),
+    aperture_probability=0,
+    shadow_probability=0,
+    saturation_probability=0,
+)
 
 
 class TestProjectPatterns:
@@ -195,23 +216,18 @@ class TestSimulateCamera:
         assert 0 < masked.sum() < len(out)
 
     def test_ideal_camera_changes_no_more_than_the_scale(self, patterns):
-        ideal = Acquisition(
-            gamma=(1, 1),
-            overlap_probability=0,
-            excess_deficiency=(0, 0),
-            resolution=(400, 401),
-            point_spread=(0, 0),
-            noise=(1e-6, 2e-6),
-            blotches=(0, 0),
-            raw_probability=0,
-            marks_probability=0,
-            dead_pixels=(0, 0),
-            aperture_probability=0,
-            shadow_probability=0,
-            saturation_probability=0,
-        )
-        out = ops.convert_to_numpy(SimulateCamera(ideal, size=48)(patterns))
+        out = ops.convert_to_numpy(SimulateCamera(IDEAL, size=48)(patterns))
         assert min(correlations(out, patterns)) > 0.999
+
+    def test_compression_is_that_of_the_docstring(self, patterns):
+        strong = replace(IDEAL, compression=(0.8, 0.8))
+        out = ops.convert_to_numpy(SimulateCamera(strong, size=48)(patterns))
+        signal = patterns - patterns.mean(axis=(1, 2), keepdims=True)
+        signal /= patterns.std(axis=(1, 2), keepdims=True)
+        assert min(correlations(out, np.tanh(0.8 * signal))) > 0.999
+        # What is brightest and darkest stands out less
+        tails = (kurtosis(i.reshape(16, -1), axis=1) for i in (out, patterns))
+        assert np.less(*tails).all()
 
     def test_config_makes_the_same_layer(self, patterns):
         layer = SimulateCamera(Acquisition(gamma=(1, 2)), size=48, seed=3)

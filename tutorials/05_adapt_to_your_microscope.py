@@ -48,7 +48,7 @@ camera = kpsg.Acquisition(
     contrast=(0.1, 0.2), excess_deficiency=(0, 0.2), gamma=(0.9, 1.1), blotches=(0, 0),
     vignetting=(0.2, 0.4), tilt=(-0.1, 0.1), overlap_probability=0, raw_probability=0,
     marks_probability=0, aperture_probability=0, shadow_probability=0,
-    saturation_probability=0,
+    saturation_probability=0, compression=(0, 0),
 )  # fmt: skip
 model = kpsg.SpaceGroupModel.create(
     [225, 227, 229], size=48, filters=(16, 32, 64), stem=16

@@ -69,6 +69,7 @@ CLEAN = {
     "vignetting": (0.2, 0.4),
     "tilt": (-0.1, 0.1),
     "gamma": (1, 1),
+    "compression": (0, 0),
     "blotches": (0, 0),
     "overlap_probability": 0,
     "raw_probability": 0,

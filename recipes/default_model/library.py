@@ -16,11 +16,15 @@ files ``training.npz``, ``weights.json`` (how often phases are drawn) and
 import argparse
 from collections import Counter
 import csv
+from functools import reduce
 import json
 import logging
+from multiprocessing import get_context
+from operator import add
 from pathlib import Path
 
 import numpy as np
+from orix.crystal_map import Phase
 from simulate_masters import TABLE, load_structures
 
 from kikuchipy_spacegroup.kinematical import kinematical_master_pattern
@@ -43,8 +47,10 @@ TWINS = "TaW_alloy DyAG_Dy3Al5O12 LuAG_Lu3Al5O12 SiGe_alloy".split()
 # know, to measure whether it says so
 UNKNOWN = (62, 136, 141, 152, 154, 180, 187, 205, 213)
 # Patterns that cannot be told from those of another group: atoms of two
-# elements which scatter alike, or light atoms between heavy ones
-ALIKE = "CsI Fe2VAl Ag2O Pb2O".split()
+# elements which scatter alike, or light atoms between heavy ones. Those like
+# zinc blende of neighbours in a period are diamond: as outliers, they teach the
+# model not to know silicon
+ALIKE = "CsI Fe2VAl Ag2O Pb2O InSb CdTe AlP GaAs ZnSe".split()
 # The Bloch-wave masters' file names are in lower case
 FORMULAS = {
     "L12": ["FeNi3", "Ni3Al"],
@@ -125,6 +131,22 @@ def phase_weights(shared_data: Path, library: MasterPatternLibrary) -> dict[str,
     return weights | {"no_diffraction": 8.0}
 
 
+def kinematical(jobs: list[tuple[Phase, float]]) -> MasterPatternLibrary:
+    """Return kinematical master patterns of phases, each at an energy."""
+    signals = []
+    for phase, energy in jobs:
+        try:
+            signal = kinematical_master_pattern(
+                phase, energy, half_width=HALF_WIDTH, min_dspacing=0.1
+            )
+        except (IndexError, ValueError) as error:
+            _logger.warning("No kinematical master pattern of %s: %r", phase, error)
+            continue
+        signals.append(signal)
+    names = [signal.phase.name for signal in signals]
+    return MasterPatternLibrary.from_signals(signals, names, check=False)
+
+
 def simulated() -> MasterPatternLibrary:
     """Return kinematical master patterns.
 
@@ -143,19 +165,15 @@ def simulated() -> MasterPatternLibrary:
         if name not in (*HELD_OUT, *TWINS, *ALIKE) and len(phase.structure) <= 6
     }
     energies = (15, 20, 25)
-    signals = []
-    for i, phase in enumerate(phases.values()):
-        try:
-            signal = kinematical_master_pattern(
-                phase, energies[i % 3], half_width=HALF_WIDTH, min_dspacing=0.1
-            )
-        except (IndexError, ValueError) as error:
-            _logger.warning("No kinematical master pattern of %s: %r", phase, error)
-            continue
-        signals.append(signal)
-        _logger.info("Simulated %s", phase)
-    names = [signal.phase.name for signal in signals]
-    return MasterPatternLibrary.from_signals(signals, names, check=False)
+    jobs = [(phase, energies[i % 3]) for i, phase in enumerate(phases.values())]
+    jobs = [jobs[i : i + 16] for i in range(0, len(jobs), 16)]
+    # In processes of their own, with which signals cannot be exchanged
+    with get_context("spawn").Pool() as pool:
+        libraries = []
+        for library in pool.imap(kinematical, jobs):
+            libraries.append(library)
+            _logger.info("Simulated %s of %s parts", len(libraries), len(jobs))
+    return reduce(add, libraries)
 
 
 def no_diffraction() -> MasterPatternLibrary:
@@ -171,12 +189,26 @@ def no_diffraction() -> MasterPatternLibrary:
     )
 
 
+def voltages(folder: Path) -> MasterPatternLibrary:
+    """Return master patterns of held-out materials at many voltages."""
+    files = emsoft_files(folder)
+    names, groups = zip(*files.values())
+    if not set(names) <= set(HELD_OUT):
+        raise ValueError(f"Other materials than held-out ones are in {folder}")
+    return MasterPatternLibrary.from_files(
+        list(files), names, groups, half_width=HALF_WIDTH, check=False
+    )
+
+
 def main() -> None:
     """Build both libraries."""
     parser = argparse.ArgumentParser(description="Gather master patterns")
     parser.add_argument("shared_data", type=Path)
     parser.add_argument("masters", type=Path, nargs="+")
     parser.add_argument("output", type=Path)
+    parser.add_argument(
+        "--voltages", type=Path, help="folder of held-out materials at many voltages"
+    )
     args = parser.parse_args()
     logging.basicConfig(level="INFO", format="%(asctime)s %(message)s")
     files = sht_files(args.shared_data / "sht")
@@ -202,6 +234,8 @@ def main() -> None:
     (args.output / "weights.json").write_text(json.dumps(weights, indent=1))
     library.select(held_out).save(args.output / "held_out.npz")
     library.select(space_groups=UNKNOWN).save(args.output / "unknown.npz")
+    if args.voltages:
+        voltages(args.voltages).save(args.output / "voltages.npz")
     print(library.select(held_out))
     print(library)
 

@@ -21,6 +21,7 @@ from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
+from amorphous import amorphous
 from calibrate import CALIBRATION, OUTLIERS
 import keras
 from kikuchipy.data import nickel_ebsd_master_pattern_small
@@ -120,35 +121,26 @@ def conditions() -> list[tuple[str, str, dict]]:
 
 
 def score_conditions(
-    model: SpaceGroupModel, library: MasterPatternLibrary, fits: dict, n: int
+    model: SpaceGroupModel,
+    library: MasterPatternLibrary,
+    voltages: MasterPatternLibrary,
+    fits: dict,
+    n: int,
 ) -> list[dict]:
     """Return the accuracy at every level of symmetry per condition."""
     rows = []
+    moderate = replace(Acquisition(), noise=(0.6, 0.601))
     of_phases = [fits[name] for name in library.phase_names]
     for axis, value, change in conditions():
         logits, truth = logits_of(model, library, n, **change)
         rows.append(row_of(model, logits, truth, axis, value, of_phases))
-    # Three voltages of the one material there are files of
-    moderate = replace(Acquisition(), noise=(0.6, 0.601))
-    for energy in (15, 20, 30):
-        entries = np.flatnonzero(
-            (np.round(library.energies) == energy)
-            & (np.array(library.phase_names)[library.phase_index] == "Ta")
+    for energy in np.unique(voltages.energies).tolist():
+        part = at_energy(voltages, energy)
+        logits, truth = logits_of(model, part, n, acquisition=moderate)
+        of_phases = [fits[name] for name in part.phase_names]
+        rows.append(
+            row_of(model, logits, truth, "voltage", f"{energy:g} kV", of_phases)
         )
-        if len(entries) == 0:
-            continue
-        part = MasterPatternLibrary(
-            library.data,
-            phase_index=np.arange(len(entries)),
-            upper=library.upper[entries],
-            lower=library.lower[entries],
-            energies=library.energies[entries],
-            phase_names=[library.phase_names[library.phase_index[i]] for i in entries],
-            space_groups=library.space_groups[library.phase_index[entries]],
-        )
-        logits, truth = logits_of(model, part, 5 * n, acquisition=moderate)
-        name = f"{energy} kV (Ta)"
-        rows.append(row_of(model, logits, truth, "voltage", name, [fits["Ta"]]))
     # Some of the materials as they are, and simulated kinematically
     simulated = kinematical(library.phase_names)
     names = list(simulated.phase_names)
@@ -177,6 +169,21 @@ def score_conditions(
             row_of(model, logits, truth, "EMsoft's Ni in kikuchipy", level, [own])
         )
     return rows
+
+
+def at_energy(library: MasterPatternLibrary, energy: float) -> MasterPatternLibrary:
+    """Return what is of one energy, with all its exit depths."""
+    entries = np.flatnonzero(library.energies == energy)
+    phases, index = np.unique(library.phase_index[entries], return_inverse=True)
+    return MasterPatternLibrary(
+        library.data,
+        phase_index=index,
+        upper=library.upper[entries],
+        lower=library.lower[entries],
+        energies=library.energies[entries],
+        phase_names=[library.phase_names[i] for i in phases],
+        space_groups=library.space_groups[phases],
+    )
 
 
 def kinematical(names: Iterable[str]) -> MasterPatternLibrary:
@@ -321,6 +328,10 @@ def score_trust(
         "overlap of two materials": logits_of(
             model, library, n, acquisition=overlap, mixed=True
         )[0],
+        "amorphous, another camera": model.network.predict(
+            model.prepare(amorphous(10 * n, SEED)[..., np.newaxis].astype("float32")),
+            verbose=0,
+        ),
     }
     for name, values in others.items():
         scores = np.concatenate([known, best(values)])
@@ -368,13 +379,14 @@ def main() -> None:
     model = load_model(args.model)
     held_out = MasterPatternLibrary.load(args.libraries / "held_out.npz")
     library = held_out.select(exclude=CALIBRATION)
+    voltages = MasterPatternLibrary.load(args.libraries / "voltages.npz")
     unknown = MasterPatternLibrary.load(args.libraries / "unknown.npz")
     unknown = unknown.select(space_groups=set(unknown.space_groups) - set(OUTLIERS))
     trust, bins, fits = score_trust(model, held_out, unknown, 4 * args.n)
     tables = {
         "trust": trust,
         "reliability": bins,
-        "conditions": score_conditions(model, library, fits, args.n),
+        "conditions": score_conditions(model, library, voltages, fits, args.n),
     }
     for name, rows in tables.items():
         path = args.output / f"{name}.csv"

@@ -327,6 +327,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("output", type=Path, help="folder to write HDF5 files to")
     parser.add_argument("--table", type=Path, default=TABLE, help="structures")
     parser.add_argument("--only", nargs="+", help="names or space groups to simulate")
+    parser.add_argument(
+        "--voltages", nargs="+", type=float, help="in kV, all of them for every one"
+    )
     parser.add_argument("--max-atoms", type=int, default=16, help="per lattice point")
     parser.add_argument("--half-width", type=int, default=100, help="of Lambert grid")
     parser.add_argument("--dmin", type=float, default=0.05, help="in nm")
@@ -347,13 +350,18 @@ def main(arguments: list[str] | None = None) -> int:
 
     started = time.monotonic()
     failed = 0
-    for row in in_turn(rows):
+    jobs = [
+        (row, kv)
+        for row in in_turn(rows)
+        for kv in args.voltages or [voltage(row["name"])]
+    ]
+    for row, kv in jobs:
         if args.stop_after and time.monotonic() - started > 60 * args.stop_after:
             break
         n_atoms = atoms_per_lattice_point(to_crystal(row))
         if n_atoms > args.max_atoms:
             continue
-        name, group, kv = row["name"], row["space_group"], voltage(row["name"])
+        name, group = row["name"], row["space_group"]
         path = args.output / f"{name}_{group}_{kv:g}kv.h5"
         # One file per depth, the first one last
         paths = [

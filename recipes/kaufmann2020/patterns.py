@@ -33,6 +33,7 @@ CONTRAST = (0.05, 0.1)
 _COMMON = {
     "contrast": CONTRAST,
     "gamma": (0.9, 1.1),
+    "compression": (0.0, 0.0),
     "overlap": (0.0, 0.5),
     "overlap_probability": 0.05,
     "excess_deficiency": (0.1, 0.3),
