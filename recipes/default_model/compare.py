@@ -63,8 +63,6 @@ def compare(model: SpaceGroupModel, libraries: Path, real: Path, n: int) -> dict
         np.repeat([1, 0], [len(known), len(other)]), np.concatenate([known, other])
     )
     maps = [row for row in score_real(model, real) if row["in_classes"]]
-    # A label that is most likely wrong, see MODEL_CARD.md
-    maps = [row for row in maps if row["map"] != "229_Fe-alpha_AstroEBSD"]
     counts = [row["n"] for row in maps]
     result["real"] = np.average([row["accuracy"] for row in maps], weights=counts)
     result["real, pooled"] = np.mean(

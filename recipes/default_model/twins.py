@@ -151,9 +151,14 @@ def silicon(library: MasterPatternLibrary, folder: Path) -> dict:
     return raw_twins(EBSD(patterns), ideal)
 
 
-def entry_of(library: MasterPatternLibrary, name: str) -> int:
+def entry_of(
+    library: MasterPatternLibrary, name: str, space_group: int | None = None
+) -> int:
     """Return the entry of a phase closest to 20 kV."""
-    entries = np.flatnonzero(np.array(library.phase_names)[library.phase_index] == name)
+    of_phase = np.array(library.phase_names)[library.phase_index] == name
+    if space_group is not None:  # iron has several
+        of_phase &= library.space_groups[library.phase_index] == space_group
+    entries = np.flatnonzero(of_phase)
     return int(entries[np.abs(library.energies[entries] - 20).argmin()])
 
 
