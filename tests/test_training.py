@@ -22,9 +22,16 @@ from kikuchipy_spacegroup.evaluation import evaluate
 from kikuchipy_spacegroup.experimental import LabelledPatterns
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.model import SpaceGroupModel
+from kikuchipy_spacegroup.simulation import Geometry
 from kikuchipy_spacegroup.training import fit, training_graph
 
-CLEAN = Acquisition(noise=(0.05, 0.1), overlap_probability=0, aperture_probability=0)
+CLEAN = Acquisition(
+    compression=(0, 0),
+    noise=(0.05, 0.1),
+    overlap_probability=0,
+    aperture_probability=0,
+)
+NARROW = Geometry(pcy=(0.1, 0.5), pcz=(0.45, 0.9))
 
 
 @pytest.fixture(scope="module")
@@ -310,6 +317,7 @@ class TestFit:
             blend_share=0.5,
             average=0.9,
             acquisition=CLEAN,
+            geometry=NARROW,
             show_progressbar=False,
         ).history
         assert history["accuracy"][-1] > 0.9

@@ -138,8 +138,10 @@ one in green; drawn by `failures.py`). How often this happens is in the tables a
 - Materials it never saw are not all alike. Below half at moderate noise are {worst}.
 - It knows the master patterns it was trained on better than others, even of the same
   material: of a simulation of nickel that is not in training (*EMsoft's Ni in kikuchipy*
-  above), {emsoft} is right at moderate noise, though other ones of nickel are in training. The
-  model was chosen among eight with an eye on this, and on unknown space groups.
+  above), {emsoft} is right at moderate noise, though other ones of nickel are in training.
+- It was chosen among four with an eye on real maps, and on how sure it is of real patterns,
+  those of unknown space groups among them. What cameras do in training (`compression`) was
+  changed after looking at real patterns.
 - It knows {k} of 230 space groups. A pattern of another one gets one of the {k},
   often with a lower probability, but not always: see *Trust* above.
 - Weak superlattice reflections drown in noise: ordered phases (221) are called by their
