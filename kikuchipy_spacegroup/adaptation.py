@@ -8,10 +8,12 @@ temperature and the thresholds of the new model are those of the given
 one, and were not measured anew. What
 they bring the default model is little, see
 ``recipes/default_model/results/adaptation.csv``: with the statistics of
-the first three layers, up to 3 % more are right in six of seven
-simulated scans of a camera unlike those in training, and 4 % less in one;
-of real scans it costs 0.3 % or nothing. Statistics of all layers do harm
-to scans of one phase, and self-training has not helped it so far.
+the first three layers, up to 2 % more are right in five of seven
+simulated scans of a camera unlike those in training, and 0.4 % and 3 %
+less in two; of real scans, as many as before. Statistics of all layers
+do harm to scans of one phase. Self-training has not helped it so far,
+and maximum classifier discrepancy does harm, see ``discrepancy.py``
+there.
 """
 
 from copy import deepcopy
