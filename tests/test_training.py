@@ -31,7 +31,7 @@ CLEAN = Acquisition(
     overlap_probability=0,
     aperture_probability=0,
 )
-NARROW = Geometry(pcy=(0.1, 0.5), pcz=(0.45, 0.9))
+NARROW = Geometry(pcy=(0.05, 0.55), pcz=(0.42, 0.95))
 
 
 @pytest.fixture(scope="module")

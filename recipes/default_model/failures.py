@@ -33,8 +33,8 @@ SEED, NOISE = 2026, (0.6, 0.601)
 FAILURES = {
     "FeNi3": ("held_out", "superlattice bands\nin the noise"),
     "PbTe": ("held_out", "odd planes\nnearly vanish"),
-    "Pb": ("held_out", "fcc,\ncalled bcc"),
-    "Na_bcc": ("held_out", "bcc,\ncalled diamond"),
+    "Pb": ("held_out", "face-centred,\nheavy"),
+    "Na_bcc": ("held_out", "body-centred,\nlight"),
     "Ni": ("emsoft", "other program\nthan in training"),
     "Mg2SiO4": ("unknown", "not among\nthe classes"),
 }

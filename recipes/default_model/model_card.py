@@ -98,8 +98,8 @@ Where they are from:
 {n_materials} materials never trained on, {n_conditions} patterns each. *In set*: the right
 space group is in the conformal set for {coverages}. The model is calibrated on all materials
 held out; here, each one's sets are those of a calibration on all others. Rows of voltage are
-of nine other materials (EuB6, Mo3Ge, PbTe and six with a star), so they compare with each
-other only. All ten space
+of nine materials (EuB6, Mo3Ge, PbTe and six with a star), so they compare with each other
+only. All ten space
 groups have the point group m-3m: point group, Laue class and crystal system are the same for
 all, so the model says cubic of a hexagonal pattern, too.
 
