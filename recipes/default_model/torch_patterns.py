@@ -3,7 +3,8 @@
 """Training patterns made on a GPU with PyTorch, as many as the network can take.
 
 The layers are those of the package, under Keras' backend PyTorch. What differs from
-``SimulatedDataset`` is that all random numbers are drawn on the device.
+``SimulatedDataset`` is that all random numbers are drawn on the device, and that nothing
+is sent there, so that a whole step can be recorded as a graph.
 """
 
 import math
@@ -11,8 +12,9 @@ import math
 import keras
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
-from kikuchipy_spacegroup.acquisition import SimulateCamera
+from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
 from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.model import SpaceGroupModel
 from kikuchipy_spacegroup.preprocessing import PreparePatterns
@@ -20,6 +22,16 @@ from kikuchipy_spacegroup.simulation import ProjectPatterns
 
 PARTNER_SHARE = (-0.25, 0.75)
 LABEL_SMOOTHING = 0.02
+
+
+class NumbersOnDevice(TorchFunctionMode):
+    """Makes tensors of single numbers on the device instead of sending them there."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is torch.as_tensor and isinstance(args[0], bool | int | float):
+            return torch.full((), args[0], **kwargs)
+        return function(*args, **kwargs)
 
 
 class Camera(SimulateCamera):
@@ -82,6 +94,8 @@ class DevicePatterns:
         Entries of shape (n, k) to blend with.
     device
         PyTorch's device.
+    acquisition
+        What the camera does.
     """
 
     def __init__(
@@ -90,13 +104,21 @@ class DevicePatterns:
         dataset: SimulatedDataset,
         partners: np.ndarray,
         device: torch.device,
+        acquisition: Acquisition | None = None,
     ) -> None:
         self.device = device
-        self.geometry = dataset.geometry
+        g = dataset.geometry
+        self.geometry = torch.tensor(
+            [
+                [g.pcx[0], g.pcy[0], np.log(g.pcz[0]), 1 - g.stretch, g.distortion[0]],
+                [g.pcx[1], g.pcy[1], np.log(g.pcz[1]), 1 + g.stretch, g.distortion[1]],
+            ],
+            device=device,
+        ).float()
         self.blend_share = dataset.blend_share
         self.batch_size = dataset.batch_size
         self.project = ProjectPatterns(dataset.library, (model.size,) * 2)
-        self.camera = Camera(device, size=model.size)
+        self.camera = Camera(device, acquisition=acquisition, size=model.size)
         self.prepare = Prepare(device, **model.prepare.get_config())
         probabilities, labels = entry_probabilities(dataset)
         k = len(dataset.space_groups)
@@ -112,9 +134,12 @@ class DevicePatterns:
             for i in (dataset.library.upper, dataset.library.lower)
         )
 
-    @torch.no_grad()
     def make(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return patterns of shape (n, 1, size, size) and their targets."""
+        with torch.no_grad(), NumbersOnDevice():
+            return self._make()
+
+    def _make(self) -> tuple[torch.Tensor, torch.Tensor]:
         n = self.batch_size
         drawn = torch.rand(n, device=self.device, dtype=torch.float64)
         entries = torch.searchsorted(self.cumulative, drawn * self.cumulative[-1])
@@ -138,10 +163,7 @@ class DevicePatterns:
         return patterns.permute(0, 3, 1, 2), self.targets[entries]
 
     def _geometries(self, n: int) -> torch.Tensor:
-        g = self.geometry
-        low = [g.pcx[0], g.pcy[0], np.log(g.pcz[0]), 1 - g.stretch, g.distortion[0]]
-        high = [g.pcx[1], g.pcy[1], np.log(g.pcz[1]), 1 + g.stretch, g.distortion[1]]
-        low, high = (torch.tensor(i, device=self.device).float() for i in (low, high))
+        low, high = self.geometry
         drawn = low + (high - low) * torch.rand((n, 5), device=self.device)
         drawn[:, 2] = drawn[:, 2].exp()
         return drawn
@@ -155,7 +177,7 @@ def entry_probabilities(dataset: SimulatedDataset) -> tuple[np.ndarray, np.ndarr
     parts = [
         (i, phases, share * of_class * shares)
         for i, (phases, shares, of_class) in enumerate(
-            zip(dataset._phases, dataset._shares, dataset._class_shares)
+            zip(dataset._phases, dataset._shares, dataset.class_shares)
         )
     ]
     parts.append(

@@ -7,11 +7,14 @@ Usage::
     KERAS_BACKEND=torch python recipes/default_model/train_gpu.py START OUTPUT PACKED...
 
 where PACKED are the files written by ``pack.py``. Patterns are made on the GPU as well
-(``torch_patterns.py``). What is drawn, and the loss, are those of ``train_torch.py``; the
-learning rate follows the clock. The same command goes on after an interruption.
+(``torch_patterns.py``), and a whole step is recorded once and replayed, since launching
+its thousands of small steps one by one took longer than they do. What is drawn, and the
+loss, are those of ``train_torch.py``; the learning rate follows the clock. The same
+command goes on after an interruption.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 import time
 
@@ -22,10 +25,12 @@ from torch_patterns import DevicePatterns
 from train import RARE, _logger, describe, log_to
 from train_torch import Trainer
 
+from kikuchipy_spacegroup.acquisition import Acquisition
 from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.model import load_model
 
-BATCHES_FOR_STATISTICS = 100
+BATCHES_FOR_STATISTICS = 50
+STEPS_BEFORE_RECORDING = 5
 
 
 class Clock:
@@ -58,6 +63,56 @@ class Clock:
         self.file.write_text(str(self.seconds()))
 
 
+class Recorded:
+    """One step of training, recorded as a graph of a GPU.
+
+    Parameters
+    ----------
+    trainer
+        Trainer, which is on the GPU.
+    patterns
+        Makes the patterns.
+    """
+
+    def __init__(self, trainer: Trainer, patterns: DevicePatterns) -> None:
+        self.trainer, self.patterns = trainer, patterns
+        self.total = torch.zeros((), device="cuda")
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(STEPS_BEFORE_RECORDING):
+                self._step()
+        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.synchronize()
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self._step()
+        self.total.zero_()
+
+    def _step(self) -> None:
+        self.total += self.trainer.make_step(*self.patterns.make())
+
+    def __call__(self, done: float) -> None:
+        """Make one step, when a share of the training is done."""
+        self.trainer.before_step(done)
+        self.graph.replay()
+        self.trainer.after_step()
+
+
+class Direct(Recorded):
+    """One step of training, as it is."""
+
+    def __init__(self, trainer: Trainer, patterns: DevicePatterns) -> None:
+        self.trainer, self.patterns = trainer, patterns
+        self.total = torch.zeros((), device=trainer.device)
+
+    def __call__(self, done: float) -> None:
+        """Make one step, when a share of the training is done."""
+        self.trainer.before_step(done)
+        self._step()
+        self.trainer.after_step()
+
+
 def main() -> None:
     """Train and save the model."""
     parser = argparse.ArgumentParser(description="Train the default model on a GPU")
@@ -65,17 +120,24 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("packed", type=Path, nargs="+")
     parser.add_argument("--minutes", type=float, default=8.0)
-    parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--stop", type=float, help="seconds after which to pause")
+    parser.add_argument("--batch-size", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--learning-rate", type=float, default=4e-3)
     parser.add_argument("--outlier-share", type=float, default=0.14)
     parser.add_argument("--blend-share", type=float, default=0.3)
     parser.add_argument("--average", type=float, default=0.9995)
+    parser.add_argument("--flat", action="store_true", help="average, do not decay")
+    noise = Acquisition().noise
+    parser.add_argument("--noise", type=float, nargs=2, default=noise, help="range")
     parser.add_argument("--every", type=float, default=60, help="seconds, for backups")
-    parser.add_argument("--compile", action="store_true", help="the network")
+    parser.add_argument("--direct", action="store_true", help="record no graph")
     args = parser.parse_args()
     log_to(args.output)
+    started = time.monotonic()
     keras.utils.set_random_seed(args.seed)
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
     library, weights, partners = load_packed(args.packed)
     model = load_model(args.start)
@@ -88,31 +150,39 @@ def main() -> None:
         space_group_weights=RARE,
     )
     dataset.blend_share = args.blend_share
-    patterns = DevicePatterns(model, dataset, partners, torch.device(device))
-    trainer = Trainer(
-        model.network, args.learning_rate, average=args.average, device=device
+    acquisition = replace(Acquisition(), noise=tuple(args.noise))
+    patterns = DevicePatterns(
+        model, dataset, partners, torch.device(device), acquisition
     )
-    if args.compile:
-        patterns.make = torch.compile(patterns.make)
-        trainer.call = torch.compile(trainer.network)
+    trainer = Trainer(
+        model.network,
+        args.learning_rate,
+        average=args.average,
+        flat=args.flat,
+        device=device,
+    )
     clock = Clock(args.output, args.minutes * 60)
     if clock.backup.exists():
         trainer.load(clock.backup)
+    trainer.before_step(0.0)  # With which it is recorded
+    step = (Direct if args.direct else Recorded)(trainer, patterns)
     _logger.info(
         "%s phases on %s, from step %s", library.n_phases, device, trainer.step
     )
     steps_before = model.metadata["steps"]
-    trainer.logits(patterns.make()[0]).sum().backward()  # Compilation does not count
-    losses, n = [], trainer.step
+    n = trainer.step
     clock.start()
-    while clock.done < 1:
-        losses.append(trainer.train(*patterns.make(), clock.done))
+    stopped = False
+    while clock.done < 1 and not stopped:
+        step(clock.done)
         if trainer.step % 20 == 0:
-            losses[-1].item()  # So that the clock counts work that is done
-        if clock.since_log() < args.every and clock.done < 1:
+            step.total.item()  # So that the clock counts work that is done
+        stopped = args.stop is not None and time.monotonic() - started > args.stop
+        if clock.since_log() < args.every and clock.done < 1 and not stopped:
             continue
-        rate = args.batch_size * (trainer.step - n) / clock.since_log()
-        loss = torch.stack(losses).mean().item()
+        n_steps = trainer.step - n
+        rate = args.batch_size * n_steps / clock.since_log()
+        loss = step.total.item() / max(n_steps, 1)
         now = clock.seconds()
         _logger.info("%.0f s, step %s: %.4f, %.0f/s", now, trainer.step, loss, rate)
         trainer.save(clock.backup)
@@ -121,7 +191,8 @@ def main() -> None:
         steps = steps_before + trainer.step * args.batch_size // 64
         describe(model, library, steps, args.seed)
         model.save(args.output / "default.keras", overwrite=True)
-        losses, n = [], trainer.step
+        step.total.zero_()
+        n = trainer.step
         clock.logged = time.monotonic()
 
 

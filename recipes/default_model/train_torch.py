@@ -10,10 +10,15 @@ Patterns are made by the layers of the package under TensorFlow, which is fastes
 that, and the network is trained by PyTorch in bfloat16 (``torch_network.py``). What is
 drawn, and the loss, are those of ``train.py``. The same command goes on after an
 interruption, from a backup in OUTPUT.
+
+With ``--flat``, the learning rate falls to a part of what it was and stays there, and the
+weights are the mean of all since then, not those it ends at: a mean is less tied to what
+simulations are like, and more often right for a camera unlike those in training.
 """
 
 import argparse
 from collections.abc import Iterable
+from dataclasses import replace
 import json
 import logging
 import math
@@ -27,7 +32,7 @@ from torch.nn import functional
 from torch_network import Residual
 from train import RARE, RealPatterns, describe, log_to
 
-from kikuchipy_spacegroup.acquisition import SimulateCamera
+from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
 from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
@@ -38,18 +43,25 @@ WEIGHT_DECAY = 1e-2
 AVERAGE = 0.999
 WARMUP = 0.025
 BATCHES_FOR_STATISTICS = 300
+# When the learning rate stays as it is, and which part it is of the highest
+FLAT_FROM, FLAT_RATE = 0.35, 0.4
 _logger = logging.getLogger("default_model")
 
 
 class Patterns:
     """Batches of training patterns."""
 
-    def __init__(self, model: SpaceGroupModel, dataset: SimulatedDataset) -> None:
+    def __init__(
+        self,
+        model: SpaceGroupModel,
+        dataset: SimulatedDataset,
+        acquisition: Acquisition,
+    ) -> None:
         import tensorflow as tf
 
         self.dataset = dataset
         self.project = ProjectPatterns(dataset.library, (model.size,) * 2)
-        self.camera = SimulateCamera(size=model.size, seed=dataset.seed)
+        self.camera = SimulateCamera(acquisition, size=model.size, seed=dataset.seed)
         self.prepare = model.prepare
         self.tensor = tf.convert_to_tensor
         self.make = tf.function(self._make)
@@ -76,44 +88,66 @@ class Trainer:
         rate: float,
         *,
         average: float = AVERAGE,
+        flat: bool = False,
         device: str = "cpu",
     ) -> None:
         self.device = device
+        on_gpu = device != "cpu"
+        self.schedule = flattened if flat else warmed_cosine
+        self.n_averaged = 0 if flat else None
         self.network = Residual(network).to(device, memory_format=torch.channels_last)
-        self.call = self.network
         decaying = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim == 1]
         self.optimizer = torch.optim.AdamW(
             [{"params": decaying, "weight_decay": WEIGHT_DECAY}, {"params": others}],
-            lr=rate,
+            lr=torch.tensor(rate, device=device) if on_gpu else rate,
             eps=1e-7,
             weight_decay=0.0,
             foreach=True,
+            capturable=on_gpu,
         )
         self.rate, self.step, self.share = rate, 0, 1 - average
         self.average = [p.detach().clone() for p in self.network.parameters()]
 
     def logits(self, patterns: torch.Tensor) -> torch.Tensor:
         """Return logits, calculated with 16 bits."""
-        with torch.autocast(self.device, dtype=torch.bfloat16):
-            return self.call(patterns)
+        with torch.autocast(self.device, dtype=torch.bfloat16, cache_enabled=False):
+            return self.network(patterns)
 
     def train(
         self, patterns: torch.Tensor, targets: torch.Tensor, done: float
     ) -> torch.Tensor:
         """Make one step and return the loss, when a share of the training is done."""
+        self.before_step(done)
+        loss = self.make_step(patterns, targets)
+        self.after_step()
+        return loss
+
+    def before_step(self, done: float) -> None:
+        """Set the learning rate, when a share of the training is done."""
+        rate = self.rate * self.schedule(done)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * warmed_cosine(done)
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        if self.n_averaged is not None and done >= FLAT_FROM:
+            self.n_averaged += 1
+            self.share = 1 / self.n_averaged
+
+    def make_step(self, patterns: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Change the weights and return the loss."""
         loss = functional.cross_entropy(self.logits(patterns).float(), targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                self.average, list(self.network.parameters()), self.share
-            )
-        self.step += 1
         return loss.detach()
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Add the weights to their average."""
+        torch._foreach_lerp_(self.average, list(self.network.parameters()), self.share)
+        self.step += 1
 
     @torch.no_grad()
     def write_average(self, batches: Iterable) -> None:
@@ -142,6 +176,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
+            "n_averaged": self.n_averaged,
         }
         part = path.with_suffix(".part")
         torch.save(state, part)
@@ -151,6 +186,7 @@ class Trainer:
         """Go on from a backup."""
         state = torch.load(path, map_location=self.device)
         self.step, self.average = state["step"], state["average"]
+        self.n_averaged = state["n_averaged"]
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
 
@@ -160,6 +196,14 @@ def warmed_cosine(done: float) -> float:
     if done < WARMUP:
         return done / WARMUP
     return (1 + math.cos(math.pi * min((done - WARMUP) / (1 - WARMUP), 1))) / 2
+
+
+def flattened(done: float) -> float:
+    """Return a learning rate which rises to 1, falls, and stays there."""
+    if done < WARMUP:
+        return done / WARMUP
+    fallen = min((done - WARMUP) / (FLAT_FROM - WARMUP), 1)
+    return 1 - (1 - FLAT_RATE) * fallen
 
 
 def main() -> None:
@@ -173,6 +217,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=1.2e-3)
     parser.add_argument("--outlier-share", type=float, default=0.14)
+    parser.add_argument("--flat", action="store_true", help="average, do not decay")
+    noise = Acquisition().noise
+    parser.add_argument("--noise", type=float, nargs=2, default=noise, help="range")
     parser.add_argument("--watch-every", type=int, default=5000, help="steps")
     parser.add_argument("--backup-every", type=int, default=1000, help="steps")
     args = parser.parse_args()
@@ -189,8 +236,9 @@ def main() -> None:
         space_group_weights=RARE,
         seed=args.seed,
     )
-    patterns = Patterns(model, dataset)
-    trainer = Trainer(model.network, args.learning_rate)
+    acquisition = replace(Acquisition(), noise=tuple(args.noise))
+    patterns = Patterns(model, dataset, acquisition)
+    trainer = Trainer(model.network, args.learning_rate, flat=args.flat)
     backup = args.output / "backup.pt"
     if backup.exists():
         trainer.load(backup)

@@ -25,7 +25,7 @@ import numpy as np
 from simulate_masters import TABLE, format_sites, read_table
 
 # One batch of NUMBERS each
-SEEDS = 11, 12
+SEEDS = 11, 12, 14
 NUMBERS = {
     "Cu_A1": 50, "W_A2": 45, "diamond_A4": 30, "Cu3Au_L12": 45, "CsCl_B2": 45,
     "NaCl_B1": 35, "CaF2_C1": 12, "anti-CaF2": 8, "Cu2MnAl_L21": 12, "BiF3_D03": 8,
