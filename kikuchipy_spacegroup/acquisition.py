@@ -22,6 +22,7 @@ _LIMITS = {
     "contrast": (1e-4, 2),
     "noise": (1e-9, 1e9),
     "blotches": (0, 100),
+    "residues": (0, 100),
     "vignetting": (-10, 10),
     "tilt": (-10, 10),
     "aperture": (0.05, 10),
@@ -71,6 +72,10 @@ class Acquisition:
         U. Strength of noise of large grain (screen texture, charging
         and imperfect background correction), relative to the signal and
         to the noise.
+    residues
+        U. Strength of the same relative to the signal alone, however
+        little noise there is: what imperfect background correction and
+        diffuse scattering leave.
     vignetting
         U. How fast the illumination falls off radially, as the
         logarithm at half the side.
@@ -126,6 +131,7 @@ class Acquisition:
     contrast: tuple[float, float] = (0.012, 0.25)
     noise: tuple[float, float] = (0.05, 2.2)
     blotches: tuple[float, float] = (0.0, 0.7)
+    residues: tuple[float, float] = (0.0, 0.0)
     vignetting: tuple[float, float] = (0.0, 1.5)
     tilt: tuple[float, float] = (-0.6, 0.6)
     raw_probability: float = 0.3
@@ -301,7 +307,9 @@ class SimulateCamera(keras.layers.Layer):
         noise = self._noise(n, pixel) * strength
         # A camera finer than this pattern averages its noise
         noise = noise * ops.minimum(pixel, 1.0) / ops.sqrt(illumination)
-        blotches = self._blotches(n) * (0.3 + strength)
+        blotches = self._blotches(n, a.blotches) * (0.3 + strength)
+        if max(a.residues) > 0:
+            blotches = blotches + self._blotches(n, a.residues)
         signal = signal + noise + blotches + self._dead_pixels(n)
         signal = self._saturate(signal, n)
         raw = self._chance(n, a.raw_probability)
@@ -365,9 +373,9 @@ class SimulateCamera(keras.layers.Layer):
         sigma = ops.maximum(0.45 * pixel, 0.2) * ops.cast(pixel > 1.0, "float32")
         return _standardize(self._blur(noise, sigma))
 
-    def _blotches(self, n):
+    def _blotches(self, n, strength):
         noise = self._blur(self._normal(n), self._log_uniform(n, (1.5, 10)))
-        return _standardize(noise) * self._uniform(n, self.acquisition.blotches)
+        return _standardize(noise) * self._uniform(n, strength)
 
     def _dead_pixels(self, n):
         shape = (n, self.size, self.size)

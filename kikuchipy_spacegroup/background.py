@@ -19,7 +19,7 @@ _SATURATED = 0.5
 _FEWEST_SIGNALS = 5
 # Outside of the aperture are pixels darker than this share of the
 # median of the central half
-_DARK = 0.03
+_DARK = 0.1
 
 
 def unusable_patterns(patterns: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def find_aperture(mean: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    Pixels outside are not finite, or darker than 3 % of the median of
+    Pixels outside are not finite, or darker than 10 % of the median of
     the pattern's central half and connected to its border. The rim of
     the aperture is eroded by a hundredth of the height, since it is
     neither bright nor dark.

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Static background, aperture and unusable patterns."""
 
+from imageio.v3 import imread
 import kikuchipy as kp
 import numpy as np
 from orix.quaternion import Rotation
@@ -61,9 +62,10 @@ class TestFindAperture:
         assert find_aperture(nickel.static_background).all()
 
     @pytest.mark.parametrize("radius", [0.7, 0.95])
-    def test_round(self, radius):
+    @pytest.mark.parametrize("dark", [0, 1, 8])
+    def test_round(self, radius, dark):
         inside = X**2 + Y**2 < radius**2
-        found = find_aperture(np.where(inside, LIGHT, 1))
+        found = find_aperture(np.where(inside, LIGHT, dark))
         assert not (found & ~inside).any()
         assert found.sum() > 0.85 * inside.sum()
 
@@ -79,6 +81,11 @@ class TestFindAperture:
     def test_not_finite(self):
         mean = np.where(X**2 + Y**2 < 0.9, LIGHT, np.nan)
         assert not find_aperture(mean)[0, 0]
+
+    def test_real_with_an_offset(self, shared_data):
+        folder = shared_data / "real"
+        mean = np.mean([imread(i) for i in sorted(folder.glob("227_Si_nordif*"))], axis=0)
+        assert 0.7 < find_aperture(mean).mean() < np.pi / 4 + 0.1
 
     def test_real(self, shared_data):
         patterns = np.load(shared_data / "real" / "rx_tile_0_0.npy")

@@ -11,7 +11,7 @@ from orix.crystal_map import Phase
 from orix.quaternion import Rotation
 from orix.quaternion.symmetry import Oh
 import pytest
-from scipy.stats import kurtosis
+from scipy.stats import kurtosis, zscore
 
 from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
@@ -228,6 +228,15 @@ class TestSimulateCamera:
         # What is brightest and darkest stands out less
         tails = (kurtosis(i.reshape(16, -1), axis=1) for i in (out, patterns))
         assert np.less(*tails).all()
+
+    def test_residues_are_smooth_and_as_strong_as_the_signal(self, patterns):
+        uneven = replace(IDEAL, residues=(1, 1))
+        out = ops.convert_to_numpy(SimulateCamera(uneven, size=48)(patterns))
+        assert np.allclose(correlations(out, patterns), 0.5**0.5, atol=0.15)
+        signal, out = (zscore(i.reshape(16, -1), axis=1) for i in (patterns, out))
+        slope = (signal * out).mean(axis=1, keepdims=True)
+        rest = (out - slope * signal).reshape(16, 48, 48)
+        assert np.mean(correlations(rest[:, 1:], rest[:, :-1])) > 0.8
 
     def test_config_makes_the_same_layer(self, patterns):
         layer = SimulateCamera(Acquisition(gamma=(1, 2)), size=48, seed=3)

@@ -14,7 +14,6 @@ command goes on after an interruption.
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 import time
 
@@ -23,9 +22,8 @@ from pack import load_packed
 import torch
 from torch_patterns import DevicePatterns
 from train import RARE, _logger, describe, log_to
-from train_torch import Trainer
+from train_torch import Trainer, camera
 
-from kikuchipy_spacegroup.acquisition import Acquisition
 from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.model import load_model
 
@@ -128,8 +126,7 @@ def main() -> None:
     parser.add_argument("--blend-share", type=float, default=0.3)
     parser.add_argument("--average", type=float, default=0.9995)
     parser.add_argument("--flat", action="store_true", help="average, do not decay")
-    noise = Acquisition().noise
-    parser.add_argument("--noise", type=float, nargs=2, default=noise, help="range")
+    parser.add_argument("--camera", type=camera, default="{}", help="what differs, JSON")
     parser.add_argument("--every", type=float, default=60, help="seconds, for backups")
     parser.add_argument("--direct", action="store_true", help="record no graph")
     args = parser.parse_args()
@@ -150,9 +147,8 @@ def main() -> None:
         space_group_weights=RARE,
     )
     dataset.blend_share = args.blend_share
-    acquisition = replace(Acquisition(), noise=tuple(args.noise))
     patterns = DevicePatterns(
-        model, dataset, partners, torch.device(device), acquisition
+        model, dataset, partners, torch.device(device), args.camera
     )
     trainer = Trainer(
         model.network,

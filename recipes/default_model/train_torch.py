@@ -206,6 +206,13 @@ def flattened(done: float) -> float:
     return 1 - (1 - FLAT_RATE) * fallen
 
 
+def camera(text: str) -> Acquisition:
+    """Return an acquisition that differs from the default by JSON."""
+    differ = json.loads(text)
+    ranges = {k: tuple(v) if isinstance(v, list) else v for k, v in differ.items()}
+    return replace(Acquisition(), **ranges)
+
+
 def main() -> None:
     """Train and save the model."""
     parser = argparse.ArgumentParser(description="Train the default model further")
@@ -218,8 +225,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1.2e-3)
     parser.add_argument("--outlier-share", type=float, default=0.14)
     parser.add_argument("--flat", action="store_true", help="average, do not decay")
-    noise = Acquisition().noise
-    parser.add_argument("--noise", type=float, nargs=2, default=noise, help="range")
+    parser.add_argument("--camera", type=camera, default="{}", help="what differs, JSON")
     parser.add_argument("--watch-every", type=int, default=5000, help="steps")
     parser.add_argument("--backup-every", type=int, default=1000, help="steps")
     args = parser.parse_args()
@@ -236,8 +242,7 @@ def main() -> None:
         space_group_weights=RARE,
         seed=args.seed,
     )
-    acquisition = replace(Acquisition(), noise=tuple(args.noise))
-    patterns = Patterns(model, dataset, acquisition)
+    patterns = Patterns(model, dataset, args.camera)
     trainer = Trainer(model.network, args.learning_rate, flat=args.flat)
     backup = args.output / "backup.pt"
     if backup.exists():

@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/compression.py LIBRARY REAL OUTPUT
+    python recipes/default_model/zone_axes_contrast.py LIBRARY REAL OUTPUT
 
 where LIBRARY is a file written by ``library.py`` and REAL the folder of real patterns.
 Real patterns of little noise are matched with the master pattern of their phase
