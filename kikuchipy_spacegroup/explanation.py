@@ -25,7 +25,7 @@ from kikuchipy_spacegroup._network_layers import (
     traced,
 )
 from kikuchipy_spacegroup.background import unusable_patterns
-from kikuchipy_spacegroup.preprocessing import resize_matrix
+from kikuchipy_spacegroup.preprocessing import resize_matrix, uncropped
 
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.model import SpaceGroupModel
@@ -154,7 +154,7 @@ class GradCAM:
         -------
         maps
             Array of shape (n, size, size) and dtype float32 with values
-            from 0 to 1 in the frame of the network input, which
+            from 0 to 1 in the frame of the central square, which
             :func:`to_pattern_frame` carries to the patterns. All 0
             where nothing speaks for the space group, and NaN for
             patterns that cannot be classified.
@@ -331,7 +331,7 @@ def guided_grad_cam(
 def to_pattern_frame(
     maps: np.ndarray, shape: tuple[int, int], *, radius: float | None = 1.0
 ) -> np.ndarray:
-    """Carry maps from the frame of the network input to the patterns.
+    """Carry maps from the frame of the central square to the patterns.
 
     Parameters
     ----------
@@ -409,7 +409,7 @@ def _explained(
         part = slice(i, i + batch_size)
         x = np.ascontiguousarray(patterns[part], dtype="float32")[..., None]
         x, target = ops.convert_to_tensor(x), ops.convert_to_tensor(targets[part])
-        maps[part] = explain(model.prepare(x), target)
+        maps[part] = uncropped(explain(model.prepare(x), target), model.prepare.crop)
         maps[part][unusable_patterns(patterns[part])] = np.nan
     return _scaled(maps)
 

@@ -51,6 +51,31 @@ def resize_matrix(n_out: int, n_in: Any, n_crop: Any) -> Any:
     return ops.cast(matrix, "float32")
 
 
+def uncropped(maps: np.ndarray, crop: float) -> np.ndarray:
+    """Return maps of central parts of squares as maps of the squares.
+
+    Parameters
+    ----------
+    maps
+        Maps of shape (n, size, size).
+    crop
+        Share of the side of the squares the maps are of.
+
+    Returns
+    -------
+    maps_out
+        Maps of the same shape, 0 outside of the central parts.
+    """
+    if crop == 1:
+        return maps
+    size = maps.shape[-1]
+    with np.errstate(invalid="ignore"):
+        matrix = ops.convert_to_numpy(resize_matrix(size, size, size / crop))
+    offset = np.abs(np.arange(size) + 0.5 - size / 2)
+    matrix = np.where(offset[:, None] <= crop * size / 2, np.nan_to_num(matrix), 0)
+    return matrix @ maps @ matrix.T
+
+
 def gaussian_matrix(n: int, sigma: float) -> np.ndarray:
     """Return the matrix which blurs a line by a Gaussian.
 
@@ -163,14 +188,17 @@ class PreparePatterns(keras.layers.Layer):
         Largest absolute value in the output.
     radius
         Radius of the circular mask, as a fraction of half the side.
+    crop
+        Share of the side of the central square that is used, at most 1.
+        Less of a pattern of a close camera is seen in more detail.
     **kwargs
         Keyword arguments passed on to :class:`keras.layers.Layer`.
 
     Raises
     ------
     ValueError
-        If the size is not from 8 to 1024, or another number is not
-        positive.
+        If the size is not from 8 to 1024, another number is not
+        positive, or *crop* is above 1.
 
     See Also
     --------
@@ -181,7 +209,7 @@ class PreparePatterns(keras.layers.Layer):
     Notes
     -----
     Input patterns have shape (n, height, width, 1). The central square
-    is used, so that pixels stay square. Pixels that are not finite are
+    is used, or the part *crop* of it, so that pixels stay square. Pixels that are not finite are
     *missing*: they take no part in any sum and are 0 in the output.
     Mark pixels outside the camera's aperture that way.
 
@@ -220,6 +248,7 @@ class PreparePatterns(keras.layers.Layer):
         contrast_floor: float = 0.25,
         clip: float = 3.0,
         radius: float = 1.0,
+        crop: float = 1.0,
         **kwargs,
     ) -> None:
         # Sums of many pixels need full precision under mixed precision
@@ -234,6 +263,7 @@ class PreparePatterns(keras.layers.Layer):
             "contrast_sigma": contrast_sigma,
             "clip": clip,
             "radius": radius,
+            "crop": crop,
         }
         for name, number in numbers.items():
             if not 0 < number < np.inf:
@@ -242,12 +272,15 @@ class PreparePatterns(keras.layers.Layer):
             raise ValueError(
                 f"contrast_floor must not be negative, but is {contrast_floor!r}"
             )
+        if crop > 1:
+            raise ValueError(f"crop must be at most 1, not {crop!r}")
         self.size = int(size)
         self.background_sigma = background_sigma
         self.contrast_sigma = contrast_sigma
         self.contrast_floor = contrast_floor
         self.clip = clip
         self.radius = radius
+        self.crop = crop
         self._background = factors(gaussian_matrix(size, background_sigma * size))
         self._contrast = factors(gaussian_matrix(size, contrast_sigma * size))
         x = (np.arange(size) + 0.5) * 2 / size - 1
@@ -312,6 +345,10 @@ class PreparePatterns(keras.layers.Layer):
             side = min(height, width)
         else:
             side = ops.minimum(height, width)
+        if self.crop < 1:
+            side = self.crop * (
+                side if isinstance(side, int) else ops.cast(side, "float32")
+            )
         rows = resize_matrix(self.size, height, side)
         columns = resize_matrix(self.size, width, side)
         weight = separable(rows, finite, columns)
@@ -338,5 +375,5 @@ class PreparePatterns(keras.layers.Layer):
         """Return the arguments that make the same layer again."""
         config = super().get_config()
         names = ("size", "background_sigma", "contrast_sigma", "contrast_floor")
-        names += ("clip", "radius")
+        names += ("clip", "radius", "crop")
         return config | {name: getattr(self, name) for name in names}

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Laws of the layer from raw patterns to network input."""
 
+import keras
 from keras import ops
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from kikuchipy_spacegroup.preprocessing import PreparePatterns, resize_matrix
+from kikuchipy_spacegroup.preprocessing import PreparePatterns, resize_matrix, uncropped
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,32 @@ def test_gain_and_offset_change_nothing(prepare, nickel):
     patterns = nickel.data[0].astype("float32")
     first = run(prepare, patterns)
     assert np.allclose(run(prepare, 37.5 * patterns + 1000), first, atol=2e-3)
+
+
+@pytest.mark.parametrize("shape", [(96, 96), (96, 128), (128, 96)])
+def test_crop_is_a_slice(shape):
+    patterns = np.random.default_rng(4).uniform(size=(2, *shape)).astype("float32")
+    top, left = ((n - 48) // 2 for n in shape)
+    part = patterns[:, top : top + 48, left : left + 48]
+    cropping = PreparePatterns(48, crop=0.5)
+    expected = run(PreparePatterns(48), part)
+    assert np.allclose(run(cropping, patterns), expected, atol=1e-5)
+    # In a graph of unknown shapes, too
+    inputs = keras.Input((None, None, 1))
+    graph = keras.Model(inputs, cropping(inputs))
+    found = graph.predict(patterns[..., None], verbose=0)[..., 0]
+    assert np.allclose(found, expected, atol=1e-4)
+
+
+def test_more_than_the_pattern_is_refused():
+    with pytest.raises(ValueError, match="crop must be at most 1, not 1.2"):
+        PreparePatterns(48, crop=1.2)
+
+
+def test_maps_of_parts_lie_in_the_middle():
+    whole = uncropped(np.ones((2, 40, 40), "float32"), 0.5)
+    assert np.allclose(whole[:, 12:28, 12:28], 1)
+    assert not whole[:, :9].any() and not whole[..., 31:].any()
 
 
 def test_missing_pixels_do_not_matter(prepare, nickel):
