@@ -75,8 +75,8 @@ class Acquisition:
     residues
         U. Strength of the same relative to the signal alone, however
         little noise there is: what imperfect background correction and
-        diffuse scattering leave. There are none by default, but there
-        were in the last training of the bundled model.
+        diffuse scattering leave. There are none by default, since the
+        bundled model did not gain by them.
     vignetting
         U. How fast the illumination falls off radially, as the
         logarithm at half the side.
