@@ -5,15 +5,15 @@
 Both functions return a new model and leave the given one as it is. They
 do not know whether they help: compare the maps of both models. The
 temperature and the thresholds of the new model are those of the given
-one, and were not measured anew. What
-they bring the default model is little, see
+one, and were not measured anew.
+
+What they bring the default model is nothing to speak of, see
 ``recipes/default_model/results/adaptation.csv``: with the statistics of
-the first three layers, up to 2 % more are right in five of seven
-simulated scans of a camera unlike those in training, and 0.4 % and 3 %
-less in two; of real scans, as many as before. Statistics of all layers
-do harm to scans of one phase. Self-training has not helped it so far,
-and maximum classifier discrepancy does harm, see ``discrepancy.py``
-there.
+the first three layers, between 2.8 % less and 1.2 % more are right in
+seven simulated scans of a camera unlike those in training, and as many
+as before of real ones. Statistics of all layers do harm to scans of one
+phase. Self-training did not help the models before this one, and
+maximum classifier discrepancy did harm, see ``discrepancy.py`` there.
 """
 
 from copy import deepcopy
