@@ -139,8 +139,9 @@ def refuse_lost(patterns: da.Array, path: Path) -> da.Array:
     Returns
     -------
     patterns
-        The same. To compute blocks beyond the end of an HDF5 file, which
-        HDF5 reads as zeros if they are not compressed, is an OSError.
+        The same. To compute blocks of an HDF5 file that has lost its end,
+        which HDF5 reads as zeros if they are not compressed, is an
+        OSError.
     """
     return patterns.map_blocks(
         _read_block, path=path, dtype=patterns.dtype, meta=patterns._meta
@@ -148,8 +149,7 @@ def refuse_lost(patterns: da.Array, path: Path) -> da.Array:
 
 
 def _read_block(patterns: np.ndarray, path: Path) -> np.ndarray:
-    whole = patterns[..., -1, :].any(axis=-1).all()
-    if not whole and _is_cut_off(path):
+    if patterns.size and _is_cut_off(path):
         raise OSError(f"{path} has lost its end")
     return patterns
 
