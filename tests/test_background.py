@@ -84,7 +84,9 @@ class TestFindAperture:
 
     def test_real_with_an_offset(self, shared_data):
         folder = shared_data / "real"
-        mean = np.mean([imread(i) for i in sorted(folder.glob("227_Si_nordif*"))], axis=0)
+        mean = np.mean(
+            [imread(i) for i in sorted(folder.glob("227_Si_nordif*"))], axis=0
+        )
         assert 0.7 < find_aperture(mean).mean() < np.pi / 4 + 0.1
 
     def test_real(self, shared_data):

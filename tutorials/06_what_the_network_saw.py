@@ -66,10 +66,9 @@ ax.set(xlabel="Mean AUC of the nine maps", ylabel="Random orientations")
 _ = fig.legend(loc="outside upper center", ncols=2, fontsize="small")
 
 # %%
-# The line lies among the highest of random orientations, but not beyond them: these nine patterns
-# of two grains do not show that what speaks for 225 lies near zone axes in this layer, where Kaufmann
-# et al. saw it by eye. Of the model that came with the package before this one, they did. Nor would a
-# line beyond them all tell why, or that training has taught it: zone axes are where bands cross and
+# The line lies among random orientations: these nine patterns of two grains do not show that
+# what speaks for 225 lies near zone axes in this layer, where Kaufmann et al. saw it by eye. Of a
+# model that came with the package earlier, they did. Nor would a line beyond them all tell why, or that training has taught it: zone axes are where bands cross and
 # contrast is highest, and networks with random weights may lie there as often
 # (``recipes/kaufmann2020`` has such a control). Ask the same of your own scan.
 

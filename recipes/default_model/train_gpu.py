@@ -126,7 +126,9 @@ def main() -> None:
     parser.add_argument("--blend-share", type=float, default=0.3)
     parser.add_argument("--average", type=float, default=0.9995)
     parser.add_argument("--flat", action="store_true", help="average, do not decay")
-    parser.add_argument("--camera", type=camera, default="{}", help="what differs, JSON")
+    parser.add_argument(
+        "--camera", type=camera, default="{}", help="what differs, JSON"
+    )
     parser.add_argument("--every", type=float, default=60, help="seconds, for backups")
     parser.add_argument("--direct", action="store_true", help="record no graph")
     args = parser.parse_args()

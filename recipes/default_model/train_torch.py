@@ -225,7 +225,9 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1.2e-3)
     parser.add_argument("--outlier-share", type=float, default=0.14)
     parser.add_argument("--flat", action="store_true", help="average, do not decay")
-    parser.add_argument("--camera", type=camera, default="{}", help="what differs, JSON")
+    parser.add_argument(
+        "--camera", type=camera, default="{}", help="what differs, JSON"
+    )
     parser.add_argument("--watch-every", type=int, default=5000, help="steps")
     parser.add_argument("--backup-every", type=int, default=1000, help="steps")
     args = parser.parse_args()
