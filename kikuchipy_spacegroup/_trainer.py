@@ -1,8 +1,8 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parts of training: callbacks, backups, optimizer, precision, and what to draw."""
+"""Parts of training: callbacks, backups, optimizer, precision and what stays."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 import json
 import logging
@@ -14,7 +14,6 @@ from zipfile import BadZipFile
 
 import keras
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.experimental import LabelledPatterns
@@ -45,6 +44,15 @@ def check_training(
     if experimental_share is not None and not 0 < experimental_share < 1:
         raise ValueError(
             f"experimental_share must be between 0 and 1, not {experimental_share}"
+        )
+
+
+def check_stopping(patience: int | None, validation: Any, average: Any) -> None:
+    """Raise if training cannot stop early as asked."""
+    if patience is not None and (validation is None or average is not None):
+        raise ValueError(
+            "`patience` needs `validation` patterns, and `average=None` since the best "
+            "weights are kept instead"
         )
 
 
@@ -269,108 +277,6 @@ class Backup(keras.callbacks.Callback):
             self.path.parent.rmdir()
 
 
-def similar_entries(library: "MasterPatternLibrary", n: int) -> list[np.ndarray]:
-    """Return the entries of the same space group most like each entry.
-
-    Parameters
-    ----------
-    library
-        Master patterns.
-    n
-        Number of entries to return, at most.
-
-    Returns
-    -------
-    similar
-        Indices of entries per entry, the most similar one first. An
-        entry without others of its space group has itself.
-
-    Notes
-    -----
-    Alike is a high correlation of the bands of upper hemispheres.
-    """
-    images = library.data[np.asarray(library.upper)]
-    step = max(images.shape[-1] // 100, 1)
-    bands = []
-    for image in images:
-        small = gaussian_filter(image.astype("float32"), step / 2)[::step, ::step]
-        small -= gaussian_filter(small, 4)
-        bands.append(small.ravel() / (np.linalg.norm(small) or 1))
-    correlation = np.stack(bands) @ np.stack(bands).T
-    groups = np.asarray(library.space_groups)[np.asarray(library.phase_index)]
-    similar = []
-    for i, row in enumerate(correlation):
-        others = np.flatnonzero((groups == groups[i]) & (np.arange(len(row)) != i))
-        best = others[np.argsort(-row[others], kind="stable")][:n]
-        similar.append(best if len(best) else np.array([i]))
-    return similar
-
-
-def weights_of(given: Mapping | None, names: Sequence) -> np.ndarray:
-    """Return weights in the order of names, 1 if not given."""
-    given = given or {}
-    weights = np.array([given.get(name, 1.0) for name in names], dtype="float64")
-    if not (weights >= 0).all():
-        raise ValueError("Weights must not be negative")
-    return weights
-
-
-def warn_if_unbalanced(
-    found: np.ndarray, wanted: np.ndarray, space_groups: Sequence[int], limit: float
-) -> None:
-    """Log if a space group has more than twice its share of patterns."""
-    excess = np.divide(found, wanted, where=wanted > 0, out=np.zeros(len(found)))
-    i = int(excess.argmax())
-    if excess[i] > 2:
-        _logger.warning(
-            "%.0f %% of the patterns in training are of space group %i, instead of "
-            "%.0f %%, as many experimental ones are. Space groups are balanced with an "
-            "experimental_share of at most %.2g",
-            100 * found[i],
-            space_groups[i],
-            100 * wanted[i],
-            limit,
-        )
-
-
-def fill_up(
-    shares: np.ndarray, given: np.ndarray, amount: float, least: float = 0.0
-) -> np.ndarray:
-    """Return how much to add to each part, so that the whole gets its shares.
-
-    Parameters
-    ----------
-    shares
-        Shares the parts should have of the whole.
-    given
-        What there is of each part.
-    amount
-        How much to add to all parts together. If it does not suffice,
-        parts of which there is too much get nothing more, and the others
-        come in the right proportion to each other.
-    least
-        Part of the amount that is spread by *shares*, whatever there is.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> fill_up(np.array([0.5, 0.5]), np.array([3.0, 0.0]), 5)
-    array([1., 4.])
-    """
-    spread = least * amount * shares
-    rest = amount - spread.sum()
-    added, wanted = spread, shares > 0
-    if rest <= 0 or not wanted.any():
-        return added
-    ratios = (given + spread)[wanted] / shares[wanted]
-    order = np.argsort(ratios)
-    levels = np.cumsum((given + spread)[wanted][order])
-    levels = (levels + rest) / np.cumsum(shares[wanted][order])
-    # As water in vessels: the level of the last one which is below it
-    level = levels[ratios[order] < levels][-1]
-    return added + np.maximum(level * shares - given - spread, 0)
-
-
 def make_optimizer(
     steps: int,
     learning_rate: float,
@@ -428,3 +334,20 @@ def network_precision(network: keras.Model, policy: str | None) -> Iterator[None
     finally:
         for layer, before in changed.items():
             layer.dtype_policy = before
+
+
+@contextmanager
+def kept_normalization(network: keras.Model, keep: bool) -> Iterator[None]:
+    """Let batch normalisation stay as it is in training compiled within, if asked."""
+    kept = [
+        layer
+        for layer in (network.layers if keep else [])
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
+    for layer in kept:
+        layer.trainable = False
+    try:
+        yield
+    finally:
+        for layer in kept:
+            layer.trainable = True

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup._trainer import fill_up, similar_entries, weights_of
+from kikuchipy_spacegroup._drawing import fill_up, similar_entries, weights_of
 from kikuchipy_spacegroup.experimental import LabelledPatterns, class_indices
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.simulation import Geometry, random_rotation_matrices

@@ -14,22 +14,18 @@ from kikuchipy_spacegroup._trainer import (
     Backup,
     FollowEpoch,
     Validate,
+    check_stopping,
     check_training,
     compile_graph,
+    kept_normalization,
     make_optimizer,
     network_precision,
     record_steps,
     record_training,
-    warn_if_unbalanced,
 )
+from kikuchipy_spacegroup._training_set import training_set
 from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
-from kikuchipy_spacegroup.dataset import (
-    ExperimentalDataset,
-    MixedDataset,
-    SimulatedDataset,
-    balanced_share,
-    class_indices,
-)
+from kikuchipy_spacegroup.dataset import class_indices
 from kikuchipy_spacegroup.experimental import LabelledPatterns
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.model import SpaceGroupModel
@@ -72,6 +68,7 @@ def fit(
     space_group_weights: Mapping[int, float] | None = None,
     blend_share: float = 0.0,
     average: float | None = 0.999,
+    train_normalization: bool = True,
     validation: LabelledPatterns | None = None,
     patience: int | None = None,
     min_delta: float = 0.0,
@@ -134,6 +131,9 @@ def fit(
     average
         Momentum of the running average of the weights, which replaces
         the weights in the end. If None, weights are not averaged.
+    train_normalization
+        Whether batch normalisation is trained. If not, it stays as it
+        is, which a trained model forgets less by.
     validation
         Experimental patterns whose loss and accuracy are part of the
         history after every epoch.
@@ -203,15 +203,11 @@ def fit(
     [0]
     """
     check_training(epochs, steps_per_epoch, library, experimental, experimental_share)
-    if patience is not None and (validation is None or average is not None):
-        raise ValueError(
-            "`patience` needs `validation` patterns, and `average=None` since the best "
-            "weights are kept instead"
-        )
+    check_stopping(patience, validation, average)
     if steps_per_epoch is None:
         alone = library is None
         steps_per_epoch = -(-len(experimental) // batch_size) if alone else 100
-    dataset = _dataset(
+    dataset = training_set(
         model.space_groups,
         library,
         experimental,
@@ -248,25 +244,26 @@ def fit(
     optimizer = make_optimizer(
         epochs * steps_per_epoch, learning_rate, decay, weight_decay, average
     )
-    compile_graph(trainer, optimizer, label_smoothing)
-    backup, done = None, 0
-    if backup_dir is not None:
-        backup = Backup.of(trainer, backup_dir, stopping)
-        dataset.epoch = done = backup.read(optimizer)
-        every.append(backup)
-    record_training(model, library, experimental)
-    policy = "mixed_bfloat16" if mixed_precision else None
-    with network_precision(model.network, policy):
-        history = trainer.fit(
-            dataset,
-            epochs=epochs,
-            initial_epoch=epochs if backup and backup.has_stopped else done,
-            callbacks=every,
-            verbose="auto" if show_progressbar else 0,
-        )
+    with kept_normalization(model.network, not train_normalization):
+        compile_graph(trainer, optimizer, label_smoothing)
+        backup, done = None, 0
+        if backup_dir is not None:
+            backup = Backup.of(trainer, backup_dir, stopping)
+            dataset.epoch = done = backup.read(optimizer)
+            every.append(backup)
+        record_training(model, library, experimental)
+        policy = "mixed_bfloat16" if mixed_precision else None
+        with network_precision(model.network, policy):
+            history = trainer.fit(
+                dataset,
+                epochs=epochs,
+                initial_epoch=epochs if backup and backup.has_stopped else done,
+                callbacks=every,
+                verbose="auto" if show_progressbar else 0,
+            )
     if backup is not None:
         backup.complete(history)
-    if average is not None:
+    if average is not None and train_normalization:
         dataset.epoch = len(history.epoch)
         recalibrate(trainer, dataset)
     if backup is not None:
@@ -409,36 +406,6 @@ def recalibrate(
     # A step of length zero runs compiled, unlike calls of the model
     compile_graph(graph, keras.optimizers.SGD(0.0))
     graph.fit(dataset, steps_per_epoch=min(steps, len(dataset)), verbose=0)
-
-
-def _dataset(
-    space_groups: Sequence[int],
-    library: MasterPatternLibrary | None,
-    experimental: LabelledPatterns | None,
-    batch_size: int,
-    share: float | None,
-    *,
-    common: dict[str, Any],
-    simulated: dict[str, Any],
-    recorded: dict[str, Any],
-) -> keras.utils.PyDataset:
-    """Return simulated patterns, experimental ones or both."""
-    common = common | {"batch_size": batch_size}
-    if library is not None:
-        ideal = SimulatedDataset(library, space_groups, **common, **simulated)
-        if experimental is None:
-            return ideal
-    real = ExperimentalDataset(experimental, space_groups, **common, **recorded)
-    if library is None:
-        return real
-    limit = balanced_share(ideal, real) if real.balanced else 0.5
-    n = round(batch_size * (limit if share is None else share))
-    real.batch_size = min(max(n, 1), batch_size - 1)
-    ideal.batch_size = batch_size - real.batch_size
-    mixed = MixedDataset(ideal, real)
-    if real.balanced:
-        warn_if_unbalanced(mixed.class_shares, ideal.class_shares, space_groups, limit)
-    return mixed
 
 
 def _validate(model: SpaceGroupModel, patterns: LabelledPatterns) -> Validate:

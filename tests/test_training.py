@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kikuchipy_spacegroup import training
+from kikuchipy_spacegroup._training_set import training_set
 from kikuchipy_spacegroup.acquisition import Acquisition
 from kikuchipy_spacegroup.dataset import (
     ExperimentalDataset,
@@ -171,6 +172,50 @@ def many():
     )
 
 
+class TestNormalizationKept:
+    def test_only_the_rest_is_trained(self, library):
+        keras.utils.set_random_seed(1)
+        model = SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+        norms = [
+            layer
+            for layer in model.network.layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        before = [np.array(v) for layer in norms for v in layer.get_weights()]
+        last = model.network.get_layer("logits").get_weights()[0]
+        fit(
+            model,
+            library,
+            epochs=1,
+            steps_per_epoch=2,
+            batch_size=4,
+            train_normalization=False,
+            show_progressbar=False,
+        )
+        after = [v for layer in norms for v in layer.get_weights()]
+        assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+        assert not np.array_equal(last, model.network.get_layer("logits").get_weights()[0])
+        assert all(layer.trainable for layer in norms)
+
+    def test_can_be_trained_again_after_an_error(self, library):
+        model = SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+
+        class Fail(keras.callbacks.Callback):
+            def on_train_begin(self, logs=None):
+                raise RuntimeError("stopped")
+
+        with pytest.raises(RuntimeError, match="stopped"):
+            fit(
+                model,
+                library,
+                epochs=1,
+                train_normalization=False,
+                callbacks=[Fail()],
+                show_progressbar=False,
+            )
+        assert all(layer.trainable for layer in model.network.layers)
+
+
 class TestMixed:
     """Classes are balanced in batches, and not only in their parts."""
 
@@ -237,7 +282,7 @@ class TestMixed:
         groups = [225, 229, 194]
         for share, n, messages in ((None, 4, 0), (0.9, 18, 1)):
             caplog.clear()
-            dataset = training._dataset(
+            dataset = training_set(
                 groups, library, one, 20, share, common={}, simulated={}, recorded={}
             )
             assert [part.batch_size for part in dataset.parts] == [20 - n, n]
