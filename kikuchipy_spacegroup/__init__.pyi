@@ -22,6 +22,7 @@ from . import (
     levels,
     masks,
     master_patterns,
+    matching,
     microstructure,
     model,
     network,
@@ -58,6 +59,7 @@ from .grains import grains_from_orientations, grains_from_patterns
 from .levels import coarsen_map
 from .masks import navigation_masks
 from .master_patterns import MasterPatternLibrary
+from .matching import match_acquisition
 from .microstructure import overlap_grains, random_map
 from .model import SpaceGroupModel, load_model
 from .onnx import OnnxModel, save_onnx
@@ -122,6 +124,8 @@ __all__ = [
     "load_sht",
     "masks",
     "master_patterns",
+    "match_acquisition",
+    "matching",
     "microstructure",
     "model",
     "navigation_masks",

@@ -27,6 +27,8 @@ _LIMITS = {
     "tilt": (-10, 10),
     "aperture": (0.05, 10),
 }
+# What is drawn log-uniformly
+LOGARITHMIC = ("resolution", "contrast", "noise")
 
 
 @dataclass(frozen=True)
@@ -296,37 +298,37 @@ class SimulateCamera(keras.layers.Layer):
         n = ops.shape(patterns)[0]
         signal = self._diffraction(patterns, n)
         # Width of a camera pixel in pixels of this pattern
-        pixel = self.size / self._log_uniform(n, a.resolution)
+        pixel = self.size / self._draw(n, "resolution")
         spread = ops.sqrt(
-            (self._uniform(n, a.point_spread) * pixel) ** 2
+            (self._draw(n, "point_spread") * pixel) ** 2
             + ops.maximum(pixel**2 - 1, 0) / 12
         )
         signal = _standardize(self._blur(signal, spread))
         illumination = self._illumination(n)
         signal = signal * self._marks(n, illumination)
-        strength = self._log_uniform(n, a.noise)
+        strength = self._draw(n, "noise")
         noise = self._noise(n, pixel) * strength
         # A camera finer than this pattern averages its noise
         noise = noise * ops.minimum(pixel, 1.0) / ops.sqrt(illumination)
-        blotches = self._blotches(n, a.blotches) * (0.3 + strength)
+        blotches = self._blotches(n, "blotches") * (0.3 + strength)
         if max(a.residues) > 0:
-            blotches = blotches + self._blotches(n, a.residues)
+            blotches = blotches + self._blotches(n, "residues")
         signal = signal + noise + blotches + self._dead_pixels(n)
         signal = self._saturate(signal, n)
         raw = self._chance(n, a.raw_probability)
         background = raw * illumination + (1 - raw)
-        contrast = self._log_uniform(n, a.contrast)
+        contrast = self._draw(n, "contrast")
         return self._shade(background * (1 + contrast * signal), n)
 
     def _diffraction(self, patterns, n):
         """Return the standardized signal of one or two grains."""
         a = self.acquisition
         patterns = ops.maximum(patterns, 0.05)
-        signal = _standardize(ops.exp(ops.log(patterns) * self._uniform(n, a.gamma)))
+        signal = _standardize(ops.exp(ops.log(patterns) * self._draw(n, "gamma")))
         if max(a.compression) > 0:
-            strength = ops.maximum(self._uniform(n, a.compression), 1e-3)
+            strength = ops.maximum(self._draw(n, "compression"), 1e-3)
             signal = ops.tanh(strength * signal) / strength
-        weight = self._uniform(n, a.overlap) * self._chance(n, a.overlap_probability)
+        weight = self._draw(n, "overlap") * self._chance(n, a.overlap_probability)
         signal = signal + weight * ops.roll(signal, 1, axis=0)
         k = max(self.size // 32, 1)
         top, bottom = (
@@ -334,7 +336,7 @@ class SimulateCamera(keras.layers.Layer):
         )
         up = ops.concatenate([signal[:, k:], bottom], axis=1)
         down = ops.concatenate([top, signal[:, :-k]], axis=1)
-        return signal + self._uniform(n, a.excess_deficiency) * (up - down) / 2
+        return signal + self._draw(n, "excess_deficiency") * (up - down) / 2
 
     def _blur(self, patterns, sigma):
         sigma = ops.maximum(sigma, 0.2)
@@ -349,8 +351,8 @@ class SimulateCamera(keras.layers.Layer):
         x, y = self._grid()
         x = x - self._uniform(n, (-0.4, 0.4))
         y = y - self._uniform(n, (-0.4, 0.4))
-        log = -self._uniform(n, a.vignetting) * (x**2 + y**2)
-        log = log + self._uniform(n, a.tilt) * x + self._uniform(n, a.tilt) * y
+        log = -self._draw(n, "vignetting") * (x**2 + y**2)
+        log = log + self._draw(n, "tilt") * x + self._draw(n, "tilt") * y
         light = ops.exp(log)
         return light / ops.mean(light, axis=(1, 2), keepdims=True)
 
@@ -364,7 +366,7 @@ class SimulateCamera(keras.layers.Layer):
             radius = self._log_uniform(n, (0.02, 0.15))
             x = (grid_x - self._uniform(n, (-1, 1))) / radius
             y = (grid_y - self._uniform(n, (-1, 1))) / radius
-            depth = some * self._uniform(n, a.marks)
+            depth = some * self._draw(n, "marks")
             through = through * (1 - depth * ops.exp(-((x**2 + y**2) ** 2)))
         return through
 
@@ -374,16 +376,14 @@ class SimulateCamera(keras.layers.Layer):
         sigma = ops.maximum(0.45 * pixel, 0.2) * ops.cast(pixel > 1.0, "float32")
         return _standardize(self._blur(noise, sigma))
 
-    def _blotches(self, n, strength):
+    def _blotches(self, n, name):
         noise = self._blur(self._normal(n), self._log_uniform(n, (1.5, 10)))
-        return _standardize(noise) * self._uniform(n, strength)
+        return _standardize(noise) * self._draw(n, name)
 
     def _dead_pixels(self, n):
         shape = (n, self.size, self.size)
         chance = keras.random.uniform(shape, seed=self.generator)
-        dead = ops.cast(
-            chance < self._uniform(n, self.acquisition.dead_pixels), "float32"
-        )
+        dead = ops.cast(chance < self._draw(n, "dead_pixels"), "float32")
         return dead * self._uniform(n, (-4, 6))
 
     def _saturate(self, signal, n):
@@ -401,7 +401,7 @@ class SimulateCamera(keras.layers.Layer):
         shadow = shadow * self._chance(n, a.shadow_probability)
         patterns = patterns * (1 - shadow * self._uniform(n, (0.2, 0.95)))
         cx, cy = self._uniform(n, (-0.06, 0.06)), self._uniform(n, (-0.06, 0.06))
-        radius = self._uniform(n, a.aperture)
+        radius = self._draw(n, "aperture")
         beyond = ops.sqrt((x - cx) ** 2 + (y - cy) ** 2) - radius
         some = self._chance(n, a.aperture_probability)
         penumbra = self._log_uniform(n, (0.003, 0.04))
@@ -414,6 +414,11 @@ class SimulateCamera(keras.layers.Layer):
         """Return coordinates from -1 to 1 along columns and rows."""
         position = ops.convert_to_tensor(self._position)
         return position[None, None, :], position[None, :, None]
+
+    def _draw(self, n, name):
+        """Return values of a quantity of the acquisition."""
+        draw = self._log_uniform if name in LOGARITHMIC else self._uniform
+        return draw(n, getattr(self.acquisition, name))
 
     def _uniform(self, n, limits):
         low, high = limits

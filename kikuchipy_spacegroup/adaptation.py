@@ -24,19 +24,18 @@ import keras
 import numpy as np
 
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup._checks import check_mask, check_signal
-from kikuchipy_spacegroup.experimental import LabelledPatterns, read_patterns
+from kikuchipy_spacegroup.experimental import LabelledPatterns
+from kikuchipy_spacegroup.matching import FEWEST, match_acquisition, sample_of_scan
 from kikuchipy_spacegroup.training import fit
 
 if TYPE_CHECKING:
     from kikuchipy.signals import EBSD
 
+    from kikuchipy_spacegroup.acquisition import Acquisition
     from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
     from kikuchipy_spacegroup.model import SpaceGroupModel
 
 _logger = logging.getLogger(__name__)
-# Fewer patterns have no statistics, and too few to train on
-_FEWEST = 16
 
 
 def adapt_normalization(
@@ -116,7 +115,7 @@ def adapt_normalization(
         raise ValueError(f"share must be from 0 to 1, not {share}")
     if n_layers is not None and n_layers < 1:
         raise ValueError(f"n_layers must be at least 1 or None, not {n_layers}")
-    patterns = _sample(
+    patterns = sample_of_scan(
         model, signal, n_patterns, navigation_mask, signal_mask, static_background, seed
     )
     adapted = model.copy()
@@ -146,12 +145,14 @@ def self_train(
     library: "MasterPatternLibrary",
     signal: "EBSD",
     *,
-    confidence: float = 0.7,
-    rounds: int = 2,
+    acquisition: "Acquisition | None" = None,
+    confidence: float = 0.6,
+    least_sure: float = 0.35,
+    rounds: int = 1,
     n_patterns: int = 4000,
-    share: float = 0.3,
-    steps: int = 200,
-    learning_rate: float = 2e-4,
+    share: float = 0.5,
+    steps: int = 300,
+    learning_rate: float = 3e-4,
     navigation_mask: np.ndarray | None = None,
     signal_mask: np.ndarray | None = None,
     static_background: np.ndarray | str | None = "auto",
@@ -159,12 +160,11 @@ def self_train(
     show_progressbar: bool = True,
     **kwargs: Any,
 ) -> "SpaceGroupModel":
-    """Train a model further on what it is sure of in a scan.
+    """Train a model further on the camera of a scan and what it is sure of.
 
-    In every round, the patterns which the model is sure of in all
-    orientations of the image (turned by multiples of 90 degrees and
-    mirrored) get its label, and it is trained on them beside simulated
-    patterns with true labels, which keep it from forgetting.
+    Simulated patterns with true labels are made by a camera like that
+    of the scan. Beside these, the patterns of the scan which the model
+    is sure of, seen as they are and mirrored, get its label.
 
     Parameters
     ----------
@@ -175,9 +175,15 @@ def self_train(
         groups.
     signal
         Scan without labels, which may be lazy.
+    acquisition
+        What the camera of the scan does. If not given, it is found by
+        :func:`~kikuchipy_spacegroup.matching.match_acquisition`.
     confidence
-        Lowest probability, averaged over the orientations of the image,
-        of a pattern to train on.
+        Lowest probability, averaged over both images, of a pattern to
+        train on.
+    least_sure
+        Smallest share of patterns with that probability to train on
+        any. A model that is sure of less is often wrong of these, too.
     rounds
         Number of times to choose patterns and to train.
     n_patterns
@@ -196,25 +202,29 @@ def self_train(
         Whether to show a progress bar.
     **kwargs
         Keyword arguments passed on to
-        :func:`kikuchipy_spacegroup.training.fit`.
+        :func:`kikuchipy_spacegroup.training.fit`, such as the
+        ``geometry`` of the detector and ``phase_weights``.
 
     Returns
     -------
     adapted
-        New model. If the model is sure of fewer than 16 patterns, it is
-        a copy of the model, and this is logged.
+        New model. If the model is sure of a smaller share or of fewer
+        than 16 patterns, it learns the camera alone, and this is
+        logged.
 
     Raises
     ------
     TypeError
         If the signal is of another type.
     ValueError
-        If a number or mask does not fit, or the scan has fewer than 16
-        patterns that can be classified.
+        If a number or mask does not fit, the scan has fewer than 16
+        patterns that can be classified, or the library lacks one of the
+        model's space groups.
 
     See Also
     --------
     adapt_normalization
+    kikuchipy_spacegroup.matching.match_acquisition
     kikuchipy_spacegroup.training.fit
 
     Notes
@@ -224,9 +234,12 @@ def self_train(
     drawn as often as they occur, and not balanced by class: in a scan
     of one phase, the few which got a wrong label stay few.
 
+    Batch normalisation stays as it is: when it was trained too, the
+    model forgot more than it learned. Weights are averaged.
+
     Examples
     --------
-    A new model is sure of nothing, so that it stays as it is
+    A new model is sure of nothing, and learns the camera alone
 
     >>> import kikuchipy as kp
     >>> import numpy as np
@@ -236,101 +249,95 @@ def self_train(
     >>> mp = kp.data.nickel_ebsd_master_pattern_small(
     ...     projection="lambert", hemisphere="both"
     ... )
-    >>> library = kpsg.MasterPatternLibrary.from_signals([mp], half_width=20)
+    >>> library = kpsg.MasterPatternLibrary.from_signals(
+    ...     [mp, mp], ["Ni", "As if it were Fe"], [225, 229], half_width=20, check=False
+    ... )
     >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
     >>> adapted = kpsg.self_train(
-    ...     model, library, s, confidence=0.99, show_progressbar=False
+    ...     model,
+    ...     library,
+    ...     s,
+    ...     acquisition=kpsg.estimate_acquisition(s),
+    ...     confidence=0.99,
+    ...     steps=2,
+    ...     show_progressbar=False,
     ... )
-    >>> adapted.fingerprint() == model.fingerprint()
-    True
+    >>> adapted.metadata["adapted"]
+    'camera and self-training, 1 rounds'
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
+    if not 0 <= least_sure <= 1:
+        raise ValueError(f"least_sure must be from 0 to 1, not {least_sure}")
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, not {rounds}")
-    patterns = _sample(
-        model, signal, n_patterns, navigation_mask, signal_mask, static_background, seed
-    )
+    masks = {
+        "navigation_mask": navigation_mask,
+        "signal_mask": signal_mask,
+        "static_background": static_background,
+    }
+    patterns = sample_of_scan(model, signal, n_patterns, *masks.values(), seed)
+    if acquisition is None:
+        geometry = kwargs.get("geometry")
+        acquisition = match_acquisition(
+            model, library, signal, geometry=geometry, seed=seed, **masks
+        )
     adapted = model.copy()
     calibration = model.temperature, model.min_probability
     for i in range(rounds):
-        probabilities = _probabilities_of_views(adapted, patterns)
-        sure = probabilities.max(axis=1) >= confidence
-        if sure.sum() < _FEWEST:
-            _logger.warning(
-                "The model is sure of %i patterns only, which is too few to train on",
-                sure.sum(),
-            )
-            break
-        numbers = np.array(model.space_groups)[probabilities[sure].argmax(axis=1)]
-        chosen = LabelledPatterns(
-            patterns[sure], numbers, np.full(len(numbers), "scan", dtype=object)
-        )
-        _logger.info("Round %i: %s", i + 1, chosen)
+        chosen = _sure_of(adapted, patterns, confidence, least_sure)
         # As it is not a training after which to calibrate
         adapted.temperature, adapted.conformal_thresholds = 1.0, {}
+        arguments = {"average": 0.99, "train_normalization": False, "epochs": 1}
+        arguments |= {"steps_per_epoch": steps, "learning_rate": learning_rate}
+        if chosen is not None:
+            arguments |= {"experimental_share": share, "balanced": False}
         fit(
             adapted,
             library,
             chosen,
-            epochs=1,
-            steps_per_epoch=steps,
-            experimental_share=share,
-            balanced=False,
-            learning_rate=learning_rate,
+            acquisition=acquisition,
             seed=seed + i,
             show_progressbar=show_progressbar,
-            **kwargs,
+            **arguments | kwargs,
         )
         # So that all rounds choose alike
         adapted.temperature, adapted.min_probability = calibration
     adapted.conformal_thresholds = deepcopy(model.conformal_thresholds)
-    adapted.metadata["adapted"] = f"self-training, {rounds} rounds"
+    adapted.metadata["adapted"] = f"camera and self-training, {rounds} rounds"
     return adapted
 
 
-def _sample(
-    model, signal, n, navigation_mask, signal_mask, static_background, seed
-) -> np.ndarray:
-    """Return random patterns of a scan at the size of the model."""
-    nav_shape, sig_shape = check_signal(signal)
-    navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
-    signal_mask = check_mask(signal_mask, sig_shape, "signal_mask")
-    if n < _FEWEST:
-        raise ValueError(f"n_patterns must be at least {_FEWEST}, not {n}")
-    candidates = np.arange(int(np.prod(nav_shape)))
-    if navigation_mask is not None:
-        candidates = candidates[~navigation_mask.ravel()]
-    rng = np.random.default_rng(seed)
-    picked = rng.choice(candidates, min(n, candidates.size), replace=False)
-    mask = np.ones(int(np.prod(nav_shape)), dtype=bool)
-    mask[picked] = False
-    patterns, _ = read_patterns(
-        signal, mask.reshape(nav_shape), signal_mask, static_background, model.size
-    )
-    if len(patterns) < _FEWEST:
-        raise ValueError(
-            f"{len(patterns)} patterns can be classified, which is less than {_FEWEST}"
+def _sure_of(
+    model: "SpaceGroupModel", patterns: np.ndarray, confidence: float, least: float
+) -> LabelledPatterns | None:
+    """Return what a model is sure of, or None if it is too little."""
+    probabilities = _probabilities_of_views(model, patterns)
+    sure = probabilities.max(axis=1) >= confidence
+    if sure.sum() < max(FEWEST, least * sure.size):
+        _logger.warning(
+            "The model is sure of %i of %i patterns only, which is too few to train on. "
+            "It learns the camera alone",
+            sure.sum(),
+            sure.size,
         )
-    return patterns
+        return None
+    numbers = np.array(model.space_groups)[probabilities[sure].argmax(axis=1)]
+    names = np.full(len(numbers), "scan", dtype=object)
+    chosen = LabelledPatterns(patterns[sure], numbers, names)
+    _logger.info("Sure of %s", chosen)
+    return chosen
 
 
 def _probabilities_of_views(
     model: "SpaceGroupModel", patterns: np.ndarray
 ) -> np.ndarray:
-    """Return probabilities averaged over the orientations of images."""
+    """Return probabilities averaged over an image and its mirror image."""
     partners = {sg.get_space_group(i).enantiomorph for i in model.space_groups}
     views = [patterns]
     if not partners & set(model.space_groups):
         views.append(patterns[:, :, ::-1])
-    return np.mean(
-        [
-            model.predict_proba(np.rot90(view, k, axes=(1, 2)))
-            for view in views
-            for k in range(4)
-        ],
-        axis=0,
-    )
+    return np.mean([model.predict_proba(view) for view in views], axis=0)
 
 
 def _in_batches(layer: Any, x: np.ndarray, size: int = 250) -> np.ndarray:

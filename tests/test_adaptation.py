@@ -12,9 +12,11 @@ from kikuchipy_spacegroup import (
     MasterPatternLibrary,
     SpaceGroupModel,
     adapt_normalization,
+    adaptation,
     self_train,
 )
 from kikuchipy_spacegroup.acquisition import Acquisition
+from kikuchipy_spacegroup.simulation import Geometry
 
 
 @pytest.fixture(scope="module")
@@ -110,34 +112,76 @@ class TestNormalization:
 
 class TestSelfTraining:
     def test_becomes_surer_and_leaves_the_model(self, model, library, scan):
-        before = weights(model)
+        before, data = weights(model), scan.data.copy()
         adapted = self_train(
             model,
             library,
             scan,
+            acquisition=Acquisition(),
             confidence=0.501,
-            rounds=1,
             steps=30,
             learning_rate=2e-3,
             average=None,
             batch_size=16,
-            acquisition=Acquisition(),
             show_progressbar=False,
         )
         assert same(before, weights(model))
+        assert np.array_equal(data, scan.data)
         old, new = (
             m.predict_proba(scan.data).max(axis=1).mean() for m in (model, adapted)
         )
         assert new > old
         assert "self-training" in adapted.metadata["adapted"]
 
-    def test_not_sure_of_enough(self, model, library, scan, caplog):
-        adapted = self_train(model, library, scan, confidence=0.999)
-        assert "sure of 0 patterns only" in caplog.text
-        assert same(weights(adapted), weights(model))
+    def test_keeps_normalization_and_calibration(self, model, library, scan):
+        model.temperature, model.min_probability = 0.5, 0.1
+        model.conformal_thresholds = {0.9: [0.1, 0.2]}
+        adapted = self_train(
+            model,
+            library,
+            scan,
+            acquisition=Acquisition(),
+            confidence=0.501,
+            rounds=2,
+            steps=2,
+            batch_size=8,
+            show_progressbar=False,
+        )
+        assert (adapted.temperature, adapted.min_probability) == (0.5, 0.1)
+        assert adapted.conformal_thresholds == model.conformal_thresholds
+        for old, new in zip(model.network.layers, adapted.network.layers):
+            if isinstance(old, keras.layers.BatchNormalization):
+                assert same(old.get_weights(), new.get_weights())
+                assert new.trainable
+
+    def test_the_camera_alone_if_not_sure_of_enough(
+        self, model, library, scan, caplog, monkeypatch
+    ):
+        given = []
+
+        def matched(*args, **kwargs):
+            given.append(kwargs)
+            return Acquisition(noise=(0.1, 0.2))
+
+        monkeypatch.setattr(adaptation, "match_acquisition", matched)
+        adapted = self_train(
+            model,
+            library,
+            scan,
+            confidence=0.999,
+            steps=1,
+            batch_size=4,
+            geometry=Geometry(pcz=(0.5, 0.6)),
+            show_progressbar=False,
+        )
+        assert "sure of 0 of 27 patterns only" in caplog.text
+        assert [i["geometry"].pcz for i in given] == [(0.5, 0.6)]
+        assert not same(weights(adapted), weights(model))
 
     def test_errors(self, model, library, scan):
         with pytest.raises(ValueError, match="confidence must be"):
             self_train(model, library, scan, confidence=1)
+        with pytest.raises(ValueError, match="least_sure must be"):
+            self_train(model, library, scan, least_sure=2)
         with pytest.raises(ValueError, match="rounds must be"):
             self_train(model, library, scan, rounds=0)

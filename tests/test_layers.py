@@ -21,7 +21,7 @@ MODULES = sorted(
 )
 HEAVY = {"keras", "tensorflow", "torch", "jax"}
 # Where heavy dependencies are imported at the top of a module
-KERAS = "preprocessing network acquisition simulation model dataset training _training_set _trainer adaptation explanation _network_layers _rebuild _inference".split()
+KERAS = "preprocessing network acquisition simulation model dataset training _training_set matching _trainer adaptation explanation _network_layers _rebuild _inference".split()
 DOORS = {
     "keras": KERAS,
     "tensorflow": [],

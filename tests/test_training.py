@@ -194,7 +194,9 @@ class TestNormalizationKept:
         )
         after = [v for layer in norms for v in layer.get_weights()]
         assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
-        assert not np.array_equal(last, model.network.get_layer("logits").get_weights()[0])
+        assert not np.array_equal(
+            last, model.network.get_layer("logits").get_weights()[0]
+        )
         assert all(layer.trainable for layer in norms)
 
     def test_can_be_trained_again_after_an_error(self, library):

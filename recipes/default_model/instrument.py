@@ -45,17 +45,45 @@ def materials(library: MasterPatternLibrary) -> MasterPatternLibrary:
     return library.select(exclude=CALIBRATION)
 
 
+def random_instrument(seed: int) -> tuple[Acquisition, Geometry]:
+    """Return a camera, within the ranges in training or somewhat beyond, and where."""
+    rng = np.random.default_rng([seed, 5])
+    resolution = np.exp(rng.uniform(*np.log([50, 200])))
+    noise = np.exp(rng.uniform(*np.log([0.5, 1.5])))
+    camera = replace(
+        CAMERA,
+        gamma=_around(rng.uniform(0.6, 2.3), 0.1),
+        compression=_around(rng.uniform(0.1, 1.1), 0.05),
+        excess_deficiency=_around(rng.uniform(-1.1, 1.1), 0.1),
+        resolution=_around(resolution, 0.5),
+        point_spread=_around(rng.uniform(0.3, 1.5), 0.05),
+        noise=_around(noise, 0.15 * noise),
+        blotches=_around(rng.uniform(0.1, 0.9), 0.1),
+    )
+    x, y, z = rng.uniform((0.45, 0.1, 0.45), (0.55, 0.45, 0.8))
+    pc = {"pcx": _around(x, 0.01), "pcy": _around(y, 0.01), "pcz": _around(z, 0.01)}
+    return camera, replace(GEOMETRY, **pc)
+
+
+def _around(value: float, width: float) -> tuple[float, float]:
+    return float(value - width), float(value + width)
+
+
 def scan(
-    library: MasterPatternLibrary, n: int, seed: int
+    library: MasterPatternLibrary,
+    n: int,
+    seed: int,
+    acquisition: Acquisition = CAMERA,
+    geometry: Geometry = GEOMETRY,
 ) -> tuple[EBSD, np.ndarray, np.ndarray]:
     """Return n patterns per phase, their space groups and phase names."""
     dataset = SimulatedDataset(
-        library, sorted(set(library.space_groups.tolist())), geometry=GEOMETRY
+        library, sorted(set(library.space_groups.tolist())), geometry=geometry
     )
     rng = np.random.default_rng([seed, 77])
     phases = np.repeat(np.arange(library.n_phases), n)
     project = ProjectPatterns(library, (SIDE, SIDE))
-    camera = SimulateCamera(CAMERA, size=SIDE, seed=seed)
+    camera = SimulateCamera(acquisition, size=SIDE, seed=seed)
     parts = []
     for i in range(0, len(phases), 100):
         recipe = dataset.recipe(phases[i : i + 100], rng)

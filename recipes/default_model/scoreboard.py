@@ -25,7 +25,7 @@ from amorphous import amorphous
 from calibrate import CALIBRATION, OUTLIERS
 import keras
 from kikuchipy.data import nickel_ebsd_master_pattern_small
-from library import HALF_WIDTH, no_diffraction
+from library import HALF_WIDTH, ORDERED, no_diffraction
 import numpy as np
 from scipy.special import softmax
 from simulate_masters import load_structures
@@ -298,16 +298,21 @@ def score_trust(
     judged = [
         i for i, name in enumerate(held_out.phase_names) if name not in CALIBRATION
     ]
-    rows = []
+    rows, groups = [], list(model.space_groups)
     for name, chosen in (("", judged), (", all materials", range(len(fits)))):
         parts = [np.flatnonzero(phases == i) for i in chosen]
         some = [fits[i] for i in chosen]
         p = [f.probabilities(all_logits[part]) for f, part in zip(some, parts)]
         p, of_these = np.concatenate(p), all_labels[np.concatenate(parts)]
+        names = np.repeat([held_out.phase_names[i] for i in chosen], n)
         right = p.argmax(axis=1) == of_these
         identified = p.max(axis=1) >= model.min_probability
         rows += [
             (f"calibration error{name}", calibration_error(p, of_these)),
+            (
+                f"calibration error, ordered forms and their parents as one{name}",
+                calibration_error(as_one(p, of_these, names, groups), of_these),
+            ),
             (f"accuracy{name}", float(right.mean())),
             (f"identified{name}", float(identified.mean())),
             (f"accuracy of those identified{name}", float(right[identified].mean())),
@@ -353,6 +358,25 @@ def score_trust(
             row |= {"n": len(all_labels), "materials": held_out.n_phases}
     bins = [row | common for row in reliability(probabilities, labels)]
     return rows, bins, dict(zip(held_out.phase_names, fits))
+
+
+def as_one(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    names: np.ndarray,
+    space_groups: list[int],
+) -> np.ndarray:
+    """Return probabilities in which ordered alloys have those of their parents, too.
+
+    As in the goal for accuracy, which of the two it is does not count. Other materials keep
+    theirs.
+    """
+    joined = probabilities.copy()
+    for name, number in ORDERED.items():
+        rows, parent = np.flatnonzero(names == name), space_groups.index(number)
+        joined[rows, labels[rows]] += joined[rows, parent]
+        joined[rows, parent] = 0
+    return joined
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict]:
