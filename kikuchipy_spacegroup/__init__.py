@@ -15,7 +15,7 @@ The modules are layers, and import from lower ones only::
     calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing  levels  _combined_map  _uncertainty
     classification  training  explanation  _map_like  masks
     _training_set  matching
-    model  onnx  dataset  crystal_map  estimation  zone_axes  examples  _seen_materials
+    model  onnx  dataset  crystal_map  estimation  _scan_sample  zone_axes  examples  _seen_materials
     network  acquisition  simulation  scans  experimental  _rebuild
     preprocessing  master_patterns
     _library_builder

@@ -347,7 +347,6 @@ class SimulateCamera(keras.layers.Layer):
 
     def _illumination(self, n):
         """Return how much light falls on every pixel, 1 on average."""
-        a = self.acquisition
         x, y = self._grid()
         x = x - self._uniform(n, (-0.4, 0.4))
         y = y - self._uniform(n, (-0.4, 0.4))

@@ -24,8 +24,9 @@ import keras
 import numpy as np
 
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup._scan_sample import FEWEST, sample_of_scan
 from kikuchipy_spacegroup.experimental import LabelledPatterns
-from kikuchipy_spacegroup.matching import FEWEST, match_acquisition, sample_of_scan
+from kikuchipy_spacegroup.matching import match_acquisition
 from kikuchipy_spacegroup.training import fit
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ import keras
 from keras import ops
 import numpy as np
 
-from kikuchipy_spacegroup._checks import check_mask, check_signal
+from kikuchipy_spacegroup._scan_sample import sample_of_scan
 from kikuchipy_spacegroup.acquisition import LOGARITHMIC, Acquisition, SimulateCamera
 from kikuchipy_spacegroup.dataset import SimulatedDataset
-from kikuchipy_spacegroup.experimental import read_patterns
 from kikuchipy_spacegroup.simulation import Geometry, ProjectPatterns
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from kikuchipy_spacegroup.model import SpaceGroupModel
 
 _logger = logging.getLogger(__name__)
-# Fewer patterns have no statistics, and too few to train on
-FEWEST = 16
 # What is found, and from cameras how different
 _FOUND = {
     "gamma": (0.5, 2.5),
@@ -153,32 +150,6 @@ def match_acquisition(
     _logger.info("Found by %i cameras: %s", n_cameras, ranges)
     _logger.info("Off by, of all the differences: %s", dict(zip(_FOUND, off.round(2))))
     return replace(Acquisition(), **ranges)
-
-
-def sample_of_scan(
-    model, signal, n, navigation_mask, signal_mask, static_background, seed
-) -> np.ndarray:
-    """Return random patterns of a scan at the size of the model."""
-    nav_shape, sig_shape = check_signal(signal)
-    navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
-    signal_mask = check_mask(signal_mask, sig_shape, "signal_mask")
-    if n < FEWEST:
-        raise ValueError(f"n_patterns must be at least {FEWEST}, not {n}")
-    candidates = np.arange(int(np.prod(nav_shape)))
-    if navigation_mask is not None:
-        candidates = candidates[~navigation_mask.ravel()]
-    rng = np.random.default_rng(seed)
-    picked = rng.choice(candidates, min(n, candidates.size), replace=False)
-    mask = np.ones(int(np.prod(nav_shape)), dtype=bool)
-    mask[picked] = False
-    patterns, _ = read_patterns(
-        signal, mask.reshape(nav_shape), signal_mask, static_background, model.size
-    )
-    if len(patterns) < FEWEST:
-        raise ValueError(
-            f"{len(patterns)} patterns can be classified, which is less than {FEWEST}"
-        )
-    return patterns
 
 
 class _Cameras(SimulateCamera):
