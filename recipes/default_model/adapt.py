@@ -5,9 +5,11 @@
 Usage::
 
     python recipes/default_model/adapt.py MODEL LIBRARIES OUTPUT [--real REAL]
+        [--go-on]
 
 where LIBRARIES is the folder written by ``library.py``, with all of the library the model was
-trained on. Writes ``adaptation.csv`` to the folder OUTPUT, row by row.
+trained on. Writes ``adaptation.csv`` to the folder OUTPUT, row by row, and only those that
+are not there yet if it is to go on.
 
 The camera of ``instrument.py`` and random ones record twelve materials never trained on, and
 the first one six of them alone. What an adapted model knows of patterns it did not adapt to
@@ -70,13 +72,20 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--real", type=Path, help="folder of real patterns")
     parser.add_argument("-n", type=int, default=150, help="patterns per material")
+    parser.add_argument("--go-on", action="store_true", help="keep the rows so far")
     args = parser.parse_args()
     model = load_model(args.model)
     training = MasterPatternLibrary.load(args.libraries / "training.npz")
     weights = json.loads((args.libraries / "weights.json").read_text())
     unseen = materials(MasterPatternLibrary.load(args.libraries / "held_out.npz"))
-    rows = []
+    table, rows = args.output / "adaptation.csv", []
+    if args.go_on and table.exists():
+        with open(table, newline="") as file:
+            rows = list(csv.DictReader(file))
+    there = {row["scan"] for row in rows}
     for name, (signal, truth), other in scans(unseen, args.n, args.real):
+        if name in there:
+            continue
         row = {"scan": name, "n": len(truth)}
         normalized = adapt_normalization(model, signal, seed=SEED)
         trained = self_train(
@@ -99,7 +108,7 @@ def main() -> None:
             row[f"{label}, others"] = found
         rows.append(row | {"seed": SEED, "date": date.today().isoformat()})
         print(rows[-1], flush=True)
-        with open(args.output / "adaptation.csv", "w", newline="") as file:
+        with open(table, "w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
