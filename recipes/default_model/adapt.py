@@ -20,6 +20,7 @@ import argparse
 from collections.abc import Iterator
 import csv
 from datetime import date
+import gc
 import json
 from pathlib import Path
 
@@ -112,6 +113,9 @@ def main() -> None:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
+        # Graphs hold copies of the library, and are in cycles
+        del trained, normalized
+        gc.collect()
 
 
 if __name__ == "__main__":
