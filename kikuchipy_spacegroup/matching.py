@@ -88,8 +88,8 @@ def match_acquisition(
         If the signal is of another type.
     ValueError
         If a number or mask does not fit, the scan has fewer than 16
-        patterns that can be classified, or the library lacks one of the
-        model's space groups.
+        patterns that can be classified, the library lacks one of the
+        model's space groups, or its network has no batch normalisation.
 
     See Also
     --------
@@ -185,6 +185,11 @@ def _first_layers(model: "SpaceGroupModel") -> keras.Model:
         for layer in model.network.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
+    if not inputs:
+        raise ValueError(
+            "The network has no batch normalisation, by the input of which cameras are "
+            "matched. Use `estimate_acquisition()` instead"
+        )
     return keras.Model(model.network.input, inputs[:_N_LAYERS])
 
 
@@ -220,12 +225,13 @@ def _simulate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return moments of patterns of random cameras, and their settings."""
     dataset = SimulatedDataset(library, model.space_groups, geometry=geometry)
-    size = model.size
+    # A whole number of cameras, also while JAX and PyTorch find out shapes
+    size, n = model.size, _PER_CAMERA * _CAMERAS
     inputs = {
-        "upper": keras.Input((), dtype="int32", name="upper"),
-        "lower": keras.Input((), dtype="int32", name="lower"),
-        "orientation": keras.Input((3, 3), name="orientation"),
-        "geometry": keras.Input((5,), name="geometry"),
+        "upper": keras.Input((), n, dtype="int32", name="upper"),
+        "lower": keras.Input((), n, dtype="int32", name="lower"),
+        "orientation": keras.Input((3, 3), n, name="orientation"),
+        "geometry": keras.Input((5,), n, name="geometry"),
     }
     wide = replace(Acquisition(), overlap_probability=0.0, **_FOUND)
     x = ProjectPatterns(library, (size, size))(inputs)

@@ -5,6 +5,7 @@
 from importlib.util import find_spec
 import json
 import os
+from pathlib import Path
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -193,6 +194,29 @@ def test_jax_compiles_for_few_shapes():
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == ["1", "2"]
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_cameras_are_matched(backend):
+    """Their patterns come in groups, whatever shapes a backend tries."""
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    test = Path(__file__).with_name("test_matching.py")
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            f"{test}::test_same_for_lazy_scans_and_nothing_changes",
+        ],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stdout
+    assert "1 passed" in result.stdout
 
 
 @pytest.mark.parametrize(

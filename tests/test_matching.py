@@ -91,3 +91,9 @@ def test_errors(model, library):
     other = SpaceGroupModel.create([225, 229], size=SIZE, filters=(8,), stem=8)
     with pytest.raises(ValueError, match=r"no phase of space group\(s\) \[229\]"):
         match_acquisition(other, library, s)
+    bare = keras.Sequential(
+        [keras.Input((SIZE, SIZE, 1)), keras.layers.Flatten(), keras.layers.Dense(1)]
+    )
+    model = SpaceGroupModel(bare, [225], model.prepare)
+    with pytest.raises(ValueError, match="has no batch normalisation"):
+        match_acquisition(model, library, s)
