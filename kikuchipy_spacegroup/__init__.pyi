@@ -49,6 +49,7 @@ from .camera import Camera
 from .candidates import identify_phases
 from .classification import classify_space_group, compute_classification_map
 from .crystal_map import probabilities_from_map, save_map, space_group_sets
+from .crystals import load_phase
 from .estimation import estimate_acquisition
 from .evaluation import evaluate
 from .examples import example_phases, example_scan
@@ -63,7 +64,7 @@ from .matching import match_acquisition
 from .microstructure import overlap_grains, random_map
 from .model import SpaceGroupModel, load_model
 from .onnx import OnnxModel, save_onnx
-from .phases import load_phase, simulate_master_pattern
+from .phases import simulate_master_pattern
 from .pooling import pool_grains
 from .scans import simulate_scan, simulate_scan_of_map
 from .sht import load_sht

@@ -16,8 +16,8 @@ import numpy as np
 
 from kikuchipy_spacegroup._archive import read_arrays
 from kikuchipy_spacegroup._hdf5_file import check_hdf5
+from kikuchipy_spacegroup.crystals import ShortestDistanceError, check_space_group
 from kikuchipy_spacegroup.sht import load_sht
-from kikuchipy_spacegroup.structures import check_space_group
 
 if TYPE_CHECKING:
     from kikuchipy.signals import EBSDMasterPattern
@@ -192,11 +192,11 @@ def _warn_of_space_group(
     """Warn if the atoms of a phase have another space group."""
     if signal.phase.space_group is None or len(signal.phase.structure) == 0:
         return
+    # In nm if kikuchipy read it from EMsoft's files, else in angstrom
     try:
         check = check_space_group(signal.phase)
-    except ImportError:
-        _logger.info("Space groups are not checked, as spglib is not installed")
-        return
+    except ShortestDistanceError:
+        check = check_space_group(signal.phase, lattice_unit="nm")
     if check.found is not None and check.found != space_group:
         warnings.warn(
             f"Phase {name!r} has the space group {space_group}, but its atoms have the "

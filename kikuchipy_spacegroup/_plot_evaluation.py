@@ -41,7 +41,7 @@ def plot_accuracies(
     atomic_numbers
         Mean atomic number of materials by name, weighted by the
         formula, to write under the names and to sort by, see
-        :func:`~kikuchipy_spacegroup.evaluation.mean_atomic_number`.
+        :func:`~kikuchipy_spacegroup.crystals.mean_atomic_number`.
 
     Returns
     -------

@@ -7,8 +7,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kikuchipy_spacegroup.composition import phase_composition
-from kikuchipy_spacegroup.structures import ELEMENTS
+from kikuchipy_spacegroup.crystals import ELEMENTS, phase_composition
 
 if TYPE_CHECKING:
     from orix.crystal_map import Phase

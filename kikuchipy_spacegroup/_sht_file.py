@@ -247,9 +247,8 @@ def _read_harmonics(buffer: _Buffer) -> dict:
 
 
 def to_phase(content: Content, path: Path) -> "Phase":
-    """Return the phase as kikuchipy does from EMsoft's HDF5 files, but
-    with atoms always given with respect to origin choice 1, as orix
-    expects.
+    """Return the phase with lattice parameters in angstrom, and with
+    atoms always given with respect to origin choice 1, as orix expects.
     """
     from diffpy.structure import Atom, Lattice, LatticeError, Structure
     from orix.crystal_map import Phase
@@ -278,7 +277,8 @@ def to_phase(content: Content, path: Path) -> "Phase":
     parts = [("{}", "formula"), ("({})", "name"), ("[{}]", "symbol")]
     name = " ".join(form.format(texts[key]) for form, key in parts if texts[key])
     try:
-        lattice = Lattice(*content.lattice)
+        edges = [10 * edge for edge in content.lattice[:3]]  # From nm
+        lattice = Lattice(*edges, *content.lattice[3:])
         return Phase(
             name=name or path.stem,
             space_group=content.space_group,

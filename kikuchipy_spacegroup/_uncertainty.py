@@ -16,7 +16,7 @@ from kikuchipy_spacegroup.composition import (
     normalized_fractions,
     read_composition,
 )
-from kikuchipy_spacegroup.structures import element_symbol
+from kikuchipy_spacegroup.crystals import element_symbol
 
 _LEAST = 1e-3
 _DEFAULT = 0.05

@@ -19,11 +19,10 @@ from kikuchipy_spacegroup._uncertainty import (
 from kikuchipy_spacegroup.composition import (
     log_evidence,
     normalized_fractions,
-    phase_composition,
     read_composition,
 )
 from kikuchipy_spacegroup.crystal_map import probabilities_from_map
-from kikuchipy_spacegroup.phases import load_phase
+from kikuchipy_spacegroup.crystals import load_phase, phase_composition
 from kikuchipy_spacegroup.pooling import check_labels
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def identify_phases(
         :func:`~kikuchipy_spacegroup.pooling.pool_grains`.
     candidates
         Phases with space group and atoms, or paths to CIFs for
-        :func:`~kikuchipy_spacegroup.phases.load_phase`. All need names.
+        :func:`~kikuchipy_spacegroup.crystals.load_phase`. All need names.
     composition
         Composition of the points in the scan or of those in the data:
 
@@ -120,7 +119,7 @@ def identify_phases(
 
     See Also
     --------
-    candidate_probabilities, kikuchipy_spacegroup.phases.load_phase
+    candidate_probabilities, kikuchipy_spacegroup.crystals.load_phase
     kikuchipy_spacegroup.fusion.combine
     orix.crystal_map.CrystalMap
 

@@ -5,60 +5,19 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hyperspy.signal import BaseSignal
 import numpy as np
 from scipy.signal import fftconvolve
 
-from kikuchipy_spacegroup.structures import element_symbol, unit_cell
-
-if TYPE_CHECKING:
-    from orix.crystal_map import Phase
+from kikuchipy_spacegroup.crystals import element_symbol
 
 # Steps per unit of the atomic fraction in integrals over compositions
 _STEPS = 4096
 # Integrals found per phase, and relative steps to which uncertainties are
 # rounded if there would be more
 _MOST_ROWS, _ROUNDING = 1000, 0.05
-
-
-def phase_composition(phase: "Phase") -> dict[str, float]:
-    """Return the atomic fractions of a phase.
-
-    Parameters
-    ----------
-    phase
-        Phase with a space group and the atoms of the asymmetric unit,
-        or of the unit cell.
-
-    Returns
-    -------
-    fractions
-        Fractions by element, which sum up to 1, in the order of the
-        atoms. Sites count with their multiplicity and occupancy.
-
-    Raises
-    ------
-    ValueError
-        If the phase has no space group or no atoms.
-
-    Examples
-    --------
-    >>> import kikuchipy as kp
-    >>> from kikuchipy_spacegroup.composition import phase_composition
-    >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
-    >>> phase_composition(mp.phase)
-    {'Ni': 1.0}
-    """
-    amounts: dict[str, float] = {}
-    for atom in unit_cell(phase):
-        element = element_symbol(atom.element)
-        amounts[element] = amounts.get(element, 0.0) + float(atom.occupancy)
-    total = sum(amounts.values())
-    if not total > 0:
-        raise ValueError(f"All sites of phase {phase.name!r} are empty")
-    return {element: amount / total for element, amount in amounts.items()}
 
 
 def read_composition(

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup._elements import mean_atomic_number
 from kikuchipy_spacegroup._pattern_table import (
     class_probabilities,
     evaluate,
     pattern_table,
 )
 from kikuchipy_spacegroup.calibration import calibration_error
+from kikuchipy_spacegroup.crystals import mean_atomic_number
 
 __all__ = [
     "accuracy",

@@ -3,18 +3,22 @@
 """Kinematical master patterns, with kikuchipy and diffsims."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 import io
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from kikuchipy_spacegroup.structures import unit_cell
+from kikuchipy_spacegroup._simulation_cost import announce, check_number_of_beams
+from kikuchipy_spacegroup.crystals import LatticeUnit, phase_in_angstrom, unit_cell
 
 if TYPE_CHECKING:
     from diffsims.crystallography import ReciprocalLatticeVector
     from kikuchipy.signals import EBSDMasterPattern
     from orix.crystal_map import Phase
+
+# More take hours
+_MAX_PLANES = 100_000
 
 
 def kinematical_master_pattern(
@@ -25,8 +29,10 @@ def kinematical_master_pattern(
     min_dspacing: float = 0.07,
     min_structure_factor: float = 0.05,
     scaling: Literal["linear", "square"] | None = "linear",
+    lattice_unit: LatticeUnit = "angstrom",
+    show_progressbar: bool | None = None,
 ) -> "EBSDMasterPattern":
-    """Return a master pattern simulated kinematically.
+    """Kinematical master pattern of a phase, by kikuchipy and diffsims.
 
     Parameters
     ----------
@@ -47,6 +53,13 @@ def kinematical_master_pattern(
         Intensity of bands: ``"linear"`` (the magnitude of the structure
         factor), ``"square"`` or ``None`` (all the same). See
         :meth:`kikuchipy.simulations.KikuchiPatternSimulator.calculate_master_pattern`.
+    lattice_unit
+        Unit of the lattice parameters of the phase, ``"angstrom"`` or
+        ``"nm"``, as in phases that kikuchipy reads from EMsoft's files.
+    show_progressbar
+        Whether to show a progress bar. If not given, one is shown if
+        the simulation takes more than ten seconds and HyperSpy's
+        preferences allow it.
 
     Returns
     -------
@@ -60,8 +73,10 @@ def kinematical_master_pattern(
     ImportError
         If the package diffsims is not installed.
     ValueError
-        If the phase has no space group or no atoms, or if no planes
-        reflect.
+        If the phase has no space group or no atoms, its atoms are too
+        near or too far apart (see
+        :func:`~kikuchipy_spacegroup.crystals.unit_cell`), no planes
+        reflect, or there are more than 100 000 planes.
 
     See Also
     --------
@@ -77,7 +92,7 @@ def kinematical_master_pattern(
     >>> import kikuchipy as kp
     >>> from kikuchipy_spacegroup.kinematical import kinematical_master_pattern
     >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
-    >>> kinematical_master_pattern(mp.phase, half_width=20)
+    >>> kinematical_master_pattern(mp.phase, half_width=20, lattice_unit="nm")
     <EBSDMasterPattern, title: ni, dimensions: (2|41, 41)>
     """
     from kikuchipy.simulations import KikuchiPatternSimulator
@@ -87,16 +102,20 @@ def kinematical_master_pattern(
         energy,
         min_dspacing=min_dspacing,
         min_structure_factor=min_structure_factor,
+        lattice_unit=lattice_unit,
     )
     simulator = KikuchiPatternSimulator(reflectors)
-    # Without a progress bar, which has no switch
-    with redirect_stderr(io.StringIO()), _one_thread():
+    seconds = 1e-8 * reflectors.size * (2 * half_width + 1) ** 2
+    show_progressbar = announce(phase.name, reflectors.size, seconds, show_progressbar)
+    # The progress bar of kikuchipy has no switch
+    quiet = nullcontext() if show_progressbar else redirect_stderr(io.StringIO())
+    with quiet, _one_thread():
         signal = simulator.calculate_master_pattern(
             half_size=half_width, hemisphere="both", scaling=scaling
         )
     signal = signal.as_lambert(show_progressbar=False)
     np.maximum(signal.data, 0, out=signal.data)  # Splines overshoot
-    signal.phase = phase.deepcopy()
+    signal.phase = phase_in_angstrom(phase, lattice_unit)
     signal.metadata.set_item("General.title", phase.name or "")
     signal.metadata.set_item("Acquisition_instrument.SEM.beam_energy", float(energy))
     signal.metadata.set_item("Simulation.kinematical", True)
@@ -126,8 +145,9 @@ def reflecting_planes(
     *,
     min_dspacing: float = 0.07,
     min_structure_factor: float = 0.05,
+    lattice_unit: LatticeUnit = "angstrom",
 ) -> "ReciprocalLatticeVector":
-    """Return the planes of a phase that reflect.
+    """Reflecting planes of a phase, by diffsims.
 
     Parameters
     ----------
@@ -141,6 +161,9 @@ def reflecting_planes(
     min_structure_factor
         Smallest structure factor of the planes, relative to the
         largest.
+    lattice_unit
+        Unit of the lattice parameters of the phase, ``"angstrom"`` or
+        ``"nm"``, as in phases that kikuchipy reads from EMsoft's files.
 
     Returns
     -------
@@ -154,8 +177,10 @@ def reflecting_planes(
     ImportError
         If the package diffsims is not installed.
     ValueError
-        If the phase has no space group or no atoms, or if no planes
-        reflect.
+        If the phase has no space group or no atoms, its atoms are too
+        near or too far apart (see
+        :func:`~kikuchipy_spacegroup.crystals.unit_cell`), no planes
+        reflect, or there are more than 100 000 planes.
 
     See Also
     --------
@@ -166,7 +191,7 @@ def reflecting_planes(
     >>> import kikuchipy as kp
     >>> from kikuchipy_spacegroup.kinematical import reflecting_planes
     >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
-    >>> planes = reflecting_planes(mp.phase, min_dspacing=0.12)
+    >>> planes = reflecting_planes(mp.phase, min_dspacing=0.12, lattice_unit="nm")
     >>> planes.unique(use_symmetry=True).size
     3
     """
@@ -181,7 +206,11 @@ def reflecting_planes(
 
     # ReciprocalLatticeVector.sanitise_phase() should not expand the unit cell, as it
     # takes the coordinates as orix gives them (see unit_cell())
-    phase = Phase(space_group=phase.space_group.number, structure=unit_cell(phase))
+    structure = unit_cell(phase, lattice_unit=lattice_unit)
+    check_number_of_beams(structure, min_dspacing, _MAX_PLANES)
+    # All atoms are there, so that only the lattice matters
+    number = phase.space_group.number
+    phase = Phase(phase.name, space_group=number, structure=structure)
     error = ValueError(
         f"No planes of phase {phase.name!r} with a spacing above {min_dspacing} nm "
         "reflect. Use a smaller min_dspacing."

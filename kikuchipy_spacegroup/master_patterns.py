@@ -17,7 +17,8 @@ from kikuchipy_spacegroup._library_builder import (
     describe_library,
     index_of,
 )
-from kikuchipy_spacegroup.phases import load_phase, simulate_master_pattern
+from kikuchipy_spacegroup.crystals import load_phase
+from kikuchipy_spacegroup.phases import simulate_master_pattern
 
 if TYPE_CHECKING:
     from kikuchipy.signals import EBSDMasterPattern

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From crystal structures to master patterns, kept on disk."""
 
+from collections.abc import Sequence
 import hashlib
 from importlib.metadata import version
 import json
@@ -14,79 +15,25 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from kikuchipy_spacegroup._archive import read_arrays
-from kikuchipy_spacegroup._cif_file import read_cif
+from kikuchipy_spacegroup._simulation_cost import Progress, check_number_of_beams
+from kikuchipy_spacegroup.crystals import (
+    LatticeUnit,
+    load_phase,
+    phase_in_angstrom,
+    unit_cell,
+)
 from kikuchipy_spacegroup.kinematical import kinematical_master_pattern
-from kikuchipy_spacegroup.structures import standard_cell, unit_cell
 
 if TYPE_CHECKING:
+    from diffpy.structure import Structure
     from kikuchipy.signals import EBSDMasterPattern
     from orix.crystal_map import Phase
 
 _logger = logging.getLogger(__name__)
 _FORMAT = 1
 _PROGRAMS = {"kinematical": ("kikuchipy", "diffsims"), "dynamical": ("de-ebsd",)}
-# Debye-Waller factor in nm^2 where a structure has none
-_DEBYE_WALLER = 0.005
-
-
-def load_phase(path: str | Path) -> "Phase":
-    """Return the phase in a CIF in the standard setting.
-
-    Parameters
-    ----------
-    path
-        Path to the Crystallographic Information File.
-
-    Returns
-    -------
-    phase
-        Phase with all atoms of the conventional unit cell, in the
-        setting orix and diffsims expect: unique axis b, origin choice
-        1, hexagonal axes. Lattice parameters are in Angstrom. Its name
-        is that of the file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ImportError
-        If the package spglib is not installed.
-    ValueError
-        If the file cannot be read, its atoms have no space group, or
-        there are more than a thousand sites.
-
-    See Also
-    --------
-    orix.crystal_map.Phase.from_cif
-
-    Notes
-    -----
-    The space group is that of the atoms, since their pattern has it. If
-    it is not the one in the file, this is logged as a warning.
-
-    Examples
-    --------
-    >>> from kikuchipy_spacegroup.phases import load_phase
-    >>> load_phase("NiAs.cif")  # doctest: +SKIP
-    <name: NiAs. space group: P63/mmc. point group: 6/mmm. ...>
-    """
-    from diffpy.structure import LatticeError
-
-    path = Path(path)
-    structure, declared = read_cif(path)
-    try:
-        phase = standard_cell(structure, name=path.stem)
-    except (ArithmeticError, LatticeError, ValueError) as error:
-        raise ValueError(f"{path} is no crystal: {error}") from error
-    if declared is not None and declared % 1000 != phase.space_group.number:
-        _logger.warning(
-            "%s: the file says space group %i, but the atoms have %i (%s), which is used",
-            path.name,
-            declared,
-            phase.space_group.number,
-            phase.space_group.short_name,
-        )
-    return phase
+# More beams take hours
+_MAX_BEAMS = 60_000
 
 
 def simulate_master_pattern(
@@ -96,9 +43,10 @@ def simulate_master_pattern(
     method: Literal["kinematical", "dynamical"] = "kinematical",
     half_width: int = 150,
     cache_dir: str | Path | None = None,
+    lattice_unit: LatticeUnit = "angstrom",
     **kwargs: Any,
 ) -> "EBSDMasterPattern":
-    """Return a master pattern simulated from a structure.
+    """Master pattern simulated from a structure.
 
     Parameters
     ----------
@@ -118,6 +66,9 @@ def simulate_master_pattern(
         Folder to keep master patterns in. If given, one that was
         simulated before from the same structure, with the same
         parameters and version of the program, is read from there.
+    lattice_unit
+        Unit of the lattice parameters of the phase, ``"angstrom"`` or
+        ``"nm"``, as in phases that kikuchipy reads from EMsoft's files.
     **kwargs
         Keyword arguments passed on to
         :func:`~kikuchipy_spacegroup.kinematical.kinematical_master_pattern`
@@ -135,25 +86,38 @@ def simulate_master_pattern(
     ImportError
         If a package is missing.
     ValueError
-        If the method is unknown, or the phase has no space group or no
-        atoms.
+        If the method is unknown, the phase has no space group or no
+        atoms, its atoms are too near or too far apart, as when the
+        lattice unit is another one, or the simulation would take hours.
 
     See Also
     --------
     kikuchipy.simulations.KikuchiPatternSimulator.calculate_master_pattern
 
+    Notes
+    -----
+    The lattice parameters of the phase of the master pattern are in
+    angstrom.
+
     Examples
     --------
+    Phases in EMsoft's files have lattice parameters in nm
+
     >>> import kikuchipy as kp
     >>> from kikuchipy_spacegroup import simulate_master_pattern
     >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
-    >>> simulate_master_pattern(mp.phase, half_width=20)
+    >>> simulate_master_pattern(mp.phase, half_width=20, lattice_unit="nm")
     <EBSDMasterPattern, title: ni, dimensions: (2|41, 41)>
     """
     if method not in _PROGRAMS:
         raise ValueError(f"method must be one of {list(_PROGRAMS)}, not {method!r}")
     if isinstance(phase, (str, Path)):
+        if lattice_unit != "angstrom":
+            raise ValueError(
+                f"lattice_unit={lattice_unit!r} is not for CIFs, which are in angstrom"
+            )
         phase = load_phase(phase)
+    phase = phase_in_angstrom(phase, lattice_unit)
     simulate = (
         dynamical_master_pattern
         if method == "dynamical"
@@ -179,14 +143,19 @@ def dynamical_master_pattern(
     half_width: int = 150,
     min_dspacing: float = 0.05,
     n_electrons: int = 200_000,
+    bethe_limits: tuple[float, float, float] = (4.0, 8.0, 50.0),
+    fold: bool = True,
+    max_minutes: float = 60,
+    lattice_unit: LatticeUnit = "angstrom",
+    show_progressbar: bool | None = None,
 ) -> "EBSDMasterPattern":
-    """Return a master pattern simulated with Bloch waves by de-ebsd.
+    """Dynamical master pattern of a phase, with Bloch waves by de-ebsd.
 
     Parameters
     ----------
     phase
         Phase with a space group and the atoms of the asymmetric unit,
-        or of the unit cell, in the standard setting.
+        or of the unit cell, in the setting of its space group.
     energy
         Beam energy in keV.
     half_width
@@ -197,6 +166,23 @@ def dynamical_master_pattern(
     n_electrons
         Number of electrons in the Monte Carlo simulation of the depths
         they come from.
+    bethe_limits
+        Largest ratios of excitation error and potential of strong
+        beams, weak beams and beams at all. The defaults are EMsoft's.
+    fold
+        Whether to simulate only one of symmetrically equivalent
+        directions. The result is the same without, and takes up to
+        fifteen times as long.
+    max_minutes
+        Longest time to take. A simulation that would take longer is
+        refused within seconds.
+    lattice_unit
+        Unit of the lattice parameters of the phase, ``"angstrom"`` or
+        ``"nm"``, as in phases that kikuchipy reads from EMsoft's files.
+    show_progressbar
+        Whether to show a progress bar. If not given, one is shown if
+        the simulation takes more than ten seconds and HyperSpy's
+        preferences allow it.
 
     Returns
     -------
@@ -210,68 +196,139 @@ def dynamical_master_pattern(
     ImportError
         If the package de-ebsd is not installed.
     ValueError
-        If the phase has no space group or no atoms, or a rhombohedral
-        lattice, which de-ebsd 0.2 cannot handle.
+        If the phase has no space group or no atoms, its atoms are too
+        near or too far apart (see
+        :func:`~kikuchipy_spacegroup.crystals.unit_cell`), or the
+        simulation would take too long.
 
     Notes
     -----
-    Atoms without a Debye-Waller factor get 0.005 nm^2. The time grows
-    with the third power of the number of atoms in the primitive cell:
-    from 6 s for nickel to 260 s for 112 atoms with half widths of 100,
-    on two CPU cores.
+    Atoms without a Debye-Waller factor get 0.005 nm^2. The pattern has
+    the point group of the atoms in the axes of the lattice of the phase,
+    whatever its setting. Metals take seconds on two CPU cores. The time
+    grows with the third power of the number of atoms in the primitive
+    cell and is logged before the simulation.
     """
+    structure = unit_cell(phase, lattice_unit=lattice_unit)
+    data = simulate_bloch_waves(
+        structure,
+        energy,
+        half_width=half_width,
+        min_dspacing=min_dspacing,
+        n_electrons=n_electrons,
+        bethe_limits=bethe_limits,
+        fold=fold,
+        max_minutes=max_minutes,
+        show_progressbar=show_progressbar,
+    )
+    return _to_signal(
+        data[0], phase_in_angstrom(phase, lattice_unit), energy, "dynamical"
+    )
+
+
+def simulate_bloch_waves(
+    structure: "Structure",
+    energy: float = 20,
+    *,
+    half_width: int = 150,
+    min_dspacing: float = 0.05,
+    exit_depths: Sequence[float] = (1.0,),
+    n_electrons: int = 200_000,
+    bethe_limits: tuple[float, float, float] = (4.0, 8.0, 50.0),
+    fold: bool = True,
+    single: bool = True,
+    max_minutes: float = 60,
+    show_progressbar: bool | None = None,
+) -> np.ndarray:
+    """Bloch wave master patterns of a unit cell at several exit depths.
+
+    Parameters
+    ----------
+    structure
+        Structure with all atoms of a unit cell in any setting, and with
+        lattice parameters in angstrom, see
+        :func:`~kikuchipy_spacegroup.crystals.unit_cell`.
+    energy, half_width, min_dspacing, n_electrons, bethe_limits, fold
+        See :func:`dynamical_master_pattern`.
+    exit_depths
+        Factors on the depths that electrons leave from. All together
+        take hardly longer than one.
+    single
+        Whether to work in single precision.
+    max_minutes, show_progressbar
+        See :func:`dynamical_master_pattern`.
+
+    Returns
+    -------
+    data
+        Master patterns in the square Lambert projection of shape
+        (n_depths, 2, 2 * half_width + 1, 2 * half_width + 1), the upper
+        hemisphere first, and dtype float32.
+
+    Raises
+    ------
+    ImportError
+        If the package de-ebsd is not installed.
+    ValueError
+        If the simulation would take too long.
+
+    Examples
+    --------
+    >>> from diffpy.structure import Atom, Lattice, Structure
+    >>> from kikuchipy_spacegroup.phases import simulate_bloch_waves
+    >>> iron = Structure(
+    ...     [Atom("Fe", [0, 0, 0]), Atom("Fe", [0.5, 0.5, 0.5])],
+    ...     Lattice(2.87, 2.87, 2.87, 90, 90, 90),
+    ... )
+    >>> simulate_bloch_waves(iron, half_width=50).shape  # doctest: +SKIP
+    (1, 2, 101, 101)
+    """
+    n_beams = check_number_of_beams(structure, min_dspacing, _MAX_BEAMS)
     try:
-        from de_ebsd.crystal.lattice import AtomSite, Crystal
-        from de_ebsd.sim.microscope import Microscope
-        from de_ebsd.sim.simulator import MasterPatternSimulator
+        from de_ebsd.diffraction.backends import SimulationInputs
+        from de_ebsd.diffraction.bethe import BetheParameters
+        from de_ebsd.diffraction.kvectors import sample_incident_directions
+        from de_ebsd.sim.montecarlo.depth import DepthDistribution
+        import torch
     except ImportError as error:
         raise ImportError(
             "Simulating dynamically needs the package de-ebsd. Install it with 'pip "
             "install kikuchipy-spacegroup[dynamical]', or use the kinematical method"
         ) from error
-    structure = unit_cell(phase)
-    number = phase.space_group.number
-    if number in (146, 148, 155, 160, 161, 166, 167):
-        raise ValueError(
-            f"Phase {phase.name!r} has the rhombohedral space group {number}, which "
-            "de-ebsd cannot handle. Use the kinematical method"
-        )
-    sites = [
-        AtomSite(atom.element, tuple(atom.xyz), float(atom.occupancy), _b_factor(atom))
-        for atom in _asymmetric_unit(phase, structure)
-    ]
-    # Angstrom to nm
-    *edges, alpha, beta, gamma = structure.lattice.abcABG()
-    edges = [edge / 10 for edge in edges]
-    crystal = Crystal(*edges, alpha, beta, gamma, number, sites, origin=1)
-    simulator = MasterPatternSimulator(
-        crystal, Microscope(energy=1e3 * energy), npx=half_width, dmin=min_dspacing
+    from kikuchipy_spacegroup import _bloch_waves
+
+    # Depth profile of the electrons, by a Monte Carlo simulation
+    crystal = _bloch_waves.ListedCrystal(structure)
+    deepest = max(exit_depths)
+    profile = DepthDistribution.from_simulation(
+        crystal, energy, tilt_deg=70.0, n_electrons=n_electrons, seed=0
     )
-    # By default all directions at once, which takes 24 GB with 112 atoms
-    result = simulator.compute(device="cpu", mc_electrons=n_electrons, chunk_size=256)
-    data = result.data[0].numpy()
-    return _to_signal(data.astype("float32"), phase, energy, "dynamical")
-
-
-def _asymmetric_unit(phase: "Phase", structure) -> list:
-    """Return the first atom of every orbit in a unit cell."""
-    operations = list(phase.space_group.iter_symops())
-    kept: list = []
-    for atom in structure:
-        images = np.array([operation(atom.xyz) for operation in operations])
-        for other in kept:
-            difference = images - other.xyz
-            difference = np.abs(difference - np.rint(difference)).max(axis=1)
-            if other.element == atom.element and difference.min() < 2e-3:
-                break
-        else:
-            kept.append(atom)
-    return kept
-
-
-def _b_factor(atom) -> float:
-    """Return the Debye-Waller factor of an atom in nm^2."""
-    return float(atom.Bisoequiv) / 100 if atom.Bisoequiv > 0 else _DEBYE_WALLER
+    profile.depth_step *= deepest
+    # Directions of both hemispheres of the square Lambert grid
+    grid = sample_incident_directions(half_width, dtype=torch.float64).flat().numpy()
+    directions, index = crystal.fold(grid) if fold else (grid, slice(None))
+    backend = _bloch_waves.BlochWaves(single, [i / deepest for i in exit_depths])
+    backend.prepare(
+        SimulationInputs(
+            structure_factors=_bloch_waves.structure_factors(
+                crystal, energy, min_dspacing
+            ),
+            bethe=BetheParameters(*bethe_limits),
+            monte_carlo=profile,
+            device=torch.device("cpu"),
+            dtype=torch.float32,
+        )
+    )
+    with Progress(
+        structure.title, len(directions), 60 * max_minutes, show_progressbar
+    ) as progress:
+        progress.details = lambda: (
+            f"{n_beams} beams, of which up to {backend.most_strong} are strong at once, "
+            f"in {len(directions)} directions"
+        )
+        values = _bloch_waves.solve(backend, directions, progress.update)
+    side = 2 * half_width + 1
+    return values[:, index].reshape(-1, 2, side, side)
 
 
 def _to_signal(

@@ -54,8 +54,9 @@ def load_sht(
         hemisphere first, and dtype float32. Intensities have a mean of
         about 0 and a standard deviation of about 1 in each hemisphere,
         since the files lack absolute values. They are weighted averages
-        over the energies of the backscattered electrons. The lattice of
-        the phase is in nm, as when EMsoft's HDF5 files are read.
+        over the energies of the backscattered electrons. The lattice
+        parameters of the phase are in angstrom, other than in EMsoft's
+        HDF5 files.
 
     Raises
     ------

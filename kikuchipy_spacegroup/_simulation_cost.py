@@ -1,0 +1,198 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long simulations of master patterns take, told before."""
+
+from collections.abc import Callable
+import logging
+import math
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import hyperspy.api as hs
+import numpy as np
+
+if TYPE_CHECKING:
+    from diffpy.structure import Structure
+
+_logger = logging.getLogger(__name__)
+
+# Seconds from which on a progress bar is shown, and a simulation is told of
+_LONG = 10.0
+
+
+def check_number_of_beams(
+    structure: "Structure", min_dspacing: float, most: int
+) -> int:
+    """Raise an error if a structure has too many beams.
+
+    Parameters
+    ----------
+    structure
+        Structure with all atoms of a unit cell and lattice parameters
+        in angstrom.
+    min_dspacing
+        Smallest spacing of reflecting planes in nm.
+    most
+        Largest number of beams.
+
+    Returns
+    -------
+    n_beams
+        Number of reciprocal lattice points with a larger spacing.
+
+    Raises
+    ------
+    ValueError
+        If the spacing is not positive, or there are too many.
+    """
+    if not min_dspacing > 0:
+        raise ValueError(f"min_dspacing must be positive, not {min_dspacing} nm")
+    volume = structure.lattice.volume / 1e3
+    n_beams = int(4 / 3 * math.pi * volume / min_dspacing**3)
+    if n_beams > most:
+        enough = (4 / 3 * math.pi * volume / most) ** (1 / 3)
+        raise ValueError(
+            f"Phase {structure.title!r} has a unit cell of {volume:.3g} nm^3, and so "
+            f"some {n_beams} beams with a spacing above {min_dspacing} nm, which takes "
+            f"hours: at most {most} are simulated. Use a min_dspacing of at least "
+            f"{np.ceil(1e3 * enough) / 1e3:g} nm, or check the unit of the lattice "
+            "parameters (lattice_unit)"
+        )
+    return n_beams
+
+
+def announce(
+    name: str, n_beams: int, seconds: float, show_progressbar: bool | None
+) -> bool:
+    """Log how long a simulation takes, if that is long.
+
+    Parameters
+    ----------
+    name
+        Name of the phase.
+    n_beams
+        Number of beams.
+    seconds
+        Estimated time.
+    show_progressbar
+        Whether a progress bar is asked for. ``None`` leaves it to
+        HyperSpy's preferences and the estimated time.
+
+    Returns
+    -------
+    show
+        Whether to show one.
+    """
+    long = seconds > _LONG
+    if long:
+        _logger.info(
+            "Simulating %s with %i beams takes about %s",
+            name,
+            n_beams,
+            duration(seconds),
+        )
+    if show_progressbar is None:
+        return long and bool(hs.preferences.General.show_progressbar)
+    return show_progressbar
+
+
+class Progress:
+    """Progress of a simulation, whose time is told before and limited.
+
+    Parameters
+    ----------
+    name
+        Name of the phase.
+    total
+        Number of directions.
+    max_seconds
+        Longest time to take.
+    show_progressbar
+        Whether to show a progress bar, see :func:`announce`.
+
+    Attributes
+    ----------
+    details
+        Function that says what the simulation consists of.
+    """
+
+    def __init__(
+        self, name: str, total: int, max_seconds: float, show_progressbar: bool | None
+    ) -> None:
+        self.name, self.total = name, total
+        self.max_seconds, self.show_progressbar = max_seconds, show_progressbar
+        self.details: Callable[[], str] = lambda: f"{total} directions"
+        self._bar: Any = None
+        self._start = perf_counter()
+        self._told = False
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, done: int, remaining: float) -> None:
+        """Tell how many directions are done, and how long others take.
+
+        Parameters
+        ----------
+        done
+            Number of directions done.
+        remaining
+            Estimated time in seconds of the others.
+
+        Raises
+        ------
+        ValueError
+            If it would take too long.
+        """
+        elapsed = perf_counter() - self._start
+        # The first directions are slower than large batches of them
+        if not self._told and (elapsed > 3 or remaining > 20 * self.max_seconds):
+            self._told = True
+            self._tell(remaining)
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+
+    def _tell(self, remaining: float) -> None:
+        """Log how long it takes and begin a progress bar, or refuse to go on."""
+        if remaining > self.max_seconds:
+            raise ValueError(
+                f"Simulating {self.name!r} would take about {duration(remaining)}, with "
+                f"{self.details()}. Use a larger min_dspacing or a smaller half_width, "
+                f"or allow more than max_minutes={self.max_seconds / 60:g}"
+            )
+        show = self.show_progressbar
+        if remaining > _LONG:
+            _logger.info(
+                "Simulating %s takes about %s, with %s",
+                self.name,
+                duration(remaining),
+                self.details(),
+            )
+            if show is None:
+                show = bool(hs.preferences.General.show_progressbar)
+        if show:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=self.total, desc=self.name, unit="direction")
+
+
+def duration(seconds: float) -> str:
+    """Duration in words.
+
+    Parameters
+    ----------
+    seconds
+        Number of seconds.
+
+    Returns
+    -------
+    text
+        Such as ``"90 s"``, ``"5 min"`` or ``"3.2 h"``.
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

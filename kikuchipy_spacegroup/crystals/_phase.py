@@ -1,0 +1,350 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a CIF to a phase in the standard setting."""
+
+from dataclasses import dataclass
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kikuchipy_spacegroup.crystals._cif import CifContent, read_cif
+from kikuchipy_spacegroup.crystals._settings import Setting
+from kikuchipy_spacegroup.crystals._symmetry import neighbor_pairs
+from kikuchipy_spacegroup.crystals._unit_cell import (
+    aligned_lattice,
+    expand_sites,
+    standard_cell,
+)
+
+if TYPE_CHECKING:
+    from diffpy.structure import Structure
+    from orix.crystal_map import Phase
+
+_logger = logging.getLogger(__name__)
+
+_MAX_ATOMS = 5000
+# Share of the sum of covalent radii below which full sites are too near, and the
+# least distance in angstrom
+_NEAREST, _LEAST = 0.55, 0.6
+# Share below which bonds are so short that another setting is more likely
+_SHORT_BOND = 0.9
+# Distance in angstrom within which sites are one place, which they may share
+_SAME_PLACE = 0.05
+# Differences of atomic fractions from the stated formula that are told and refused
+_WARN, _REFUSE = 0.02, 0.05
+# Distances in angstrom below which atoms are the same for spglib. The first, unless
+# the stated space group is only found with the others, as in rounded coordinates
+_TOLERANCES = (0.01, 0.02, 0.05, 0.1)
+_AVOGADRO = 6.02214076e23
+# Of enantiomorphic pairs, the one with the lower number
+_ENANTIOMORPHS = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169}
+_ENANTIOMORPHS |= {172: 171, 179: 178, 181: 180, 213: 212}
+
+
+@dataclass
+class _Cell:
+    """A file's unit cell, expanded in one setting."""
+
+    structure: "Structure"
+    setting: Setting
+    n_orbits: int
+
+    def closed(self, n_sites: int) -> bool:
+        """Whether the file lists whole orbits, which the setting maps on themselves."""
+        return self.n_orbits < n_sites and len(self.structure) == n_sites
+
+
+def load_phase(path: str | Path, *, check_formula: bool = True) -> "Phase":
+    """Phase in a CIF, in the standard setting.
+
+    Parameters
+    ----------
+    path
+        Path to the Crystallographic Information File.
+    check_formula
+        Whether to refuse a structure whose composition differs from the
+        formula that the file states by more than 5 % of the atoms.
+        Hydrogen may be missing, as it often is. If ``False``, a
+        difference is logged as a warning.
+
+    Returns
+    -------
+    phase
+        Phase with all atoms of the conventional unit cell, in the
+        setting orix and diffsims expect: unique axis b, origin choice
+        1, hexagonal axes. Lattice parameters are in angstrom. Its name
+        is that of the file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file cannot be read, has more than a thousand sites, if
+        atoms are nearer than possible or share a place with occupancies
+        above one, if the composition differs from the stated formula or
+        the atoms do not have the stated space group, or if the file
+        leaves the origin or axes open and nothing in it decides.
+
+    See Also
+    --------
+    orix.crystal_map.Phase.from_cif
+
+    Notes
+    -----
+    Symmetry operations are those in the file. If it has none, they are
+    those of its Hall symbol, Hermann-Mauguin symbol or number, in this
+    order. If these leave the origin choice or axes open, all are built,
+    and the lattice parameters, distances, formula, number of formula
+    units and density decide.
+
+    The space group is that of the atoms, since their pattern has it. If
+    it is higher than the one in the file, this is logged as a warning.
+
+    Examples
+    --------
+    >>> from kikuchipy_spacegroup.crystals import load_phase
+    >>> load_phase("NiAs.cif")  # doctest: +SKIP
+    <name: NiAs. space group: P63/mmc. point group: 6/mmm. ...>
+    """
+    path = Path(path)
+    content = read_cif(path)
+    try:
+        cell = _choose_cell(content, path.name)
+        _check_formula(content, cell, path.name, refuse=check_formula)
+        return _to_phase(content, cell, path)
+    except (ArithmeticError, ValueError) as error:
+        raise ValueError(f"{path} is no crystal: {error}") from error
+
+
+def _choose_cell(content: CifContent, name: str) -> _Cell:
+    """Unit cell in the setting that fits what the file states."""
+    cells, problems = [], []
+    for setting in content.settings:
+        try:
+            cells.append(_build_cell(content, setting, name))
+        except ValueError as error:
+            problems.append(f"with {setting.name}, {error}")
+    if not cells:
+        raise ValueError("; ".join(problems))
+    tests = [
+        lambda cell: cell.closed(len(content.sites)),
+        lambda cell: _formula_difference(content, cell.structure)[0] < _REFUSE,
+        lambda cell: _fits_formula_units(content, cell.structure),
+        lambda cell: _fits_density(content, cell.structure),
+        lambda cell: _shortest_bond(cell.structure) > _SHORT_BOND,
+    ]
+    for test in tests:
+        if len(cells) > 1:
+            cells = [cell for cell in cells if test(cell)] or cells
+    first, *others = cells
+    if not all(_same_crystal(first.structure, other.structure) for other in others):
+        names = " or ".join(cell.setting.name for cell in cells)
+        raise ValueError(
+            f"it leaves open whether its atoms are in {names}, which give different "
+            "crystals. Add the symmetry operations or the setting to the file"
+        )
+    if others or problems:
+        _logger.info("%s: atoms are taken to be in %s", name, first.setting.name)
+    return first
+
+
+def _build_cell(content: CifContent, setting: Setting, name: str) -> _Cell:
+    """Unit cell with atoms in a setting, or an error that says what is wrong."""
+    from diffpy.structure import Atom, Structure
+
+    base = aligned_lattice(*content.cell).base
+    if not setting.operations.fit(base):
+        raise ValueError(
+            f"the lattice parameters {content.cell.tolist()} do not have its symmetry"
+        )
+    lattice = aligned_lattice(*setting.operations.symmetrize(base))
+    orbits = expand_sites(
+        np.array([site.xyz for site in content.sites]),
+        [site.element for site in content.sites],
+        np.array([site.occupancy for site in content.sites]),
+        setting.operations,
+        lattice.base,
+    )
+    n_atoms = sum(len(images) for _, images in orbits)
+    if n_atoms > _MAX_ATOMS:
+        raise ValueError(
+            f"it has {n_atoms} atoms per unit cell, more than the {_MAX_ATOMS} that can "
+            "be handled"
+        )
+    structure = Structure(lattice=lattice, title=name)
+    for i, images in orbits:
+        site = content.sites[i]
+        for xyz in images:
+            new = Atom(
+                site.element,
+                xyz,
+                label=site.label,
+                occupancy=site.occupancy,
+                Uisoequiv=site.displacement,
+            )
+            structure.append(new, copy=False)
+    _check_atoms(structure)
+    return _Cell(structure, setting, len(orbits))
+
+
+def _check_atoms(structure: "Structure") -> None:
+    """Raise an error if atoms are too near, or sites too full."""
+    import gemmi
+
+    radii = np.array([gemmi.Element(atom.element).covalent_r for atom in structure])
+    base, occupancies = structure.lattice.base, structure.occupancy
+    radius = max(_LEAST, 2 * _NEAREST * radii.max())
+    pairs, distances = neighbor_pairs(structure.xyz, base, radius)
+    full = occupancies[pairs].sum(axis=1) > 1.02
+    # Sites in one place share it
+    same = distances < _SAME_PLACE
+    total = occupancies.copy()
+    np.add.at(total, pairs[same, 0], occupancies[pairs[same, 1]])
+    if (total > 1.02).any():
+        i = int(total.argmax())
+        labels = [structure[int(j)].label for j in pairs[same & (pairs[:, 0] == i), 1]]
+        raise ValueError(
+            f"sites {sorted({structure[i].label, *labels})} are in one place with "
+            f"occupancies that sum up to {total[i]:.3g}, which must be 1 at most"
+        )
+    least = np.maximum(_LEAST, _NEAREST * radii[pairs].sum(axis=1))
+    near = full & ~same & (distances < least)
+    if near.any():
+        i = int(np.flatnonzero(near)[0])
+        first, second = (structure[int(j)].label for j in pairs[i])
+        raise ValueError(
+            f"atoms {first} and {second} are {distances[i]:.3g} angstrom apart, nearer "
+            "than possible. Check coordinates, symmetry and the setting"
+        )
+
+
+def _check_formula(content: CifContent, cell: _Cell, name: str, refuse: bool) -> None:
+    """Raise an error or warn if the composition is not that of the formula."""
+    difference, message = _formula_difference(content, cell.structure)
+    if difference >= _REFUSE and refuse:
+        raise ValueError(
+            f"{message}. Check sites, occupancies and symmetry, or pass "
+            "check_formula=False if the formula is wrong"
+        )
+    if difference >= _WARN or (message and difference == 0):
+        _logger.warning("%s: %s", name, message)
+
+
+def _formula_difference(
+    content: CifContent, structure: "Structure"
+) -> tuple[float, str]:
+    """Largest difference of atomic fractions from the formula, and what differs."""
+    if not content.formula:
+        return 0.0, ""
+    found: dict[str, float] = {}
+    for atom in structure:
+        found[atom.element] = found.get(atom.element, 0.0) + float(atom.occupancy)
+    stated = dict(content.formula)
+    note = ""
+    if "H" in stated and "H" not in found and len(stated) > 1:
+        note = "hydrogen is in the formula but not among the atoms"
+        del stated["H"]
+    elements = sorted({*stated, *found})
+    fractions = []
+    for amounts in (stated, found):
+        values = np.array([amounts.get(element, 0.0) for element in elements])
+        fractions.append(values / values.sum())
+    difference = float(np.abs(fractions[0] - fractions[1]).max())
+    if difference >= _WARN:
+        # As many atoms as in the formula
+        scale = sum(stated.values()) / sum(found.values())
+        texts = [
+            " ".join(
+                f"{element}{scale_ * amounts[element]:.4g}"
+                for element in sorted(amounts)
+            )
+            for amounts, scale_ in ((stated, 1), (found, scale))
+        ]
+        note = f"the formula is {texts[0]}, but the atoms are {texts[1]}"
+    return difference if difference >= _WARN else 0.0, note
+
+
+def _fits_formula_units(content: CifContent, structure: "Structure") -> bool:
+    """Whether the number of atoms is that of the stated formula units."""
+    if not (content.formula and content.formula_units):
+        return True
+    stated = content.formula_units * sum(
+        amount for element, amount in content.formula.items() if element != "H"
+    )
+    found = sum(atom.occupancy for atom in structure if atom.element != "H")
+    return abs(found / stated - 1) < 0.1 if stated else True
+
+
+def _fits_density(content: CifContent, structure: "Structure") -> bool:
+    """Whether the density is the stated one."""
+    import gemmi
+
+    if not content.density or content.density <= 0:
+        return True
+    mass = sum(
+        gemmi.Element(atom.element).weight * atom.occupancy for atom in structure
+    )
+    density = mass / _AVOGADRO / (structure.lattice.volume * 1e-24)
+    return bool(abs(density / content.density - 1) < 0.15)
+
+
+def _shortest_bond(structure: "Structure") -> float:
+    """Shortest distance between atoms over the sum of their covalent radii."""
+    import gemmi
+
+    radii = np.array([gemmi.Element(atom.element).covalent_r for atom in structure])
+    pairs, distances = neighbor_pairs(
+        structure.xyz, structure.lattice.base, 2 * radii.max()
+    )
+    full = structure.occupancy[pairs].sum(axis=1) > 1.02
+    ratios = distances[full] / radii[pairs[full]].sum(axis=1)
+    return float(ratios.min(initial=1.0))
+
+
+def _same_crystal(first: "Structure", second: "Structure") -> bool:
+    """Whether two unit cells have the same atoms at the same distances."""
+    if len(first) != len(second):
+        return False
+    distances = [
+        neighbor_pairs(structure.xyz, structure.lattice.base, 4.0)[1]
+        for structure in (first, second)
+    ]
+    return len(distances[0]) == len(distances[1]) and np.allclose(
+        *distances, atol=_SAME_PLACE
+    )
+
+
+def _to_phase(content: CifContent, cell: _Cell, path: Path) -> "Phase":
+    """Phase in the standard setting, whose space group is checked."""
+    stated, built = content.number, cell.setting.number
+    for tolerance in _TOLERANCES:
+        phase = standard_cell(cell.structure, name=path.stem, tolerance=tolerance)
+        found = phase.space_group.number
+        if stated in (None, 1) or _same_group(found, stated) or built == stated:
+            break
+    else:
+        phase = standard_cell(cell.structure, name=path.stem, tolerance=_TOLERANCES[0])
+        found = phase.space_group.number
+    if stated is None or found == stated:
+        return phase
+    if not _same_group(built, stated) and not _same_group(found, stated) and stated > 1:
+        raise ValueError(
+            f"it states space group {stated}, but the atoms have {found} "
+            f"({phase.space_group.short_name}) with {cell.setting.name}"
+        )
+    _logger.warning(
+        "%s: the file says space group %i, but the atoms have %i (%s), which is used",
+        path.name,
+        stated,
+        found,
+        phase.space_group.short_name,
+    )
+    return phase
+
+
+def _same_group(first: int | None, second: int | None) -> bool:
+    """Whether two space groups are one or mirror images."""
+    return _ENANTIOMORPHS.get(first, first) == _ENANTIOMORPHS.get(second, second)

@@ -1,0 +1,232 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Symmetry operations on fractional coordinates, and what spglib finds."""
+
+from dataclasses import dataclass
+import logging
+from typing import TYPE_CHECKING, Any
+import warnings
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+if TYPE_CHECKING:
+    from diffpy.structure import Structure
+
+_logger = logging.getLogger(__name__)
+
+# Images of a site nearer than this, in angstrom, are one position: rounding of a
+# special position if the site is more than half full, as two atoms cannot be that
+# near. Less full ones may be split, and are only joined if they nearly coincide
+_SAME_FULL, _SAME_SPLIT = 0.5, 0.1
+# Relative change of the metric by an operation of the lattice
+_METRIC_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Symmetry operations in fractional coordinates.
+
+    Parameters
+    ----------
+    rotations
+        Integer matrices W of shape (n, 3, 3).
+    translations
+        Vectors w of shape (n, 3). A position x goes to W x + w.
+    """
+
+    rotations: np.ndarray
+    translations: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rotations)
+
+    def fit(self, base: np.ndarray) -> bool:
+        """Whether they are symmetry operations of a lattice.
+
+        Parameters
+        ----------
+        base
+            Matrix of shape (3, 3) with lattice vectors in rows.
+        """
+        metric = base @ base.T
+        images = np.swapaxes(self.rotations, 1, 2) @ metric @ self.rotations
+        scale = np.sqrt(np.outer(np.diag(metric), np.diag(metric)))
+        return bool((np.abs(images - metric) / scale < _METRIC_TOLERANCE).all())
+
+    def symmetrize(self, base: np.ndarray) -> np.ndarray:
+        """Lattice parameters a to gamma which the operations leave as they are.
+
+        Parameters
+        ----------
+        base
+            Matrix of shape (3, 3) with lattice vectors in rows.
+
+        Returns
+        -------
+        parameters
+            Edges in the unit of the lattice and angles in degrees.
+        """
+        metric = base @ base.T
+        metric = (np.swapaxes(self.rotations, 1, 2) @ metric @ self.rotations).mean(0)
+        edges = np.sqrt(np.diag(metric))
+        cosines = (metric / np.outer(edges, edges))[[1, 0, 0], [2, 2, 1]]
+        return np.concatenate([edges, np.rad2deg(np.arccos(cosines))])
+
+    def expand(self, xyz: np.ndarray, base: np.ndarray, occupancy: float) -> np.ndarray:
+        """All images of a site in the unit cell.
+
+        A site that is nearly in a special position is moved there.
+
+        Parameters
+        ----------
+        xyz
+            Fractional coordinates of shape (3,).
+        base
+            Matrix of shape (3, 3) with lattice vectors in angstrom in
+            rows.
+        occupancy
+            Occupancy of the site.
+
+        Returns
+        -------
+        images
+            Fractional coordinates in [0, 1) of shape (n, 3), in the
+            order of the operations.
+        """
+        near = _SAME_FULL if occupancy > 0.5 else _SAME_SPLIT
+        # Projection on the special position: the mean of the images that fall on it
+        for _ in range(2):
+            shift = self.rotations @ xyz + self.translations - xyz
+            shift -= np.rint(shift)
+            stay = np.linalg.norm(shift @ base, axis=1) < near
+            xyz = xyz + shift[stay].mean(axis=0) if stay.any() else xyz
+        images = wrap(self.rotations @ xyz + self.translations)
+        kept: list[int] = []
+        for i, image in enumerate(images):
+            shift = images[kept] - image
+            distance = np.linalg.norm((shift - np.rint(shift)) @ base, axis=1)
+            if not (distance < _SAME_SPLIT / 2).any():
+                kept.append(i)
+        return images[kept]
+
+
+def wrap(xyz: np.ndarray) -> np.ndarray:
+    """Fractional coordinates in [0, 1), where those next to 1 become 0."""
+    xyz = xyz - np.floor(xyz)
+    return np.where(xyz > 1 - 1e-6, 0.0, xyz)
+
+
+def neighbor_pairs(
+    xyz: np.ndarray, base: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of positions in a crystal that are near to each other.
+
+    Parameters
+    ----------
+    xyz
+        Fractional coordinates of shape (n, 3).
+    base
+        Matrix of shape (3, 3) with lattice vectors in rows.
+    radius
+        Largest distance.
+
+    Returns
+    -------
+    pairs
+        Indices of shape (n_pairs, 2), where the second one may be that
+        of an image in a neighboring cell.
+    distances
+        Distances of shape (n_pairs,), ascending.
+    """
+    positions = wrap(np.asarray(xyz, dtype=float).reshape(-1, 3))
+    # As many cells around as the radius reaches
+    heights = 1 / np.linalg.norm(np.linalg.inv(base), axis=0)
+    reach = np.minimum(np.ceil(radius / heights), 5).astype(int)
+    cells = np.stack(
+        np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1
+    ).reshape(-1, 3)
+    images = (positions[:, None] + cells).reshape(-1, 3) @ base
+    index = np.repeat(np.arange(len(positions)), len(cells))
+    near = cKDTree(images).query_ball_point(positions @ base, radius)
+    first = np.repeat(np.arange(len(positions)), [len(i) for i in near])
+    image = np.concatenate([np.asarray(i, dtype=int) for i in near])
+    distances = np.linalg.norm(images[image] - (positions @ base)[first], axis=1)
+    pairs = np.column_stack([first, index[image]])
+    other = ~((pairs[:, 0] == pairs[:, 1]) & (distances < 1e-6))
+    order = np.argsort(distances[other], kind="stable")
+    return pairs[other][order], distances[other][order]
+
+
+def find_symmetry(
+    base: np.ndarray, xyz: np.ndarray, kinds: np.ndarray, tolerance: float
+) -> Any | None:
+    """Symmetry dataset of spglib, or None if it finds none.
+
+    Parameters
+    ----------
+    base
+        Matrix of shape (3, 3) with lattice vectors in angstrom in rows.
+    xyz
+        Fractional coordinates of shape (n, 3).
+    kinds
+        What is there, as integers of shape (n,).
+    tolerance
+        Distance in angstrom below which positions are the same.
+    """
+    import spglib
+
+    # With others, spglib ends the process
+    if not (np.isfinite(base).all() and np.isfinite(xyz).all()):
+        return None
+    with warnings.catch_warnings():
+        # Of a change in how errors are raised. Both ways are handled here
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return spglib.get_symmetry_dataset((base, xyz, kinds), symprec=tolerance)
+        except getattr(spglib, "SpglibError", ()) as error:
+            _logger.debug("No space group found: %s", error)
+            return None
+
+
+def merge_sites(
+    structure: "Structure", tolerance: float
+) -> tuple[np.ndarray, np.ndarray, list[tuple[tuple[str, float], ...]]]:
+    """Positions of a structure, with atoms in one place taken together.
+
+    Parameters
+    ----------
+    structure
+        Structure with all atoms in the unit cell.
+    tolerance
+        Distance in the unit of the lattice below which atoms are in one
+        place.
+
+    Returns
+    -------
+    positions
+        Fractional coordinates of shape (n, 3).
+    kinds
+        Index of what is there of shape (n,).
+    content
+        Elements and occupancies that indices stand for.
+    """
+    base = structure.lattice.base
+    positions = np.empty((len(structure), 3))
+    content: list[tuple] = []
+    for atom in structure:
+        kind = (atom.element, round(float(atom.occupancy), 3))
+        shift = positions[: len(content)] - atom.xyz
+        distance = np.linalg.norm((shift - np.rint(shift)) @ base, axis=1)
+        if distance.size and distance.min() < tolerance:
+            i = int(distance.argmin())
+            content[i] = tuple(sorted((*content[i], kind)))
+        else:
+            positions[len(content)] = atom.xyz
+            content.append((kind,))
+    kinds = sorted(set(content))
+    return (
+        positions[: len(content)],
+        np.array([kinds.index(i) for i in content], dtype=int),
+        kinds,
+    )
