@@ -20,10 +20,10 @@ The modules are layers, and import from lower ones only::
     preprocessing  master_patterns
     _library_builder
     phases
-    sht  kinematical  aztec  composition  _elements
-    structures  _classify_blocks  _score_model
+    sht  kinematical  _bloch_waves  aztec  composition
+    crystals  _simulation_cost  _classify_blocks  _score_model
     _results_store  _compute  _inference  _scan  _scan_simulator  _evidence  _predict  _map_image  _model_file
-    _hdf5_file  _cif_file  _network_config  microstructure
+    _hdf5_file  _network_config  microstructure
     space_groups  conformal  background  camera  data  _archive  _fingerprint  _checks  _copy_map  _logging  _sht_file  _drawing  _trainer  _network_layers  _fork  _onnx_file
 """
 

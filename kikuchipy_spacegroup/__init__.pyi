@@ -9,6 +9,7 @@ from . import (
     classification,
     composition,
     crystal_map,
+    crystals,
     data,
     dataset,
     estimation,
@@ -36,7 +37,6 @@ from . import (
     simulation,
     smoothing,
     space_groups,
-    structures,
     training,
     zone_axes,
 )
@@ -98,6 +98,7 @@ __all__ = [
     "composition",
     "compute_classification_map",
     "crystal_map",
+    "crystals",
     "data",
     "dataset",
     "estimate_acquisition",
@@ -154,7 +155,6 @@ __all__ = [
     "smoothing",
     "space_group_sets",
     "space_groups",
-    "structures",
     "training",
     "zone_axes",
 ]

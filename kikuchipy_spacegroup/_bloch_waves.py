@@ -30,6 +30,7 @@ from kikuchipy_spacegroup.crystals import symmetry_operations
 
 if TYPE_CHECKING:
     from de_ebsd.diffraction.backends import SimulationInputs
+    from de_ebsd.sim.montecarlo.depth import DepthDistribution
     from diffpy.structure import Structure
 
 # Debye-Waller factor in nm^2 where an atom has none
@@ -358,6 +359,33 @@ class BlochWaves(BlochPrismBackend):
         self.values[:, sub + c0] = (at_depth @ self.weights.T).T.to(torch.float32)
 
 
+def shares_of_energy(
+    profile: "DepthDistribution", energy: float, n_energies: int
+) -> list[float]:
+    """Energies in the middle of equal shares of the backscattered electrons.
+
+    Parameters
+    ----------
+    profile
+        Monte Carlo statistics of de-ebsd.
+    energy
+        Beam energy in keV, which is returned for one share.
+    n_energies
+        Number of shares.
+
+    Returns
+    -------
+    energies
+        Energies in keV of shape (n_energies,), descending.
+    """
+    if n_energies == 1:
+        return [float(energy)]
+    counts = profile.accum_z.sum(axis=(1, 2, 3))
+    below = (np.cumsum(counts) - counts / 2) / counts.sum()
+    shares = (np.arange(n_energies)[::-1] + 0.5) / n_energies
+    return np.interp(shares, below, profile.energies_kev).tolist()
+
+
 def shallower_weights(
     weights: np.ndarray,
     depth_step: float,
@@ -399,7 +427,7 @@ def solve(
     backend: BlochWaves,
     directions: np.ndarray,
     progress: Callable[[int, float], None],
-    seed: int = 0,
+    n_before: int = 0,
 ) -> np.ndarray:
     """Intensities of directions, in random order so that progress can be foretold.
 
@@ -411,10 +439,11 @@ def solve(
         Unit vectors of shape (n, 3).
     progress
         Called after every batch with the number of directions done and
-        the estimated time in seconds that the others take. It may raise
-        an error to stop.
-    seed
-        Seed of the order.
+        the time in seconds that each of the last ones took. It may
+        raise an error to stop.
+    n_before
+        Number of times that all directions were done before, as with
+        other energies.
 
     Returns
     -------
@@ -423,7 +452,7 @@ def solve(
     """
     from time import perf_counter
 
-    order = np.random.default_rng(seed).permutation(len(directions))
+    order = np.random.default_rng(0).permutation(len(directions))
     values = np.empty((len(backend.exit_depths), len(directions)), dtype="float32")
     done, size = 0, 1
     while done < len(order):
@@ -433,7 +462,7 @@ def solve(
         elapsed = perf_counter() - start
         values[:, batch] = found.numpy()
         done += len(batch)
-        progress(done, elapsed / len(batch) * (len(order) - done))
+        progress(n_before * len(order) + done, elapsed / len(batch))
         # Larger batches are faster, but report seldom
         if elapsed < 5:
             size = min(2 * size, 8192)

@@ -109,19 +109,21 @@ class Progress:
         Longest time to take.
     show_progressbar
         Whether to show a progress bar, see :func:`announce`.
-
-    Attributes
-    ----------
     details
         Function that says what the simulation consists of.
     """
 
     def __init__(
-        self, name: str, total: int, max_seconds: float, show_progressbar: bool | None
+        self,
+        name: str,
+        total: int,
+        max_seconds: float,
+        show_progressbar: bool | None,
+        details: Callable[[], str],
     ) -> None:
         self.name, self.total = name, total
         self.max_seconds, self.show_progressbar = max_seconds, show_progressbar
-        self.details: Callable[[], str] = lambda: f"{total} directions"
+        self.details = details
         self._bar: Any = None
         self._start = perf_counter()
         self._told = False
@@ -133,15 +135,15 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def update(self, done: int, remaining: float) -> None:
-        """Tell how many directions are done, and how long others take.
+    def update(self, done: int, seconds_each: float) -> None:
+        """Tell how many directions are done, and how long each takes.
 
         Parameters
         ----------
         done
             Number of directions done.
-        remaining
-            Estimated time in seconds of the others.
+        seconds_each
+            Time in seconds that a direction takes.
 
         Raises
         ------
@@ -149,6 +151,7 @@ class Progress:
             If it would take too long.
         """
         elapsed = perf_counter() - self._start
+        remaining = seconds_each * (self.total - done)
         # The first directions are slower than large batches of them
         if not self._told and (elapsed > 3 or remaining > 20 * self.max_seconds):
             self._told = True

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # More take hours
 _MAX_PLANES = 100_000
+# Planes whose structure factors are found at once
+_PIECE = 1000
 
 
 def kinematical_master_pattern(
@@ -202,27 +204,36 @@ def reflecting_planes(
             "Simulating kinematically needs the package diffsims. Install it with 'pip "
             "install kikuchipy-spacegroup[simulate]'."
         ) from error
+    from diffpy.structure import Lattice, Structure
     from orix.crystal_map import Phase
 
-    # ReciprocalLatticeVector.sanitise_phase() should not expand the unit cell, as it
-    # takes the coordinates as orix gives them (see unit_cell())
     structure = unit_cell(phase, lattice_unit=lattice_unit)
     check_number_of_beams(structure, min_dspacing, _MAX_PLANES)
-    # All atoms are there, so that only the lattice matters
-    number = phase.space_group.number
-    phase = Phase(phase.name, space_group=number, structure=structure)
+    # diffsims takes coordinates as orix leaves them in a lattice with diffpy's axes
+    structure = Structure(list(structure), Lattice(*structure.lattice.abcABG()))
+    # Without symmetry: diffsims would take its default orientation of the point group
+    listed = Phase(phase.name, space_group=1, structure=structure)
     error = ValueError(
         f"No planes of phase {phase.name!r} with a spacing above {min_dspacing} nm "
         "reflect. Use a smaller min_dspacing."
     )
     try:
-        vectors = ReciprocalLatticeVector.from_min_dspacing(phase, 10 * min_dspacing)
+        vectors = ReciprocalLatticeVector.from_min_dspacing(listed, 10 * min_dspacing)
     except ValueError:  # No planes at all
         raise error from None
-    vectors.calculate_structure_factor()
-    vectors.calculate_theta(1e3 * energy)
-    factor = np.abs(vectors.structure_factor)
+    # In pieces, as the time grows with the square of their number
+    pieces = []
+    for start in range(0, vectors.size, _PIECE):
+        piece = vectors[start : start + _PIECE]
+        piece.calculate_structure_factor()
+        pieces.append(np.abs(piece.structure_factor))
+    factor = np.concatenate(pieces)
     vectors = vectors[(factor > min_structure_factor * factor.max()) & (factor > 1e-6)]
     if vectors.size == 0:
         raise error
+    vectors.calculate_structure_factor()
+    vectors.calculate_theta(1e3 * energy)
+    vectors.phase = Phase(
+        phase.name, space_group=phase.space_group, structure=structure
+    )
     return vectors

@@ -142,6 +142,7 @@ def dynamical_master_pattern(
     *,
     half_width: int = 150,
     min_dspacing: float = 0.05,
+    n_energies: int = 1,
     n_electrons: int = 200_000,
     bethe_limits: tuple[float, float, float] = (4.0, 8.0, 50.0),
     fold: bool = True,
@@ -163,9 +164,14 @@ def dynamical_master_pattern(
         square maps.
     min_dspacing
         Smallest spacing of reflecting planes in nm.
+    n_energies
+        Number of electron energies to average over, in which the time
+        is proportional. With 1, electrons have the beam energy. With
+        more, their energies split the backscattered electrons into as
+        many equal shares, which is what patterns look like.
     n_electrons
-        Number of electrons in the Monte Carlo simulation of the depths
-        they come from.
+        Number of electrons in the Monte Carlo simulation of the
+        energies and depths they come from.
     bethe_limits
         Largest ratios of excitation error and potential of strong
         beams, weak beams and beams at all. The defaults are EMsoft's.
@@ -188,8 +194,7 @@ def dynamical_master_pattern(
     -------
     master_pattern
         Master pattern as from
-        :func:`~kikuchipy_spacegroup.kinematical.kinematical_master_pattern`,
-        of electrons of the beam energy only.
+        :func:`~kikuchipy_spacegroup.kinematical.kinematical_master_pattern`.
 
     Raises
     ------
@@ -215,6 +220,7 @@ def dynamical_master_pattern(
         energy,
         half_width=half_width,
         min_dspacing=min_dspacing,
+        n_energies=n_energies,
         n_electrons=n_electrons,
         bethe_limits=bethe_limits,
         fold=fold,
@@ -233,6 +239,7 @@ def simulate_bloch_waves(
     half_width: int = 150,
     min_dspacing: float = 0.05,
     exit_depths: Sequence[float] = (1.0,),
+    n_energies: int = 1,
     n_electrons: int = 200_000,
     bethe_limits: tuple[float, float, float] = (4.0, 8.0, 50.0),
     fold: bool = True,
@@ -248,7 +255,7 @@ def simulate_bloch_waves(
         Structure with all atoms of a unit cell in any setting, and with
         lattice parameters in angstrom, see
         :func:`~kikuchipy_spacegroup.crystals.unit_cell`.
-    energy, half_width, min_dspacing, n_electrons, bethe_limits, fold
+    energy, half_width, min_dspacing, n_energies, n_electrons, bethe_limits, fold
         See :func:`dynamical_master_pattern`.
     exit_depths
         Factors on the depths that electrons leave from. All together
@@ -297,7 +304,7 @@ def simulate_bloch_waves(
         ) from error
     from kikuchipy_spacegroup import _bloch_waves
 
-    # Depth profile of the electrons, by a Monte Carlo simulation
+    # Energies and depths of the electrons, by a Monte Carlo simulation
     crystal = _bloch_waves.ListedCrystal(structure)
     deepest = max(exit_depths)
     profile = DepthDistribution.from_simulation(
@@ -308,27 +315,33 @@ def simulate_bloch_waves(
     grid = sample_incident_directions(half_width, dtype=torch.float64).flat().numpy()
     directions, index = crystal.fold(grid) if fold else (grid, slice(None))
     backend = _bloch_waves.BlochWaves(single, [i / deepest for i in exit_depths])
-    backend.prepare(
-        SimulationInputs(
-            structure_factors=_bloch_waves.structure_factors(
-                crystal, energy, min_dspacing
-            ),
-            bethe=BetheParameters(*bethe_limits),
-            monte_carlo=profile,
-            device=torch.device("cpu"),
-            dtype=torch.float32,
-        )
-    )
-    with Progress(
-        structure.title, len(directions), 60 * max_minutes, show_progressbar
-    ) as progress:
-        progress.details = lambda: (
+    total = np.zeros((len(exit_depths), len(directions)), dtype="float32")
+    energies = _bloch_waves.shares_of_energy(profile, energy, n_energies)
+    progress = Progress(
+        structure.title,
+        n_energies * len(directions),
+        60 * max_minutes,
+        show_progressbar,
+        lambda: (
             f"{n_beams} beams, of which up to {backend.most_strong} are strong at once, "
-            f"in {len(directions)} directions"
-        )
-        values = _bloch_waves.solve(backend, directions, progress.update)
+            f"in {n_energies * len(directions)} directions"
+        ),
+    )
+    with progress:
+        for i, share in enumerate(energies):
+            factors = _bloch_waves.structure_factors(crystal, share, min_dspacing)
+            inputs = SimulationInputs(
+                structure_factors=factors,
+                bethe=BetheParameters(*bethe_limits),
+                monte_carlo=profile,
+                device=torch.device("cpu"),
+                dtype=torch.float32,
+            )
+            backend.prepare(inputs)
+            values = _bloch_waves.solve(backend, directions, progress.update, i)
+            total += values / (values.mean() if n_energies > 1 else 1)
     side = 2 * half_width + 1
-    return values[:, index].reshape(-1, 2, side, side)
+    return total[:, index].reshape(-1, 2, side, side)
 
 
 def _to_signal(

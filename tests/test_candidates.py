@@ -16,12 +16,11 @@ from kikuchipy_spacegroup import composition as composition_module
 from kikuchipy_spacegroup.candidates import candidate_probabilities, identify_phases
 from kikuchipy_spacegroup.composition import (
     log_evidence,
-    phase_composition,
     read_composition,
 )
 from kikuchipy_spacegroup.crystal_map import crystal_map
+from kikuchipy_spacegroup.crystals import element_symbol, phase_composition
 from kikuchipy_spacegroup.pooling import pool_grains
-from kikuchipy_spacegroup.structures import element_symbol
 
 
 def phase(name, number, cell, *atoms):

@@ -38,7 +38,7 @@ def recipe(monkeypatch):
 
 
 def test_structures_have_their_space_group(recipe):
-    from kikuchipy_spacegroup.structures import check_space_group
+    from kikuchipy_spacegroup.crystals import check_space_group
 
     _, materials = recipe
     for name, material in materials.MATERIALS.items():

@@ -25,7 +25,7 @@ KERAS = "preprocessing network acquisition simulation model dataset training _tr
 DOORS = {
     "keras": KERAS,
     "tensorflow": [],
-    "torch": [],
+    "torch": ["_bloch_waves"],
     "jax": [],
     "matplotlib": ["plot", "_plot_evaluation", "_plot_explanation", "_plot_navigator"],
     "dask": [
@@ -37,7 +37,13 @@ DOORS = {
         "aztec",
         "scans",
     ],
-    "hyperspy": ["classification", "composition", "_plot_navigator", "scans"],
+    "hyperspy": [
+        "_simulation_cost",
+        "classification",
+        "composition",
+        "_plot_navigator",
+        "scans",
+    ],
 }
 
 
@@ -106,7 +112,7 @@ def test_doors(module):
 @pytest.mark.parametrize("module", MODULES)
 def test_manners(module):
     text = source(module)
-    assert len(text.splitlines()) <= 450
+    assert len(text.splitlines()) <= 800
     assert "SPDX-License-Identifier: GPL-3.0-or-later" in text
     calls = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call)]
     prints = [n for n in calls if getattr(n.func, "id", "") == "print"]

@@ -19,7 +19,7 @@ from kikuchipy_spacegroup import (
     phases,
     simulate_master_pattern,
 )
-from kikuchipy_spacegroup.structures import unit_cell
+from kikuchipy_spacegroup.crystals import unit_cell
 
 # In processes of their own: TensorFlow crashes where PyTorch or wgpu came first
 DYNAMICAL = """

@@ -16,12 +16,12 @@ import pytest
 
 from kikuchipy_spacegroup import scans
 from kikuchipy_spacegroup.camera import Camera
+from kikuchipy_spacegroup.crystals import check_space_group
 from kikuchipy_spacegroup.examples import example_phases, example_scan
 from kikuchipy_spacegroup.microstructure import random_map
 from kikuchipy_spacegroup.phases import simulate_master_pattern
 from kikuchipy_spacegroup.scans import simulate_scan, simulate_scan_of_map
 from kikuchipy_spacegroup.sht import load_sht
-from kikuchipy_spacegroup.structures import check_space_group
 
 # Neither noise nor anything else but the patterns and their contrast
 PLAIN = Camera(dose=np.inf, point_spread=0, vignetting=0)

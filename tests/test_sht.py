@@ -244,7 +244,7 @@ class TestSignal:
         assert (signal.projection, signal.hemisphere) == ("lambert", "both")
         assert str(signal.axes_manager) == str(expected.axes_manager)
         assert signal.phase.space_group.number == 225
-        assert np.allclose(signal.phase.structure.lattice.a, 0.35)
+        assert np.allclose(signal.phase.structure.lattice.a, 3.5)
         assert signal.phase.name == "Ni (nickel) [A1]"
         (atom,) = signal.phase.structure
         assert atom.element == 28

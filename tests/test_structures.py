@@ -4,28 +4,28 @@
 
 import csv
 from pathlib import Path
-import sys
 
 from diffpy.structure import Atom, Lattice, Structure
 import numpy as np
 from orix.crystal_map import Phase
 import pytest
 
+from kikuchipy_spacegroup.crystals import (
+    check_space_group,
+    unit_cell,
+)
 from kikuchipy_spacegroup.kinematical import (
     kinematical_master_pattern,
     reflecting_planes,
-)
-from kikuchipy_spacegroup.structures import (
-    check_space_group,
-    unit_cell,
 )
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="needs the shared data")
 
 
-def phase(space_group: int, lattice: tuple, *atoms: tuple) -> Phase:
-    """Return a phase from lattice parameters and (element, x, y, z)."""
+def phase(space_group: int, lattice: tuple, *atoms: tuple, unit=10) -> Phase:
+    """Phase from lattice parameters in nm and (element, x, y, z), in angstrom."""
+    lattice = (*(unit * edge for edge in lattice[:3]), *lattice[3:])
     structure = Structure(
         [Atom(element, xyz=xyz) for element, *xyz in atoms], lattice=Lattice(*lattice)
     )
@@ -34,7 +34,7 @@ def phase(space_group: int, lattice: tuple, *atoms: tuple) -> Phase:
 
 HEXAGONAL = (90, 90, 120)
 MAGNESIUM = phase(194, (0.321, 0.321, 0.521, *HEXAGONAL), ("Mg", 1 / 3, 2 / 3, 0.25))
-BISMUTH = phase(166, (4.54, 4.54, 11.81, *HEXAGONAL), (83, 0, 0, 0.234))
+BISMUTH = phase(166, (4.54, 4.54, 11.81, *HEXAGONAL), (83, 0, 0, 0.234), unit=1)
 # Baddeleyite, monoclinic with all atoms in general positions
 ZIRCONIA = phase(
     14,
@@ -130,11 +130,6 @@ class TestCheckSpaceGroup:
         check = check_space_group(MAGNESIUM)
         assert check.found is None
         assert not check.agrees
-
-    def test_without_spglib(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "spglib", None)
-        with pytest.raises(ImportError, match=r"kikuchipy-spacegroup\[simulate\]"):
-            check_space_group(MAGNESIUM)
 
     @needs_data
     def test_database(self):

@@ -158,6 +158,40 @@ def neighbor_pairs(
     return pairs[other][order], distances[other][order]
 
 
+def nearest_neighbors(
+    xyz: np.ndarray, base: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest positions in a crystal of every position.
+
+    Parameters
+    ----------
+    xyz
+        Fractional coordinates of shape (n_positions, 3).
+    base
+        Matrix of shape (3, 3) with lattice vectors in rows.
+    n
+        Number of neighbors, 26 at most.
+
+    Returns
+    -------
+    neighbors
+        Indices of shape (n_positions, n), which may be those of images in
+        neighboring cells.
+    distances
+        Distances of shape (n_positions, n), ascending.
+    """
+    positions = wrap(np.asarray(xyz, dtype=float).reshape(-1, 3))
+    cells = np.array(list(np.ndindex(3, 3, 3))) - 1
+    images = (positions[:, None] + cells).reshape(-1, 3) @ base
+    distances, image = cKDTree(images).query(positions @ base, n + 1)
+    # All but the position itself, which is in the middle of the cells
+    itself = np.arange(len(positions)) * len(cells) + len(cells) // 2
+    distances[image == itself[:, None]] = np.inf
+    order = np.argsort(distances, axis=1, kind="stable")[:, :n]
+    neighbors = np.take_along_axis(image, order, axis=1) // len(cells)
+    return neighbors, np.take_along_axis(distances, order, axis=1)
+
+
 def find_symmetry(
     base: np.ndarray, xyz: np.ndarray, kinds: np.ndarray, tolerance: float
 ) -> Any | None:

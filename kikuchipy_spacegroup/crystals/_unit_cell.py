@@ -14,7 +14,7 @@ from kikuchipy_spacegroup.crystals._symmetry import (
     Operations,
     find_symmetry,
     merge_sites,
-    neighbor_pairs,
+    nearest_neighbors,
     wrap,
 )
 
@@ -27,6 +27,8 @@ _ANGSTROM_PER = {"angstrom": 1.0, "nm": 10.0}
 # The shortest distance between atoms in crystals, in angstrom. In nm, it is a tenth of
 # that, so that the two units cannot be mistaken for each other
 _SHORTEST = (0.6, 6.0)
+# Neighbors looked at, since the nearest may share a place
+_N_NEIGHBORS = 8
 # Atoms of one element nearer than this, in angstrom, are the same if more than half full
 _SAME_FULL, _SAME_SPLIT = 0.5, 0.1
 
@@ -477,29 +479,31 @@ def expand_sites(
 
 def _check_distances(structure: "Structure", lattice_unit: str) -> None:
     """Raise an error if atoms are nearer or further apart than in any crystal."""
-    positions, _, _ = merge_sites(structure, _SAME_SPLIT)
-    low, high = _SHORTEST
-    base = structure.lattice.base
-    # The nearest may be further away than we look
-    radius = min(10 * high, 2 * float(np.cbrt(structure.lattice.volume)) + high)
-    radius = low if len(positions) > 50 else radius
-    pairs, distances = neighbor_pairs(positions, base, radius)
+    neighbors, distances = nearest_neighbors(
+        structure.xyz, structure.lattice.base, _N_NEIGHBORS
+    )
+    # Sites that share a place, or are never full at once, may be near to each other
     occupancy = structure.occupancy
-    # Sites that are never full at once may be near to each other
-    if len(positions) == len(structure):
-        full = occupancy[pairs[:, 0]] + occupancy[pairs[:, 1]] > 1.01
-        pairs, distances = pairs[full], distances[full]
-    shortest = distances[0] if distances.size else radius
-    if low <= shortest <= high or (len(positions) > 50 and shortest >= low):
+    full = occupancy[:, None] + occupancy[neighbors] > 1.01
+    shared = distances < _SAME_SPLIT
+    shared &= np.array([atom.element for atom in structure])[neighbors] != np.array(
+        [[atom.element] for atom in structure]
+    )
+    distances = np.where(full & ~shared, distances, np.inf)
+    first, column = np.unravel_index(distances.argmin(), distances.shape)
+    shortest = distances[first, column]
+    low, high = _SHORTEST
+    if low <= shortest <= high or not np.isfinite(shortest):
         return
+    names = [
+        structure[int(i)].label or structure[int(i)].element
+        for i in (first, neighbors[first, column])
+    ]
     other = "angstrom" if lattice_unit == "nm" else "nm"
-    names = ""
-    if distances.size:
-        first, second = (structure[int(i)] for i in pairs[0])
-        names = f", between {first.label or first.element} and {second.label or second.element}"
     raise ShortestDistanceError(
         f"The shortest distance between atoms of phase {structure.title!r} is "
-        f"{shortest:.3g} angstrom{names}, and it is {low} to {high} in crystals. Lattice "
-        f"parameters are taken to be in lattice_unit={lattice_unit!r}; give "
-        f"lattice_unit={other!r} if they are not, or mend the atoms"
+        f"{shortest:.3g} angstrom, between {names[0]} and {names[1]}, and it is {low:g} "
+        f"to {high:g} in crystals. Lattice parameters are taken to be in "
+        f"lattice_unit={lattice_unit!r}: give lattice_unit={other!r} if they are not, or "
+        "mend the atoms"
     )

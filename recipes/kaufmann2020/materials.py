@@ -178,7 +178,7 @@ def mean_atomic_number(name: str) -> float:
     >>> mean_atomic_number("NiAl"), mean_atomic_number("TaC")
     (20.5, 39.5)
     """
-    from kikuchipy_spacegroup.structures import unit_cell
+    from kikuchipy_spacegroup.crystals import unit_cell
 
     atoms = unit_cell(phase(name))
     total = sum(_ATOMIC_NUMBERS[atom.element] * atom.occupancy for atom in atoms)
@@ -203,7 +203,7 @@ def elements(name: str) -> frozenset[str]:
     >>> sorted(elements("Fe3Al_disordered221")), sorted(elements("ferrite_FeCr"))
     (['Al', 'Fe'], ['Cr', 'Fe'])
     """
-    from kikuchipy_spacegroup.structures import ELEMENTS
+    from kikuchipy_spacegroup.crystals import ELEMENTS
 
     for part in name.split("_"):
         symbols = re.findall(r"([A-Z][a-z]?)[\d.]*", part)
