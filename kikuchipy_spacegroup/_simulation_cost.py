@@ -153,7 +153,7 @@ class Progress:
         elapsed = perf_counter() - self._start
         remaining = seconds_each * (self.total - done)
         # The first directions are slower than large batches of them
-        if not self._told and (elapsed > 3 or remaining > 20 * self.max_seconds):
+        if not self._told and elapsed > 3:
             self._told = True
             self._tell(remaining)
         if self._bar is not None:

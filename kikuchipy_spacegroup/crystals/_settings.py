@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kikuchipy_spacegroup.crystals._symmetry import Operations
+from kikuchipy_spacegroup.crystals._symmetry import Operations, quiet_spglib
 
 if TYPE_CHECKING:
     import gemmi
@@ -138,9 +138,13 @@ def number_of_operations(operations: Operations) -> int | None:
     found = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(_to_gemmi(operations)))
     if found is not None:
         return int(found.number)
-    kind = spglib.get_spacegroup_type_from_symmetry(
-        operations.rotations, operations.translations
-    )
+    try:
+        with quiet_spglib():
+            kind = spglib.get_spacegroup_type_from_symmetry(
+                operations.rotations, operations.translations
+            )
+    except getattr(spglib, "SpglibError", ()):
+        return None
     return None if kind is None else int(kind.number)
 
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Symmetry operations on fractional coordinates, and what spglib finds."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 import logging
 from typing import TYPE_CHECKING, Any
@@ -213,14 +215,23 @@ def find_symmetry(
     # With others, spglib ends the process
     if not (np.isfinite(base).all() and np.isfinite(xyz).all()):
         return None
-    with warnings.catch_warnings():
-        # Of a change in how errors are raised. Both ways are handled here
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
+    try:
+        with quiet_spglib():
             return spglib.get_symmetry_dataset((base, xyz, kinds), symprec=tolerance)
-        except getattr(spglib, "SpglibError", ()) as error:
-            _logger.debug("No space group found: %s", error)
-            return None
+    except getattr(spglib, "SpglibError", ()) as error:
+        _logger.debug("No space group found: %s", error)
+        return None
+
+
+@contextmanager
+def quiet_spglib() -> Iterator[None]:
+    """Keep spglib's warning of a change in how errors are raised to itself.
+
+    Both ways are handled here.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def merge_sites(
