@@ -97,7 +97,7 @@ def plot_grad_cam(
     >>> cam = kpsg.grad_cam(kpsg.load_model(), s.data[0])
     >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
     >>> simulation = kpsg.zone_axes.simulate_geometry(
-    ...     mp.phase, s.detector, s.xmap.rotations.reshape(3, 3)
+    ...     mp.phase, s.detector, s.xmap.rotations.reshape(3, 3), lattice_unit="nm"
     ... )
     >>> ax = kpsg.plot.plot_grad_cam(
     ...     s.data[0, 1], cam[1], simulation=simulation, index=(0, 1)

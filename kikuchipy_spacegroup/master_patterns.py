@@ -282,7 +282,9 @@ class MasterPatternLibrary:
         >>> import kikuchipy as kp
         >>> from kikuchipy_spacegroup import MasterPatternLibrary
         >>> ni = kp.data.nickel_ebsd_master_pattern_small(projection="lambert").phase
-        >>> library = MasterPatternLibrary.from_phases([ni], [15, 20], half_width=20)
+        >>> library = MasterPatternLibrary.from_phases(
+        ...     [ni], [15, 20], half_width=20, lattice_unit="nm"
+        ... )
         >>> library.phase_names, library.energies.tolist()
         (['ni'], [15.0, 20.0])
         """

@@ -66,7 +66,7 @@ def main_zone_axes(phase: "Phase", *, min_strength: float = 0.5, **kwargs) -> "M
     >>> import kikuchipy as kp
     >>> from kikuchipy_spacegroup.zone_axes import main_zone_axes
     >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
-    >>> axes = main_zone_axes(mp.phase, min_strength=0.6)
+    >>> axes = main_zone_axes(mp.phase, min_strength=0.6, lattice_unit="nm")
     >>> axes.size
     18
     >>> axes[[0, -1]].coordinates.round().astype(int)
@@ -139,7 +139,11 @@ def simulate_geometry(
     >>> s = kp.data.nickel_ebsd_small()
     >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
     >>> detector = kp.detectors.EBSDDetector(shape=(60, 60))
-    >>> simulate_geometry(mp.phase, detector, s.xmap.rotations[:1]).detector.shape
+    >>> rotations = s.xmap.rotations[:1]
+    >>> simulation = simulate_geometry(
+    ...     mp.phase, detector, rotations, lattice_unit="nm"
+    ... )
+    >>> simulation.detector.shape
     (60, 60)
     """
     from kikuchipy.simulations import KikuchiPatternSimulator

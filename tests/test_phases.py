@@ -19,7 +19,7 @@ from kikuchipy_spacegroup import (
     phases,
     simulate_master_pattern,
 )
-from kikuchipy_spacegroup.crystals import unit_cell
+from kikuchipy_spacegroup.crystals import phase_in_angstrom, unit_cell
 
 # In processes of their own: TensorFlow crashes where PyTorch or wgpu came first
 DYNAMICAL = """
@@ -126,7 +126,8 @@ def silicon(origin):
 
 @pytest.fixture
 def nickel():
-    return kp.data.nickel_ebsd_master_pattern_small(projection="lambert").phase
+    master_pattern = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
+    return phase_in_angstrom(master_pattern.phase, "nm")
 
 
 class TestLoadPhase:
@@ -207,7 +208,7 @@ class TestSimulate:
 
     def test_dynamical_without_de_ebsd(self, nickel, monkeypatch):
         monkeypatch.setitem(sys.modules, "de_ebsd", None)
-        monkeypatch.setitem(sys.modules, "de_ebsd.crystal.lattice", None)
+        monkeypatch.setitem(sys.modules, "de_ebsd.diffraction.backends", None)
         with pytest.raises(ImportError, match=r"kikuchipy-spacegroup\[dynamical\]"):
             simulate_master_pattern(nickel, method="dynamical")
 

@@ -23,7 +23,9 @@ def simulation(master_pattern):
     pytest.importorskip("diffsims")
     from kikuchipy_spacegroup.zone_axes import simulate_geometry
 
-    return simulate_geometry(master_pattern.phase, DETECTOR, ROTATIONS)
+    return simulate_geometry(
+        master_pattern.phase, DETECTOR, ROTATIONS, lattice_unit="nm"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from orix.vector import Miller
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from kikuchipy_spacegroup.crystals import phase_in_angstrom
 from kikuchipy_spacegroup.zone_axes import (
     main_zone_axes,
     simulate_geometry,
@@ -26,7 +27,8 @@ DETECTOR = EBSDDetector(
 def phase():
     import kikuchipy as kp
 
-    return kp.data.nickel_ebsd_master_pattern_small(projection="lambert").phase
+    master_pattern = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
+    return phase_in_angstrom(master_pattern.phase, "nm")
 
 
 @pytest.fixture(scope="module")

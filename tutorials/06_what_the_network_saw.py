@@ -31,11 +31,12 @@ maps = explain(patterns, space_group=225)
 maps.shape
 
 # %%
-# The scan is indexed, so that bands and zone axes can be drawn where they must be.
+# The scan is indexed, so that bands and zone axes can be drawn where they must be. Phases that
+# kikuchipy reads from EMsoft's files have lattice parameters in nm.
 
 phase = kp.data.nickel_ebsd_master_pattern_small(projection="lambert").phase
 simulation = kpsg.zone_axes.simulate_geometry(
-    phase, s.detector, s.xmap.rotations.reshape(3, 3)
+    phase, s.detector, s.xmap.rotations.reshape(3, 3), lattice_unit="nm"
 )
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
 for ax, i in zip(axes, (0, 4, 8)):
@@ -53,7 +54,7 @@ result = kpsg.zone_axes.weigh_zone_axes(
     kpsg.explanation.to_pattern_frame(maps, (60, 60)),
     s.xmap.rotations,
     s.detector,
-    kpsg.zone_axes.main_zone_axes(phase),
+    kpsg.zone_axes.main_zone_axes(phase, lattice_unit="nm"),
     n_random=299,
 )
 result

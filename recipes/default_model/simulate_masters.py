@@ -56,7 +56,6 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 import zlib
 
-from bloch_waves import atoms_per_lattice_point, simulate, to_crystal
 import numpy as np
 
 if TYPE_CHECKING:
@@ -156,6 +155,46 @@ def read_table(path: str | Path = TABLE) -> list[dict]:
     return rows
 
 
+def to_phase(row: dict) -> Phase:
+    """Return the phase of a row of the table.
+
+    Parameters
+    ----------
+    row
+        Row of the table, see :func:`read_table`.
+
+    Returns
+    -------
+    phase
+        Phase with the atoms of the asymmetric unit in origin choice 1, and lattice
+        parameters in angstrom.
+    """
+    from diffpy.structure import Atom, Lattice, Structure
+    from diffpy.structure.spacegroups import GetSpaceGroup
+    from orix.crystal_map import Phase
+
+    *edges, alpha, beta, gamma = (
+        row[k] for k in ("a", "b", "c", "alpha", "beta", "gamma")
+    )
+    lattice = Lattice(*(10 * edge for edge in edges), alpha, beta, gamma)
+    shift = np.zeros(3)
+    if row["origin"] == 2:
+        # Half the translation of an inversion, with its center on [111]
+        shift = next(
+            0.5 * op.t
+            for op in GetSpaceGroup(row["space_group"]).iter_symops()
+            if np.allclose(op.R, -np.eye(3)) and np.allclose(op.t, op.t[0])
+        )
+    atoms = []
+    for site in row["sites"]:
+        position = (np.array(site.position) + shift) % 1.0
+        atom = Atom(site.element, position, occupancy=site.occupancy)
+        atom.Bisoequiv = 100 * site.debye_waller
+        atoms.append(atom)
+    structure = Structure(atoms=atoms, lattice=lattice, title=row["name"])
+    return Phase(row["name"], space_group=row["space_group"], structure=structure)
+
+
 def load_structures(
     path: str | Path = TABLE, method: str | None = None
 ) -> dict[str, Phase]:
@@ -172,44 +211,33 @@ def load_structures(
     Returns
     -------
     phases
-        Phases keyed by name. Lattice parameters are in nm, as in phases which
-        kikuchipy reads from EMsoft's files, and atoms are those of the asymmetric
-        unit, with Debye-Waller factors as ``Bisoequiv`` in nm^2.
-
-    Notes
-    -----
-    The symmetry operations of orix' space groups, from diffpy.structure, refer to the
-    first origin choice. Positions given in the second one are shifted accordingly, so
-    that ``Phase.expand_asymmetric_unit()`` generates the right atoms.
+        Phases keyed by name, see :func:`to_phase`.
     """
-    from diffpy.structure import Atom, Lattice, Structure
-    from diffpy.structure.spacegroups import GetSpaceGroup
-    from orix.crystal_map import Phase
+    return {
+        row["name"]: to_phase(row)
+        for row in read_table(path)
+        if method is None or row["method"] == method
+    }
 
-    phases = {}
-    for row in read_table(path):
-        if method is not None and row["method"] != method:
-            continue
-        lattice = Lattice(*(row[k] for k in ("a", "b", "c", "alpha", "beta", "gamma")))
-        shift = np.zeros(3)
-        if row["origin"] == 2:
-            # Half the translation of an inversion, with its center on [111]
-            shift = next(
-                0.5 * op.t
-                for op in GetSpaceGroup(row["space_group"]).iter_symops()
-                if np.allclose(op.R, -np.eye(3)) and np.allclose(op.t, op.t[0])
-            )
-        atoms = []
-        for site in row["sites"]:
-            position = (np.array(site.position) + shift) % 1.0
-            atom = Atom(site.element, position, occupancy=site.occupancy)
-            atom.Bisoequiv = site.debye_waller
-            atoms.append(atom)
-        structure = Structure(atoms=atoms, lattice=lattice, title=row["name"])
-        phases[row["name"]] = Phase(
-            name=row["name"], space_group=row["space_group"], structure=structure
-        )
-    return phases
+
+def atoms_per_lattice_point(cell) -> int:
+    """Return the number of distinct atom positions in the primitive cell.
+
+    Parameters
+    ----------
+    cell
+        Structure with all atoms of the unit cell.
+
+    Returns
+    -------
+    count
+        Number of positions, counting a mixed site once.
+    """
+    from kikuchipy_spacegroup.crystals import symmetry_operations
+
+    positions = len(np.unique(np.round(cell.xyz % 1, 4) % 1, axis=0))
+    rotations = symmetry_operations(cell).rotations
+    return positions // int((rotations == np.eye(3)).all(axis=(1, 2)).sum())
 
 
 def voltage(name: str) -> float:
@@ -333,13 +361,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--max-atoms", type=int, default=16, help="per lattice point")
     parser.add_argument("--half-width", type=int, default=100, help="of Lambert grid")
     parser.add_argument("--dmin", type=float, default=0.05, help="in nm")
-    parser.add_argument("--energies", type=int, default=1, help="number, 1 keV apart")
+    parser.add_argument("--energies", type=int, default=1, help="number to average")
     parser.add_argument("--electrons", type=int, default=50_000, help="Monte Carlo")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
     parser.add_argument("--stop-after", type=float, help="minutes, start none after")
     args = parser.parse_args(arguments)
 
     import torch
+
+    from kikuchipy_spacegroup.crystals import unit_cell
+    from kikuchipy_spacegroup.phases import simulate_bloch_waves
 
     torch.set_num_threads(args.threads)
     args.output.mkdir(parents=True, exist_ok=True)
@@ -358,7 +389,8 @@ def main(arguments: list[str] | None = None) -> int:
     for row, kv in jobs:
         if args.stop_after and time.monotonic() - started > 60 * args.stop_after:
             break
-        n_atoms = atoms_per_lattice_point(to_crystal(row))
+        cell = unit_cell(to_phase(row))
+        n_atoms = atoms_per_lattice_point(cell)
         if n_atoms > args.max_atoms:
             continue
         name, group = row["name"], row["space_group"]
@@ -377,14 +409,21 @@ def main(arguments: list[str] | None = None) -> int:
             if path.exists():
                 continue
             start = time.monotonic()
-            energies, patterns = simulate(
-                row, kv, args.half_width, args.dmin, args.energies, args.electrons
+            patterns = simulate_bloch_waves(
+                cell,
+                kv,
+                half_width=args.half_width,
+                min_dspacing=args.dmin,
+                exit_depths=row["depths"],
+                n_energies=args.energies,
+                n_electrons=args.electrons,
+                show_progressbar=False,
             )
             if not np.isfinite(patterns).all():
                 raise ValueError("intensities are not finite")
             for each, of_depth in zip(paths[::-1], patterns[::-1]):
                 part = each.with_suffix(".part")
-                save(part, row, energies, of_depth)
+                save(part, row, np.array([kv]), of_depth[None])
                 part.rename(each)
             contrast = patterns[0].std() / patterns[0].mean()
             message = (
