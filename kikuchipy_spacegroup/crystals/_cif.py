@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import logging
 import math
 from pathlib import Path
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -286,9 +287,8 @@ def _read_sites(block: _Block, formula: dict[str, float]) -> list[CifSite]:
             )
         if occupancy == 0:
             continue
-        name = types[i] if types[i] not in ("", "?", ".") else labels[i]
         try:
-            element = element_of_site(name, formula)
+            element = _read_element(types[i], labels[i], formula)
         except ValueError as error:
             raise ValueError(f"of site {labels[i]!r}, {error}") from error
         sites.append(
@@ -297,6 +297,15 @@ def _read_sites(block: _Block, formula: dict[str, float]) -> list[CifSite]:
     if not sites:
         raise ValueError("it has no atoms")
     return sites
+
+
+def _read_element(kind: str, label: str, formula: dict[str, float]) -> str:
+    """Element of a site from its type symbol, or its label if it has none."""
+    if kind in ("", "?", "."):
+        return element_of_site(label, formula)
+    # All in upper case, a type symbol is still one of a single element
+    letters = re.match(r"[A-Za-z]*", kind)[0]
+    return element_of_site(letters.capitalize() + kind[len(letters) :], formula)
 
 
 def _read_displacements(block: _Block, n: int, labels: list[str]) -> np.ndarray:

@@ -62,8 +62,8 @@ def element_of_site(name: str, formula: Collection[str] = ()) -> str:
     Parameters
     ----------
     name
-        Type symbol, such as ``"Fe2+"`` or ``"FE"``, or label, such as
-        ``"FeA"``, ``"Si(2)"`` or ``"OH1"``.
+        Type symbol, such as ``"Fe2+"``, or label, such as ``"FeA"``,
+        ``"Si(2)"`` or ``"OH1"``.
     formula
         Elements in the formula that the file states, which decide where
         a label may stand for two.
@@ -84,11 +84,10 @@ def element_of_site(name: str, formula: Collection[str] = ()) -> str:
     >>> element_of_site("FeA"), element_of_site("OX"), element_of_site("SI1", ["Si"])
     ('Fe', 'O', 'Si')
     """
-    for text in (name, name.strip().capitalize()):
-        try:
-            return element_symbol(text)
-        except ValueError:
-            pass
+    try:
+        return element_symbol(name)
+    except ValueError:
+        pass
     letters = re.match(r"[A-Za-z]*", name.strip())[0]
     if letters.lower().startswith("wat"):  # Water molecules, given by their oxygen
         return "O"

@@ -120,7 +120,7 @@ def wrap(xyz: np.ndarray) -> np.ndarray:
 
 
 def neighbor_pairs(
-    xyz: np.ndarray, base: np.ndarray, radius: float
+    xyz: np.ndarray, base: np.ndarray, radius: float, *, vectors: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of positions in a crystal that are near to each other.
 
@@ -132,6 +132,8 @@ def neighbor_pairs(
         Matrix of shape (3, 3) with lattice vectors in rows.
     radius
         Largest distance.
+    vectors
+        Whether to return vectors instead of distances.
 
     Returns
     -------
@@ -139,7 +141,8 @@ def neighbor_pairs(
         Indices of shape (n_pairs, 2), where the second one may be that
         of an image in a neighboring cell.
     distances
-        Distances of shape (n_pairs,), ascending.
+        Distances of shape (n_pairs,), ascending, or vectors from the
+        first to the second position of shape (n_pairs, 3).
     """
     positions = wrap(np.asarray(xyz, dtype=float).reshape(-1, 3))
     # As many cells around as the radius reaches
@@ -153,11 +156,12 @@ def neighbor_pairs(
     near = cKDTree(images).query_ball_point(positions @ base, radius)
     first = np.repeat(np.arange(len(positions)), [len(i) for i in near])
     image = np.concatenate([np.asarray(i, dtype=int) for i in near])
-    distances = np.linalg.norm(images[image] - (positions @ base)[first], axis=1)
+    between = images[image] - (positions @ base)[first]
+    distances = np.linalg.norm(between, axis=1)
     pairs = np.column_stack([first, index[image]])
     other = ~((pairs[:, 0] == pairs[:, 1]) & (distances < 1e-6))
     order = np.argsort(distances[other], kind="stable")
-    return pairs[other][order], distances[other][order]
+    return pairs[other][order], (between if vectors else distances)[other][order]
 
 
 def nearest_neighbors(

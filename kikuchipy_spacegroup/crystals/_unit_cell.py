@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from kikuchipy_spacegroup.crystals._elements import element_of_site
+from kikuchipy_spacegroup.crystals._axes import choose_axes
+from kikuchipy_spacegroup.crystals._elements import ELEMENTS, element_of_site
 from kikuchipy_spacegroup.crystals._settings import settings_of_number
 from kikuchipy_spacegroup.crystals._symmetry import (
     Operations,
@@ -317,6 +318,12 @@ def standard_cell(
     ValueError
         If the atoms have no space group, as when they are too close.
 
+    Notes
+    -----
+    Where the standard setting leaves the axes open, as two orientations
+    of quartz do, one is chosen by the atoms, so that the phase does not
+    depend on the axes the structure was given in.
+
     Examples
     --------
     The primitive cell of aluminium
@@ -338,6 +345,15 @@ def standard_cell(
             f"No space group found for the {len(positions)} sites of {name!r}. Check "
             "that lattice parameters are in angstrom and that no atoms are too close"
         )
+    weights = np.array(
+        [sum((1 + ELEMENTS.index(i)) * x for i, x in kind) for kind in content]
+    )
+    base, positions, kinds = choose_axes(
+        found.std_lattice,
+        found.std_positions,
+        found.std_types,
+        weights[found.std_types],
+    )
     displacements = {
         (atom.element, round(float(atom.occupancy), 3)): atom.Uisoequiv
         for atom in structure
@@ -349,11 +365,11 @@ def standard_cell(
             occupancy=occupancy,
             Uisoequiv=displacements[element, occupancy],
         )
-        for xyz, kind in zip(wrap(found.std_positions), found.std_types)
+        for xyz, kind in zip(wrap(positions), kinds)
         for element, occupancy in content[kind]
     ]
     # Axes as orix turns them, so that it leaves atoms where they are
-    lattice = aligned_lattice(*Lattice(base=found.std_lattice).abcABG())
+    lattice = aligned_lattice(*Lattice(base=base).abcABG())
     return Phase(
         name,
         space_group=int(found.number),
