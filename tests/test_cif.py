@@ -11,6 +11,7 @@ from orix.crystal_map import Phase
 import pytest
 
 from kikuchipy_spacegroup.crystals import (
+    check_space_group,
     load_phase,
     phase_composition,
     standard_cell,
@@ -291,3 +292,235 @@ def test_same_crystal(way, name, references, tmp_path):
     path = tmp_path / "a.cif"
     path.write_text(WAYS[way](CRYSTALS[name]))
     check_same(path, references[name], CRYSTALS[name])
+
+
+ENCODINGS = {
+    "Windows": lambda text: text.replace("\n", "\r\n").encode(),
+    "old Mac": lambda text: text.replace("\n", "\r").encode(),
+    "byte-order mark": lambda text: text.encode("utf-8-sig"),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "UTF-16 without mark": lambda text: text.encode("utf-16-le"),
+    "Latin 1": lambda text: ("# Å\n" + text).encode("latin-1"),
+    "UTF-8": lambda text: ("# Å\n" + text).encode(),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_encodings(encoding, references, tmp_path):
+    path = tmp_path / "a.cif"
+    path.write_bytes(ENCODINGS[encoding](cif(CRYSTALS["hexagonal"])))
+    check_same(path, references["hexagonal"], CRYSTALS["hexagonal"])
+
+
+class TestOpenSettings:
+    """What the file leaves open is decided by what else it states."""
+
+    def test_formula_decides(self, references, tmp_path):
+        """Of two origins, one gives another composition."""
+        crystal = CRYSTALS["tetragonal"]
+        path = tmp_path / "a.cif"
+        for shift, origin in (((0, 0, 0), 1), ((0, -0.25, 0.125), 2)):
+            # The second choice has the inversion center at the origin
+            _, sites, operations = change_axes(crystal, np.eye(3), shift)
+            inversion = [t for r, t in operations if np.allclose(r, -np.eye(3))]
+            at_origin = any(np.allclose(t % 1, 0) for t in inversion)
+            assert at_origin == (origin == 2)
+            header = ["_symmetry_space_group_name_H-M 'I 41/a m d'"]
+            path.write_text(cif(crystal, sites=sites, operations=[], header=header))
+            check_same(path, references["tetragonal"], crystal)
+
+    @pytest.mark.parametrize(
+        ("symbol", "xyz"),
+        [("F d -3 m", 0), ("F d -3 m :1", 0), ("F d -3 m S", 0), ("F d -3 m :2", 1 / 8)]
+        + [("F d -3 m Z", 1 / 8), ("F d -3 m (origin choice 2)", 1 / 8)]
+        + [("F 41/d -3 2/m :2", 1 / 8), ("Fd-3m", 1 / 8)],
+    )
+    def test_diamond(self, symbol, xyz, references, tmp_path):
+        crystal = CRYSTALS["diamond"]
+        path = tmp_path / "a.cif"
+        header = [f"_symmetry_space_group_name_H-M '{symbol}'"]
+        path.write_text(
+            cif(crystal, sites=[("C", (xyz,) * 3)], operations=[], header=header)
+        )
+        check_same(path, references["diamond"], crystal)
+
+    @pytest.mark.parametrize("symbol", ["R -3 m :R", "R -3 m", "R -3 m r"])
+    def test_rhombohedral_axes(self, symbol, tmp_path):
+        path = tmp_path / "as.cif"
+        crystal = Crystal(
+            166, (4.13,) * 3 + (54.1,) * 3, (("As", (0.227,) * 3),), "As", 6
+        )
+        header = [f"_symmetry_space_group_name_H-M '{symbol}'"]
+        path.write_text(cif(crystal, operations=[], header=header))
+        phase = load_phase(path)
+        assert phase.space_group.number == 166
+        assert len(phase.structure) == 6
+        assert phase.structure.lattice.gamma == pytest.approx(120)
+        assert density(phase) == pytest.approx(
+            2 * gemmi.Element("As").weight / Lattice(*crystal.cell).volume
+        )
+
+    def test_refused_if_nothing_decides(self, tmp_path):
+        path = tmp_path / "a.cif"
+        cell = (8.0, 8.0, 9.0, 90, 90, 90)
+        crystal = Crystal(129, cell, (("Fe", (0, 0, 0)),), "Fe", 2)
+        header = ["_symmetry_space_group_name_H-M 'P 4/n m m'"]
+        text = cif(crystal, operations=[], header=header, formula=False)
+        path.write_text(text)
+        with pytest.raises(ValueError, match="a.cif is no crystal: it leaves open"):
+            load_phase(path)
+
+    def test_generators_are_completed(self, references, tmp_path, caplog):
+        """Of P 21/c, the screw axis and the inversion."""
+        crystal = CRYSTALS["monoclinic"]
+        generators = [
+            (rotation, translation)
+            for rotation, translation in crystal.operations
+            if np.trace(rotation) in (-1, -3)
+        ]
+        assert len(generators) == 2
+        path = tmp_path / "a.cif"
+        path.write_text(cif(crystal, operations=generators))
+        check_same(path, references["monoclinic"], crystal)
+        assert "2 symmetry operations are missing and added" in caplog.text
+
+    def test_hydrogen_may_be_missing(self, tmp_path, caplog):
+        crystal = CRYSTALS["hexagonal"]
+        path = tmp_path / "a.cif"
+        path.write_text(cif(crystal).replace("'Zn O'", "'Zn O H2'"))
+        assert load_phase(path).space_group.number == 186
+        assert "hydrogen is in the formula but not among the atoms" in caplog.text
+
+
+class TestRefused:
+    """One clear message that names the file and the atoms."""
+
+    def load(self, tmp_path, text):
+        path = tmp_path / "bad.cif"
+        path.write_text(text)
+        return load_phase(path)
+
+    def test_near_atoms(self, tmp_path):
+        crystal = CRYSTALS["cubic"]
+        sites = (*crystal.sites, ("S", (0.1, 0.05, 0)))
+        with pytest.raises(ValueError, match="bad.cif .*atoms Fe0 and S2 are 0.6"):
+            self.load(tmp_path, cif(crystal, sites=sites, formula=False))
+
+    def test_occupancies(self, tmp_path):
+        crystal = CRYSTALS["hexagonal"]
+        sites = (*crystal.sites, ("Mg", crystal.sites[0][1]))
+        text = cif(crystal, sites=sites, formula=False)
+        match = r"bad.cif .*sites \['Mg2', 'Zn0'\] .*sum up to 2"
+        with pytest.raises(ValueError, match=match):
+            self.load(tmp_path, text)
+        # A shared site is fine
+        shared = text.replace("1.0", "0.5")
+        assert self.load(tmp_path, shared).space_group.number == 186
+        with pytest.raises(ValueError, match="site 'Zn0' has an occupancy of 1.5"):
+            self.load(tmp_path, text.replace("1.0", "1.5"))
+
+    def test_formula(self, tmp_path):
+        text = cif(CRYSTALS["cubic"]).replace("'Fe S2'", "'Fe S'")
+        match = "bad.cif .*formula is Fe1 S1, but the atoms are Fe0.6667 S1.333"
+        with pytest.raises(ValueError, match=match):
+            self.load(tmp_path, text)
+        path = tmp_path / "bad.cif"
+        assert load_phase(path, check_formula=False).space_group.number == 205
+
+    def test_stated_group(self, tmp_path):
+        header = ["_symmetry_Int_Tables_number 225"]
+        with pytest.raises(ValueError, match="bad.cif .*states space group 225, but"):
+            self.load(tmp_path, cif(CRYSTALS["cubic"], header=header))
+
+    @pytest.mark.parametrize("label", ["CO1", "SN1"])
+    def test_ambiguous_labels(self, tmp_path, label):
+        crystal = Crystal(221, (3.0,) * 3 + (90,) * 3, (("Co", (0, 0, 0)),), "Co", 1)
+        kwargs = {"write_site": lambda i, e: label, "columns": ["label"]}
+        with pytest.raises(ValueError, match=f"{label}' may stand for"):
+            self.load(tmp_path, cif(crystal, formula=False, **kwargs))
+        text = cif(crystal, **kwargs).replace("'Co'", f"'{label[:2].capitalize()}'")
+        (atom,) = self.load(tmp_path, text).structure
+        assert atom.element == label[:2].capitalize()
+
+    @pytest.mark.parametrize("label", ["M1", "X", "1", "(Fe,Mg)"])
+    def test_no_element(self, tmp_path, label):
+        kwargs = {"write_site": lambda i, e: label, "columns": ["label"]}
+        with pytest.raises(ValueError, match="bad.cif .*does not begin with"):
+            self.load(tmp_path, cif(CRYSTALS["diamond"], **kwargs))
+
+    def test_lattice_without_the_symmetry(self, tmp_path):
+        cell = (5.4, 5.4, 6.0, 90, 90, 90)
+        with pytest.raises(ValueError, match="lattice parameters .* do not have its"):
+            self.load(tmp_path, cif(CRYSTALS["cubic"], cell=cell))
+
+
+class TestUnits:
+    def phase(self, factor):
+        crystal = CRYSTALS["hexagonal"]
+        atoms = [Atom(element, xyz) for element, xyz in crystal.sites]
+        cell = (*(factor * edge for edge in crystal.cell[:3]), *crystal.cell[3:])
+        return Phase("zincite", 186, structure=Structure(atoms, Lattice(*cell)))
+
+    def test_said(self):
+        a, b = self.phase(1), self.phase(0.1)
+        assert np.allclose(
+            unit_cell(a).lattice.abcABG(),
+            unit_cell(b, lattice_unit="nm").lattice.abcABG(),
+        )
+        kwargs = {"half_width": 10, "min_dspacing": 0.13}
+        patterns = [
+            kinematical_master_pattern(a, **kwargs),
+            kinematical_master_pattern(b, lattice_unit="nm", **kwargs),
+        ]
+        assert np.allclose(*(i.data for i in patterns))
+        # The phases of both are in angstrom, those given are as they were
+        assert {i.phase.structure.lattice.a for i in patterns} == {3.25}
+        assert b.structure.lattice.a == 0.325
+        assert check_space_group(b, lattice_unit="nm").agrees
+        assert phase_composition(b) == phase_composition(a)
+
+    @pytest.mark.parametrize("factor", [0.1, 10, 100])
+    def test_another_is_refused(self, factor):
+        match = "phase 'zincite' is .* give lattice_unit='nm'"
+        with pytest.raises(ValueError, match=match):
+            unit_cell(self.phase(factor))
+        with pytest.raises(ValueError, match="lattice_unit must be 'angstrom' or 'nm'"):
+            unit_cell(self.phase(1), lattice_unit="pm")
+
+    def test_large_cells_are_refused_at_once(self):
+        lattice = Lattice(80, 80, 80, 90, 90, 90)
+        rng = np.random.default_rng(0)
+        atoms = [
+            Atom("Fe", xyz) for xyz in rng.permutation(list(np.ndindex(9, 9, 9))) / 9
+        ]
+        for atom in atoms:
+            atom.xyz = atom.xyz * 0.5
+        phase = Phase("large", 1, structure=Structure(atoms, lattice))
+        with pytest.raises(ValueError, match="beams .* Use a min_dspacing of at least"):
+            kinematical_master_pattern(phase, min_dspacing=0.05)
+
+
+def test_copies_of_phases():
+    """orix forgets how axes were turned when a phase is copied."""
+    for name in ("monoclinic", "trigonal", "triclinic"):
+        crystal = CRYSTALS[name]
+        phase = crystal.phase()
+        expected = unit_cell(phase)
+        for copy in (Phase(phase), phase.deepcopy(), Phase(Phase(phase))):
+            found = unit_cell(copy)
+            if name == "trigonal":  # A special position tells
+                assert np.allclose(found.xyz, expected.xyz, atol=1e-6)
+            assert len(found) == len(expected) == crystal.n_atoms
+        # Whole cells tell in any case
+        listed = Phase(space_group=crystal.number, structure=expected)
+        for copy in (listed, Phase(listed)):
+            assert len(unit_cell(copy)) == crystal.n_atoms
+
+
+def test_no_code_is_run(tmp_path):
+    """gemmi parses operations, and evaluates nothing."""
+    text = cif(CRYSTALS["cubic"]).replace("'x,y,z'", "'x,y,__import__(\"os\")'")
+    path = tmp_path / "a.cif"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="is not a symmetry operation"):
+        load_phase(path)

@@ -301,11 +301,13 @@ def _read_sites(block: _Block, formula: dict[str, float]) -> list[CifSite]:
 
 def _read_element(kind: str, label: str, formula: dict[str, float]) -> str:
     """Element of a site from its type symbol, or its label if it has none."""
-    if kind in ("", "?", "."):
-        return element_of_site(label, formula)
-    # All in upper case, a type symbol is still one of a single element
-    letters = re.match(r"[A-Za-z]*", kind)[0]
-    return element_of_site(letters.capitalize() + kind[len(letters) :], formula)
+    text = label if kind in ("", "?", ".") else kind
+    letters = re.match(r"[A-Za-z]*", text)[0]
+    if letters and text == kind:
+        # All in upper case, a type symbol is still one of a single element
+        text = letters.capitalize() + text[len(letters) :]
+    # A number is a label here, not an atomic number
+    return element_of_site(text if letters else f"#{text}", formula)
 
 
 def _read_displacements(block: _Block, n: int, labels: list[str]) -> np.ndarray:
