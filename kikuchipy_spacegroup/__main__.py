@@ -105,7 +105,7 @@ def _run(args: argparse.Namespace) -> None:
 
     matplotlib.use("Agg")
     from kikuchipy_spacegroup import classify_space_group, load_model, plot, save_map
-    from kikuchipy_spacegroup.crystal_map import check_map_path
+    from kikuchipy_spacegroup.maps._crystal_map import check_map_path
 
     if args.output is not None:
         check_map_path(args.output, overwrite=args.overwrite)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from kikuchipy_spacegroup._archive import read_arrays
 from kikuchipy_spacegroup._cif_file import read_cif
+from kikuchipy_spacegroup.io._archive import read_arrays
 from kikuchipy_spacegroup.kinematical import kinematical_master_pattern
 from kikuchipy_spacegroup.structures import standard_cell, unit_cell
 

@@ -149,7 +149,7 @@ def damage_member(data: bytes, rng: np.random.Generator) -> bytes:
 
 def damage_sht(data: bytes, rng: np.random.Generator) -> bytes:
     """Return a .sht file with a right checksum."""
-    from kikuchipy_spacegroup._sht_file import _checksum
+    from kikuchipy_spacegroup.io._sht_file import _checksum
 
     changed = damage(data[:-4], rng)
     return changed + struct.pack("<I", _checksum(changed))
@@ -157,7 +157,7 @@ def damage_sht(data: bytes, rng: np.random.Generator) -> bytes:
 
 def damage_onnx(data: bytes, rng: np.random.Generator) -> bytes:
     """Return an ONNX file with a right checksum."""
-    from kikuchipy_spacegroup import _onnx_file
+    from kikuchipy_spacegroup.models import _onnx_file as _onnx_file
 
     return _onnx_file.sealed(damage(data[: -_onnx_file._SEAL_BYTES], rng))
 
@@ -168,8 +168,8 @@ def damage_onnx(data: bytes, rng: np.random.Generator) -> bytes:
 def small_model():
     import keras
 
-    from kikuchipy_spacegroup.model import SpaceGroupModel
-    from kikuchipy_spacegroup.preprocessing import PreparePatterns
+    from kikuchipy_spacegroup.models import SpaceGroupModel
+    from kikuchipy_spacegroup.patterns import PreparePatterns
 
     keras.utils.set_random_seed(1)
     inputs = keras.Input((16, 16, 1))

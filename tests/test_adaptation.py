@@ -12,11 +12,10 @@ from kikuchipy_spacegroup import (
     MasterPatternLibrary,
     SpaceGroupModel,
     adapt_normalization,
-    adaptation,
     self_train,
 )
-from kikuchipy_spacegroup.acquisition import Acquisition
-from kikuchipy_spacegroup.simulation import Geometry
+from kikuchipy_spacegroup.simulation import Acquisition, Geometry
+from kikuchipy_spacegroup.training import _adaptation as adaptation
 
 
 @pytest.fixture(scope="module")

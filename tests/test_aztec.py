@@ -14,7 +14,7 @@ from kikuchipy_spacegroup import (
     evaluate,
     load_grain_list,
 )
-from kikuchipy_spacegroup.crystal_map import probabilities_from_map
+from kikuchipy_spacegroup.maps import probabilities_from_map
 
 HEADER = "ID\tPhase\tX\tY\tphi1\tPHI\tphi2\tMAD\tAFI\tBC\tBS\tGrain ID\n"
 

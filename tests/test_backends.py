@@ -15,14 +15,14 @@ import kikuchipy as kp
 import numpy as np
 import pytest
 
-from kikuchipy_spacegroup import _inference
-from kikuchipy_spacegroup._compute import n_threads
-from kikuchipy_spacegroup._scan import blocks_of_patterns
 from kikuchipy_spacegroup.classification import classify_space_group
-from kikuchipy_spacegroup.dataset import SimulatedDataset
+from kikuchipy_spacegroup.classification._compute import n_threads
 from kikuchipy_spacegroup.explanation import GradCAM, guided_grad_cam
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.models import _inference as _inference
+from kikuchipy_spacegroup.patterns._scan import blocks_of_patterns
 from kikuchipy_spacegroup.simulation import ProjectPatterns
+from kikuchipy_spacegroup.training import SimulatedDataset
 
 OTHERS = sorted({"tensorflow", "jax", "torch"} - {keras.backend.backend()})
 
@@ -32,7 +32,7 @@ import json, pickle, sys
 import keras, numpy as np
 from kikuchipy_spacegroup import LabelledPatterns, MasterPatternLibrary, fit, load_model
 from kikuchipy_spacegroup import GradCAM, guided_grad_cam
-from kikuchipy_spacegroup.dataset import SimulatedDataset
+from kikuchipy_spacegroup.training import SimulatedDataset
 from kikuchipy_spacegroup.simulation import ProjectPatterns
 
 folder = sys.argv[1]
@@ -76,8 +76,8 @@ print(json.dumps([keras.backend.backend(), history["loss"]]))
 
 def separable_model():
     """Return a model with the layers of Xception, but few of them."""
-    from kikuchipy_spacegroup.model import SpaceGroupModel
-    from kikuchipy_spacegroup.preprocessing import PreparePatterns
+    from kikuchipy_spacegroup.models import SpaceGroupModel
+    from kikuchipy_spacegroup.patterns import PreparePatterns
 
     x = inputs = keras.Input((32, 32, 1))
     x = keras.layers.Conv2D(8, 3, strides=2, use_bias=False)(x)
@@ -99,7 +99,7 @@ def separable_model():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Files for another process, and the numbers of this one."""
-    from kikuchipy_spacegroup.model import SpaceGroupModel
+    from kikuchipy_spacegroup.models import SpaceGroupModel
 
     folder = tmp_path_factory.mktemp("backends")
     mp = kp.data.nickel_ebsd_master_pattern_small(
@@ -155,8 +155,8 @@ def test_same_under_other_backend(folder, backend):
 TRACES = """
 import functools
 import keras, numpy as np
-from kikuchipy_spacegroup.model import SpaceGroupModel
-from kikuchipy_spacegroup.preprocessing import PreparePatterns
+from kikuchipy_spacegroup.models import SpaceGroupModel
+from kikuchipy_spacegroup.patterns import PreparePatterns
 
 traced = []
 call = PreparePatterns.call

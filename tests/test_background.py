@@ -8,7 +8,7 @@ import numpy as np
 from orix.quaternion import Rotation
 import pytest
 
-from kikuchipy_spacegroup.background import (
+from kikuchipy_spacegroup.patterns import (
     background_from_patterns,
     count_signals,
     divide_background,

@@ -8,7 +8,8 @@ import pytest
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
-from kikuchipy_spacegroup import calibration, conformal
+from kikuchipy_spacegroup import training as calibration
+from kikuchipy_spacegroup import training as conformal
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 
 
@@ -190,13 +191,13 @@ class TestCalibrate:
 
     @pytest.fixture
     def model(self, tiny_model, tmp_path):
-        from kikuchipy_spacegroup.model import load_model
+        from kikuchipy_spacegroup.models import load_model
 
         tiny_model.save(tmp_path / "copy.keras")
         return load_model(tmp_path / "copy.keras")
 
     def test_sets_and_saves(self, model, library, tmp_path):
-        from kikuchipy_spacegroup.model import load_model
+        from kikuchipy_spacegroup.models import load_model
 
         patterns = kp.data.nickel_ebsd_small().data[0]
         before = model.predict_proba(patterns)

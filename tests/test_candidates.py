@@ -12,15 +12,16 @@ from orix.crystal_map import Phase, PhaseList
 import pytest
 from scipy.stats import truncnorm
 
-from kikuchipy_spacegroup import composition as composition_module
-from kikuchipy_spacegroup.candidates import candidate_probabilities, identify_phases
-from kikuchipy_spacegroup.composition import (
+from kikuchipy_spacegroup.maps import _composition as composition_module
+from kikuchipy_spacegroup.maps import (
+    candidate_probabilities,
+    crystal_map,
+    identify_phases,
     log_evidence,
     phase_composition,
+    pool_grains,
     read_composition,
 )
-from kikuchipy_spacegroup.crystal_map import crystal_map
-from kikuchipy_spacegroup.pooling import pool_grains
 from kikuchipy_spacegroup.structures import element_symbol
 
 

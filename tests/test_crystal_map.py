@@ -7,7 +7,7 @@ import numpy as np
 from orix import io
 import pytest
 
-from kikuchipy_spacegroup.crystal_map import (
+from kikuchipy_spacegroup.maps import (
     crystal_map,
     probabilities_from_map,
     save_map,

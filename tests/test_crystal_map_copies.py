@@ -6,10 +6,9 @@ import kikuchipy as kp
 import numpy as np
 import pytest
 
-from kikuchipy_spacegroup._copy_map import copy_of
-from kikuchipy_spacegroup.crystal_map import crystal_map
-from kikuchipy_spacegroup.microstructure import overlap_grains
-from kikuchipy_spacegroup.scans import simulate_scan_of_map
+from kikuchipy_spacegroup.maps import crystal_map
+from kikuchipy_spacegroup.maps._copy_map import copy_of
+from kikuchipy_spacegroup.simulation import overlap_grains, simulate_scan_of_map
 
 
 @pytest.fixture

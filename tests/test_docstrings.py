@@ -46,7 +46,8 @@ def public_names():
         module = getattr(kikuchipy_spacegroup, name)
         if not inspect.ismodule(module):
             continue
-        for key, value in vars(module).items():
+        for key in getattr(module, "__all__", dir(module)):
+            value = getattr(module, key)
             own = getattr(value, "__module__", None) == module.__name__
             shown = own or key in getattr(module, "__all__", ())
             if key.startswith("_") or not shown:

@@ -13,9 +13,8 @@ from kikuchipy_spacegroup import (
     MasterPatternLibrary,
     estimate_acquisition,
 )
-from kikuchipy_spacegroup.acquisition import SimulateCamera
-from kikuchipy_spacegroup.dataset import SimulatedDataset
-from kikuchipy_spacegroup.simulation import ProjectPatterns
+from kikuchipy_spacegroup.simulation import ProjectPatterns, SimulateCamera
+from kikuchipy_spacegroup.training import SimulatedDataset
 
 
 @pytest.fixture(scope="module")

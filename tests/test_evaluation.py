@@ -19,7 +19,7 @@ from sklearn.metrics import (
 
 import kikuchipy_spacegroup as kpsg
 from kikuchipy_spacegroup import evaluation as ev
-from kikuchipy_spacegroup._seen_materials import seen_materials
+from kikuchipy_spacegroup.evaluation._seen_materials import seen_materials
 
 GROUPS = (225, 227, 229, 194, 186)
 MATERIALS = {"Ni": 225, "Al": 225, "Si": 227, "Fe": 229, "Ti": 194, "GaN": 186}

@@ -11,9 +11,10 @@ from orix.crystal_map import CrystalMap, Phase, PhaseList
 from orix.quaternion import Rotation
 import pytest
 
-from kikuchipy_spacegroup import LabelledPatterns, SpaceGroupModel, fit, training
-from kikuchipy_spacegroup.dataset import ExperimentalDataset
-from kikuchipy_spacegroup.training import KAUFMANN2020
+from kikuchipy_spacegroup import LabelledPatterns, SpaceGroupModel, fit
+from kikuchipy_spacegroup.training import ExperimentalDataset
+from kikuchipy_spacegroup.training import _fit as training
+from kikuchipy_spacegroup.training._fit import KAUFMANN2020
 
 
 @pytest.fixture(scope="module")

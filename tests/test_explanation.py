@@ -12,8 +12,8 @@ from kikuchipy_spacegroup.explanation import (
     guided_grad_cam,
     to_pattern_frame,
 )
-from kikuchipy_spacegroup.model import SpaceGroupModel
-from kikuchipy_spacegroup.preprocessing import PreparePatterns, resize_matrix
+from kikuchipy_spacegroup.models import SpaceGroupModel
+from kikuchipy_spacegroup.patterns import PreparePatterns, resize_matrix
 
 BACKEND = keras.backend.backend()
 SIZE = 32

@@ -18,7 +18,7 @@ import os, signal, warnings
 warnings.simplefilter("ignore")
 import dask, dask.array as da, keras, kikuchipy as kp, numpy as np
 from kikuchipy_spacegroup import classify_space_group, load_model
-from kikuchipy_spacegroup.model import SpaceGroupModel
+from kikuchipy_spacegroup.models import SpaceGroupModel
 
 patterns = np.random.default_rng(1).integers(1, 250, (4, 20, 20)).astype("uint8")
 

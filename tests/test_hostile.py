@@ -26,9 +26,13 @@ from kikuchipy_spacegroup import (
     load_sht,
     phases,
 )
-from kikuchipy_spacegroup._archive import read_archive, read_arrays
-from kikuchipy_spacegroup._network_config import _LAYERS, MAX_LAYERS, check_config
-from kikuchipy_spacegroup.preprocessing import PreparePatterns
+from kikuchipy_spacegroup.io._archive import read_archive, read_arrays
+from kikuchipy_spacegroup.models._network_config import (
+    _LAYERS,
+    MAX_LAYERS,
+    check_config,
+)
+from kikuchipy_spacegroup.patterns import PreparePatterns
 
 MEBIBYTE = 2**20
 

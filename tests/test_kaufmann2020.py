@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from kikuchipy_spacegroup.model import SpaceGroupModel
+from kikuchipy_spacegroup.models import SpaceGroupModel
 
 FOLDER = Path(__file__).parents[1] / "recipes" / "kaufmann2020"
 
@@ -264,7 +264,7 @@ def test_maps_are_weighed_near_zone_axes(recipe, output, monkeypatch):
     import keras
     from tables import load_results
 
-    from kikuchipy_spacegroup.model import load_model
+    from kikuchipy_spacegroup.models import load_model
 
     model = load_model(output / "paper" / "residual" / "experiment_6.keras")
 

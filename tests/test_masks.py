@@ -12,7 +12,7 @@ from orix.quaternion import Rotation
 import pytest
 
 import kikuchipy_spacegroup as kpsg
-from kikuchipy_spacegroup.crystal_map import crystal_map
+from kikuchipy_spacegroup.maps import crystal_map
 
 IRON = Phase("iron", space_group=229)
 

@@ -16,9 +16,8 @@ from kikuchipy_spacegroup import (
     SpaceGroupModel,
     match_acquisition,
 )
-from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
-from kikuchipy_spacegroup.dataset import SimulatedDataset
-from kikuchipy_spacegroup.simulation import ProjectPatterns
+from kikuchipy_spacegroup.simulation import Acquisition, ProjectPatterns, SimulateCamera
+from kikuchipy_spacegroup.training import SimulatedDataset
 
 SIZE = 48
 

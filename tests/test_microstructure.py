@@ -11,8 +11,8 @@ from scipy.ndimage import label
 from scipy.stats import kstest, norm
 from sklearn.metrics import adjusted_rand_score
 
-from kikuchipy_spacegroup.grains import grains_from_orientations
-from kikuchipy_spacegroup.microstructure import overlap_grains, random_map
+from kikuchipy_spacegroup.maps import grains_from_orientations
+from kikuchipy_spacegroup.simulation import overlap_grains, random_map
 
 PHASES = [
     Phase("austenite", space_group=225),

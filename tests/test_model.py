@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from kikuchipy_spacegroup import data
-from kikuchipy_spacegroup._model_file import MEMBER
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.network import build_network
+from kikuchipy_spacegroup.models import SpaceGroupModel, build_network, load_model
+from kikuchipy_spacegroup.models._model_file import MEMBER
 
 
 @pytest.fixture
@@ -166,7 +165,7 @@ class TestCreate:
     )
     def test_wrong_space_groups(self, space_groups, match):
         network = build_network("residual", (32, 32, 1), len(space_groups) or 1)
-        from kikuchipy_spacegroup.preprocessing import PreparePatterns
+        from kikuchipy_spacegroup.patterns import PreparePatterns
 
         with pytest.raises(ValueError, match=match):
             SpaceGroupModel(network, space_groups, PreparePatterns(32))

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from kikuchipy_spacegroup.network import _BUILDERS, build_network, residual_network
+from kikuchipy_spacegroup.models import build_network, residual_network
+from kikuchipy_spacegroup.models._network import _BUILDERS
 
 
 def test_further_blocks_change_nothing_before_training():

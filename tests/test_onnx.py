@@ -9,7 +9,7 @@ import pytest
 
 import kikuchipy_spacegroup as kpsg
 from kikuchipy_spacegroup import OnnxModel, save_onnx
-from kikuchipy_spacegroup._onnx_file import sealed
+from kikuchipy_spacegroup.models._onnx_file import sealed
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("tf2onnx")

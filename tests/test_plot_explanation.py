@@ -21,7 +21,7 @@ def master_pattern():
 @pytest.fixture(scope="module")
 def simulation(master_pattern):
     pytest.importorskip("diffsims")
-    from kikuchipy_spacegroup.zone_axes import simulate_geometry
+    from kikuchipy_spacegroup.explanation import simulate_geometry
 
     return simulate_geometry(master_pattern.phase, DETECTOR, ROTATIONS)
 

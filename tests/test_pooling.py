@@ -6,17 +6,15 @@ import numpy as np
 from orix import io
 import pytest
 
-from kikuchipy_spacegroup.calibration import calibration_error
-from kikuchipy_spacegroup.crystal_map import (
+from kikuchipy_spacegroup.maps import (
     crystal_map,
-    probabilities_from_map,
-    space_group_sets,
-)
-from kikuchipy_spacegroup.pooling import (
     effective_number,
     fit_correlation,
     pool_grains,
+    probabilities_from_map,
+    space_group_sets,
 )
+from kikuchipy_spacegroup.training import calibration_error
 
 GROUPS = [221, 225, 229]
 

@@ -14,13 +14,17 @@ from orix.crystal_map import CrystalMap, Phase, PhaseList
 from orix.quaternion import Rotation
 import pytest
 
-from kikuchipy_spacegroup import scans
-from kikuchipy_spacegroup.camera import Camera
-from kikuchipy_spacegroup.examples import example_phases, example_scan
-from kikuchipy_spacegroup.microstructure import random_map
+from kikuchipy_spacegroup.io import load_sht
 from kikuchipy_spacegroup.phases import simulate_master_pattern
-from kikuchipy_spacegroup.scans import simulate_scan, simulate_scan_of_map
-from kikuchipy_spacegroup.sht import load_sht
+from kikuchipy_spacegroup.simulation import (
+    Camera,
+    example_phases,
+    example_scan,
+    random_map,
+    simulate_scan,
+    simulate_scan_of_map,
+)
+from kikuchipy_spacegroup.simulation import _scans as scans
 from kikuchipy_spacegroup.structures import check_space_group
 
 # Neither noise nor anything else but the patterns and their contrast

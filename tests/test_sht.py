@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from scipy.special import gammaln, lpmv, roots_legendre
 
-from kikuchipy_spacegroup._sht_file import _ORIGIN_SHIFTS, read_sht, to_phase
-from kikuchipy_spacegroup.sht import load_sht
+from kikuchipy_spacegroup.io import load_sht
+from kikuchipy_spacegroup.io._sht_file import _ORIGIN_SHIFTS, read_sht, to_phase
 
 pytest.importorskip("ducc0")
 

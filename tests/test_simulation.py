@@ -13,11 +13,12 @@ from orix.quaternion.symmetry import Oh
 import pytest
 from scipy.stats import kurtosis, zscore
 
-from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.simulation import (
+    Acquisition,
     Geometry,
     ProjectPatterns,
+    SimulateCamera,
     detector_parameters,
     random_rotation_matrices,
 )

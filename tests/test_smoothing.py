@@ -8,9 +8,12 @@ import logging
 import numpy as np
 import pytest
 
-from kikuchipy_spacegroup.crystal_map import crystal_map, probabilities_from_map
-from kikuchipy_spacegroup.pooling import pool_grains
-from kikuchipy_spacegroup.smoothing import smooth_probabilities
+from kikuchipy_spacegroup.maps import (
+    crystal_map,
+    pool_grains,
+    probabilities_from_map,
+    smooth_probabilities,
+)
 
 GROUPS = [221, 225, 229]
 

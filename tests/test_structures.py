@@ -138,7 +138,7 @@ class TestCheckSpaceGroup:
 
     @needs_data
     def test_database(self):
-        from kikuchipy_spacegroup._sht_file import read_sht, to_phase
+        from kikuchipy_spacegroup.io._sht_file import read_sht, to_phase
 
         with open(DATA / "sht" / "index.csv") as file:
             rows = [row for row in csv.DictReader(file) if row["kV"] == "20"]
@@ -212,7 +212,7 @@ class TestKinematical:
         pytest.importorskip("ducc0")
         from scipy.ndimage import gaussian_filter
 
-        from kikuchipy_spacegroup.sht import load_sht
+        from kikuchipy_spacegroup.io import load_sht
 
         dynamical = load_sht(DATA / "sht" / f"{file}__20.sht", half_width=75)
         kinematical = kinematical_master_pattern(dynamical.phase, half_width=75).data

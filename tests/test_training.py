@@ -9,22 +9,22 @@ import kikuchipy as kp
 import numpy as np
 import pytest
 
-from kikuchipy_spacegroup import training
-from kikuchipy_spacegroup._training_set import training_set
-from kikuchipy_spacegroup.acquisition import Acquisition
-from kikuchipy_spacegroup.dataset import (
+from kikuchipy_spacegroup.evaluation import evaluate
+from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.models import SpaceGroupModel
+from kikuchipy_spacegroup.patterns import LabelledPatterns
+from kikuchipy_spacegroup.simulation import Acquisition, Geometry
+from kikuchipy_spacegroup.training import (
     ExperimentalDataset,
     MixedDataset,
     SimulatedDataset,
     balanced_share,
+    fit,
     similar_entries,
+    training_graph,
 )
-from kikuchipy_spacegroup.evaluation import evaluate
-from kikuchipy_spacegroup.experimental import LabelledPatterns
-from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel
-from kikuchipy_spacegroup.simulation import Geometry
-from kikuchipy_spacegroup.training import fit, training_graph
+from kikuchipy_spacegroup.training import _fit as training
+from kikuchipy_spacegroup.training._training_set import training_set
 
 CLEAN = Acquisition(
     compression=(0, 0),

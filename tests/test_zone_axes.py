@@ -8,7 +8,7 @@ from orix.vector import Miller
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from kikuchipy_spacegroup.zone_axes import (
+from kikuchipy_spacegroup.explanation import (
     main_zone_axes,
     simulate_geometry,
     weigh_zone_axes,

@@ -80,7 +80,7 @@ _ = ax.set(xlabel="Epoch", ylabel="Accuracy on training patterns", ylim=(0, 1))
 # %%
 # On the materials it never saw:
 
-from kikuchipy_spacegroup.calibration import simulate_logits
+from kikuchipy_spacegroup.training import simulate_logits
 
 
 def accuracy_of(

@@ -104,7 +104,7 @@ print("as trained:", accuracy(model))
 
 # %%
 # **Batch normalisation** layers remember the mean and the variance of what they saw in training.
-# :func:`~kikuchipy_spacegroup.adaptation.adapt_normalization` mixes in those of the scan. The
+# :func:`~kikuchipy_spacegroup.training.adapt_normalization` mixes in those of the scan. The
 # model itself is left as it is, and a new one is returned.
 
 shares = (0, 0.1, 0.3, 0.6, 1)
@@ -129,7 +129,7 @@ _ = axes[0].legend()
 # nothing is adapted unless you call the function.
 #
 # **Self-training** goes on with training. First,
-# :func:`~kikuchipy_spacegroup.matching.match_acquisition` finds by simulation which camera makes
+# :func:`~kikuchipy_spacegroup.training.match_acquisition` finds by simulation which camera makes
 # patterns that look like these to the model, whatever the phases. Then the model learns from
 # patterns simulated with that camera, beside those of the scan which it is sure of. It needs the
 # library.

@@ -34,7 +34,7 @@ maps.shape
 # The scan is indexed, so that bands and zone axes can be drawn where they must be.
 
 phase = kp.data.nickel_ebsd_master_pattern_small(projection="lambert").phase
-simulation = kpsg.zone_axes.simulate_geometry(
+simulation = kpsg.explanation.simulate_geometry(
     phase, s.detector, s.xmap.rotations.reshape(3, 3)
 )
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
@@ -49,11 +49,11 @@ for ax, i in zip(axes, (0, 4, 8)):
 # chance that a pixel near a main zone axis has a higher value than one elsewhere (0.5 if the map
 # knows nothing of zone axes), and the same with the crystals turned at random as a control.
 
-result = kpsg.zone_axes.weigh_zone_axes(
+result = kpsg.explanation.weigh_zone_axes(
     kpsg.explanation.to_pattern_frame(maps, (60, 60)),
     s.xmap.rotations,
     s.detector,
-    kpsg.zone_axes.main_zone_axes(phase),
+    kpsg.explanation.main_zone_axes(phase),
     n_random=299,
 )
 result

@@ -23,7 +23,7 @@ from scipy.special import softmax
 
 import kikuchipy_spacegroup as kpsg
 from kikuchipy_spacegroup import evaluation, plot
-from kikuchipy_spacegroup.calibration import simulate_logits
+from kikuchipy_spacegroup.training import simulate_logits
 
 keras.utils.set_random_seed(2)
 

@@ -34,10 +34,9 @@ from kikuchipy_spacegroup import (
     SpaceGroupModel,
     load_model,
 )
-from kikuchipy_spacegroup._trainer import make_optimizer
-from kikuchipy_spacegroup.acquisition import SimulateCamera
-from kikuchipy_spacegroup.dataset import SimulatedDataset
-from kikuchipy_spacegroup.simulation import ProjectPatterns
+from kikuchipy_spacegroup.simulation import ProjectPatterns, SimulateCamera
+from kikuchipy_spacegroup.training import SimulatedDataset
+from kikuchipy_spacegroup.training._trainer import make_optimizer
 
 STEPS = 200
 LEARNING_RATE = 3e-4

@@ -21,11 +21,10 @@ import kikuchipy as kp
 import matplotlib.pyplot as plt
 import numpy as np
 
-from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
-from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import load_model
-from kikuchipy_spacegroup.simulation import ProjectPatterns
+from kikuchipy_spacegroup.models import load_model
+from kikuchipy_spacegroup.simulation import Acquisition, ProjectPatterns, SimulateCamera
+from kikuchipy_spacegroup.training import SimulatedDataset
 
 OUTPUT = Path(__file__).parents[2] / "docs" / "failures.png"
 SEED, NOISE = 2026, (0.6, 0.601)

@@ -27,7 +27,7 @@ from real_patterns import load_real
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.preprocessing import PreparePatterns
+from kikuchipy_spacegroup.patterns import PreparePatterns
 from kikuchipy_spacegroup.simulation import ProjectPatterns, random_rotation_matrices
 
 SIZE = 48

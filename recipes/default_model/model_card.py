@@ -24,9 +24,8 @@ from score_materials import SURE
 from scoreboard import NOISE
 
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup.acquisition import Acquisition
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.simulation import Geometry
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.simulation import Acquisition, Geometry
 
 ROOT = Path(__file__).parents[2]
 BENCHMARK = ROOT / "benchmarks" / "results" / "classification.csv"

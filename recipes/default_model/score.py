@@ -22,7 +22,7 @@ from real_patterns import load_real
 
 from kikuchipy_spacegroup import probabilities_from_map, space_group_sets
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 
 LEVELS = ("bravais_lattice", "point_group", "laue_class", "crystal_system")
 

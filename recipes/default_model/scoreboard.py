@@ -32,17 +32,22 @@ from simulate_masters import load_structures
 from sklearn.metrics import roc_auc_score
 
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
-from kikuchipy_spacegroup.calibration import (
-    calibration_error,
-    fit_temperature,
-)
-from kikuchipy_spacegroup.conformal import class_conformal_thresholds, prediction_sets
-from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.kinematical import kinematical_master_pattern
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.simulation import Geometry, ProjectPatterns
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.simulation import (
+    Acquisition,
+    Geometry,
+    ProjectPatterns,
+    SimulateCamera,
+)
+from kikuchipy_spacegroup.training import (
+    SimulatedDataset,
+    calibration_error,
+    class_conformal_thresholds,
+    fit_temperature,
+    prediction_sets,
+)
 
 SEED = 2026
 N_CALIBRATION = 10_000

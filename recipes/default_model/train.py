@@ -23,7 +23,7 @@ import numpy as np
 
 from kikuchipy_spacegroup.classification import classify_space_group
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.training import fit
 
 SPACE_GROUPS = (221, 223, 225, 227, 229, 230)

@@ -28,10 +28,13 @@ from real_patterns import load_real
 from scipy.ndimage import gaussian_filter
 
 from kikuchipy_spacegroup import LabelledPatterns, estimate_acquisition
-from kikuchipy_spacegroup.acquisition import SimulateCamera
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.preprocessing import PreparePatterns
-from kikuchipy_spacegroup.simulation import ProjectPatterns, detector_parameters
+from kikuchipy_spacegroup.patterns import PreparePatterns
+from kikuchipy_spacegroup.simulation import (
+    ProjectPatterns,
+    SimulateCamera,
+    detector_parameters,
+)
 
 SEED = 5
 SHOWN = 96

@@ -17,9 +17,10 @@ import pandas as pd
 from patterns import load_patterns
 
 from kikuchipy_spacegroup.evaluation import pattern_table
-from kikuchipy_spacegroup.experimental import LabelledPatterns
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.training import KAUFMANN2020, fit
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.patterns import LabelledPatterns
+from kikuchipy_spacegroup.training import fit
+from kikuchipy_spacegroup.training._fit import KAUFMANN2020
 
 _logger = logging.getLogger("kaufmann2020")
 # Training goes on from a trained network in smaller steps

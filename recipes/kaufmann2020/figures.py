@@ -29,8 +29,9 @@ from patterns import PROJECTION_CENTER, ideal_patterns, recorded_patterns
 from PIL import Image
 from tables import load_results
 
+from kikuchipy_spacegroup.explanation import simulate_geometry
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.plot import (
     plot_accuracies,
     plot_hough,
@@ -38,7 +39,6 @@ from kikuchipy_spacegroup.plot import (
     plot_quality,
 )
 from kikuchipy_spacegroup.space_groups import label
-from kikuchipy_spacegroup.zone_axes import simulate_geometry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

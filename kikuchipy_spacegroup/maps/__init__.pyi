@@ -1,0 +1,43 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+from ._candidates import candidate_probabilities, identify_phases
+from ._composition import (
+    log_evidence,
+    normalized_fractions,
+    phase_composition,
+    read_composition,
+)
+from ._crystal_map import (
+    crystal_map,
+    probabilities_from_map,
+    save_map,
+    space_group_sets,
+)
+from ._fusion import combine
+from ._grains import grains_from_orientations, grains_from_patterns
+from ._levels import coarsen_map
+from ._masks import navigation_masks
+from ._pooling import effective_number, fit_correlation, pool_grains
+from ._smoothing import smooth_probabilities
+
+__all__ = [
+    "candidate_probabilities",
+    "coarsen_map",
+    "combine",
+    "crystal_map",
+    "effective_number",
+    "fit_correlation",
+    "grains_from_orientations",
+    "grains_from_patterns",
+    "identify_phases",
+    "log_evidence",
+    "navigation_masks",
+    "normalized_fractions",
+    "phase_composition",
+    "pool_grains",
+    "probabilities_from_map",
+    "read_composition",
+    "save_map",
+    "smooth_probabilities",
+    "space_group_sets",
+]

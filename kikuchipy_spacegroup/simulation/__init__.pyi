@@ -1,0 +1,31 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+from ._camera import Camera
+from ._estimation import estimate_acquisition
+from ._examples import example_phases, example_scan
+from ._layers import Acquisition, SimulateCamera
+from ._microstructure import overlap_grains, random_map
+from ._projection import (
+    Geometry,
+    ProjectPatterns,
+    detector_parameters,
+    random_rotation_matrices,
+)
+from ._scans import simulate_scan, simulate_scan_of_map
+
+__all__ = [
+    "Acquisition",
+    "Camera",
+    "Geometry",
+    "ProjectPatterns",
+    "SimulateCamera",
+    "detector_parameters",
+    "estimate_acquisition",
+    "example_phases",
+    "example_scan",
+    "overlap_grains",
+    "random_map",
+    "random_rotation_matrices",
+    "simulate_scan",
+    "simulate_scan_of_map",
+]
