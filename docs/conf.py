@@ -16,6 +16,13 @@ from inventories import INVENTORIES, write_inventories
 
 import kikuchipy_spacegroup
 
+# The summary of a room is of what is in its __all__, which Sphinx uses if it
+# is in dir(), where lazy_loader has only what is in it
+for name in kikuchipy_spacegroup.__all__:
+    room = getattr(kikuchipy_spacegroup, name)
+    if hasattr(room, "__all__"):
+        room.__dir__ = lambda names=room.__all__: [*names, "__all__"]
+
 hs.preferences.General.show_progressbar = False
 
 project = "kikuchipy-spacegroup"
