@@ -29,8 +29,8 @@ from kikuchipy_spacegroup.models._fingerprint import fingerprint
 from kikuchipy_spacegroup.patterns._checks import (
     check_background,
     check_mask,
+    check_probability,
     check_signal,
-    map_options,
 )
 from kikuchipy_spacegroup.patterns._scan import (
     blocks_of_patterns,
@@ -179,7 +179,7 @@ def classify_space_group(
             raise ValueError("`output` is for scans, and needs `compute=True`")
         output = check_output(output, resume)
     model = _get_model(model)
-    options = map_options(model, min_probability, keep_n, keep_probabilities)
+    options = _map_options(model, min_probability, keep_n, keep_probabilities)
     shapes = nav_shape, sig_shape
     patterns = blocks_of_patterns(signal.data, *shapes, chunk_patterns)
     scan = _Scan(signal, patterns, navigation_mask, n_threads(model))
@@ -258,7 +258,7 @@ def compute_classification_map(
     nav_shape, _ = check_signal(signal)
     navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
     model = _get_model(model)
-    options = map_options(model, min_probability, keep_n, keep_probabilities)
+    options = _map_options(model, min_probability, keep_n, keep_probabilities)
     expected = (*nav_shape, len(model.space_groups))
     if probabilities.shape != expected:
         raise ValueError(
@@ -284,6 +284,25 @@ def _get_model(model: Any) -> "SpaceGroupModel":
             f"{type(model).__name__}"
         )
     return model
+
+
+def _map_options(
+    model: "SpaceGroupModel",
+    min_probability: float | None,
+    keep_n: int,
+    keep_probabilities: bool,
+) -> dict[str, Any]:
+    """Return the options of a crystal map, checked."""
+    if min_probability is None:
+        min_probability = model.min_probability
+    check_probability("min_probability", min_probability)
+    if keep_n < 1:
+        raise ValueError(f"keep_n must be at least 1, not {keep_n}")
+    return {
+        "min_probability": min_probability,
+        "keep_n": keep_n,
+        "keep_probabilities": keep_probabilities,
+    }
 
 
 class _Scan:

@@ -46,12 +46,6 @@ def active_client() -> Any:
     return client if is_client else None
 
 
-def leaves_process() -> bool:
-    """Return whether tasks run in other processes than this one."""
-    name = dask.config.get("scheduler", None)
-    return active_client() is not None or name in ("processes", "multiprocessing")
-
-
 def n_threads(model: Any) -> int:
     """Return how many blocks of patterns to work on at a time.
 

@@ -24,6 +24,7 @@ from kikuchipy_spacegroup.maps._uncertainty import (
     read_uncertainties,
     uncertainty_table,
 )
+from kikuchipy_spacegroup.patterns._checks import check_probability
 from kikuchipy_spacegroup.phases import load_phase
 
 if TYPE_CHECKING:
@@ -166,8 +167,7 @@ def identify_phases(
      1          TiC        Fm-3m         m-3m                 432  tab:orange
     """
     probabilities, space_groups = probabilities_from_map(xmap)
-    if not 0 <= min_probability <= 1:
-        raise ValueError(f"min_probability must be in [0, 1], not {min_probability}")
+    check_probability("min_probability", min_probability)
     phases = _check_candidates(candidates)
     own = {}
     if labels is not None:

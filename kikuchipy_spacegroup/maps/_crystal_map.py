@@ -8,7 +8,6 @@ The only module that knows how results are laid out in a map.
 from collections.abc import Mapping, Sequence
 import os
 from pathlib import Path
-import tempfile
 
 import numpy as np
 from orix import io
@@ -16,6 +15,7 @@ from orix.crystal_map import CrystalMap, create_coordinate_arrays
 from orix.quaternion import Rotation
 
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup.io._replacing import replacing
 from kikuchipy_spacegroup.maps._copy_map import copy_of
 
 _SUFFIXES = (".h5", ".hdf5", ".ang")
@@ -383,13 +383,11 @@ def save_map(path: str | Path, xmap: CrystalMap, *, overwrite: bool = False) -> 
     array([225, 229])
     """
     path = check_map_path(path, overwrite=overwrite)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        part = Path(folder) / path.name
+    with replacing(path) as part:
         if path.suffix == ".ang":
             _save_ang(part, xmap)
         else:
             io.save(str(part), xmap, overwrite=True)
-        os.replace(part, path)
 
 
 def _save_ang(path: Path, xmap: CrystalMap) -> None:

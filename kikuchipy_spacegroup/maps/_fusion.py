@@ -26,6 +26,7 @@ from kikuchipy_spacegroup.maps._pooling import (
     effective_number,
 )
 from kikuchipy_spacegroup.maps._score_model import on_one_scale, pairs_with
+from kikuchipy_spacegroup.patterns._checks import check_probability
 
 _logger = logging.getLogger(__name__)
 _LEAST_PROBABILITY = 1e-4
@@ -204,8 +205,7 @@ def combine(
     array([2, 0], dtype=int8)
     """
     probabilities, numbers = probabilities_from_map(xmap)
-    if not 0 <= min_probability <= 1:
-        raise ValueError(f"min_probability must be in [0, 1], not {min_probability}")
+    check_probability("min_probability", min_probability)
     maps = [indexed] if isinstance(indexed, CrystalMap) else list(indexed)
     if not maps:
         raise ValueError("Give at least one indexed map")

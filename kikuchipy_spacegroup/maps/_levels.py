@@ -9,6 +9,7 @@ from orix.quaternion.symmetry import get_point_group
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.maps._crystal_map import probabilities_from_map
 from kikuchipy_spacegroup.maps._map_like import map_like
+from kikuchipy_spacegroup.patterns._checks import check_probability
 
 
 def coarsen_map(
@@ -74,8 +75,7 @@ def coarsen_map(
     array([0.9, 0.6], dtype=float32)
     """
     probabilities, numbers = probabilities_from_map(xmap)
-    if not 0 <= min_probability <= 1:
-        raise ValueError(f"min_probability must be in [0, 1], not {min_probability}")
+    check_probability("min_probability", min_probability)
     summed, names = sg.coarsen_probabilities(probabilities, numbers, level)
     ids = np.array([_first(name, level) for name in names])
     best = summed.argmax(axis=1)

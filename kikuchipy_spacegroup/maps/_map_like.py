@@ -9,6 +9,7 @@ from orix.crystal_map import CrystalMap, PhaseList
 from orix.quaternion import Rotation
 
 from kikuchipy_spacegroup.maps._crystal_map import crystal_map, probabilities_from_map
+from kikuchipy_spacegroup.patterns._checks import check_probability
 
 
 def replace_probabilities(
@@ -46,8 +47,7 @@ def replace_probabilities(
         0 to 1.
     """
     _, space_groups = probabilities_from_map(xmap)
-    if not 0 <= min_probability <= 1:
-        raise ValueError(f"min_probability must be in [0, 1], not {min_probability}")
+    check_probability("min_probability", min_probability)
     known = probabilities.any(axis=1)
     found = crystal_map(
         np.where(known[:, None], probabilities, np.nan),

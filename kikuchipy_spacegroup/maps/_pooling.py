@@ -11,6 +11,7 @@ from scipy.special import log_softmax, softmax
 
 from kikuchipy_spacegroup.maps._crystal_map import probabilities_from_map
 from kikuchipy_spacegroup.maps._map_like import of_points, replace_probabilities
+from kikuchipy_spacegroup.patterns._checks import check_probability
 
 _logger = logging.getLogger(__name__)
 
@@ -110,8 +111,7 @@ def pool_grains(
     array([0.66, 0.66, 0.66], dtype=float32)
     """
     probabilities, _ = probabilities_from_map(xmap)
-    if not 0 <= correlation <= 1:
-        raise ValueError(f"correlation must be in [0, 1], not {correlation}")
+    check_probability("correlation", correlation)
     if "grain_id" in xmap.prop and "grain_size" in xmap.prop:
         raise ValueError(
             "The map is pooled already. Pool the map from `classify_space_group()`, "

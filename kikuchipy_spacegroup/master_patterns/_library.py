@@ -13,8 +13,6 @@ from kikuchipy_spacegroup.master_patterns._library_builder import (
     Builder,
     Energies,
     check_content,
-    check_library,
-    describe_library,
     index_of,
 )
 from kikuchipy_spacegroup.phases import load_phase, simulate_master_pattern
@@ -108,7 +106,33 @@ class MasterPatternLibrary:
         self.space_groups = np.asarray(space_groups, dtype="int32")
         n = self.phase_index.size
         self.sources = [str(i) for i in ([""] * n if sources is None else sources)]
-        check_library(self)
+        self._check()
+
+    def _check(self) -> None:
+        """Raise a ValueError if the arrays do not fit."""
+        shape = self.data.shape
+        if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 2 == 0:
+            raise ValueError(
+                f"data of shape {shape} is not a stack of square images with odd sides."
+            )
+        n, n_phases = self.phase_index.size, self.n_phases
+        lengths = {
+            key: len(getattr(self, key))
+            for key in ("phase_index", "upper", "lower", "energies", "sources")
+        }
+        if n == 0 or set(lengths.values()) != {n}:
+            raise ValueError(f"These lengths should be the same and not 0: {lengths}.")
+        stops = {"phase_index": n_phases, "upper": shape[0], "lower": shape[0]}
+        for name, stop in stops.items():
+            values = getattr(self, name)
+            if values.min() < 0 or values.max() >= stop:
+                raise ValueError(f"{name} has values outside of 0 to {stop - 1}.")
+        space_groups = self.space_groups.tolist()
+        if len(space_groups) != n_phases or not set(space_groups) <= set(range(1, 231)):
+            raise ValueError(
+                f"space_groups={space_groups} are not {n_phases} numbers from 1 to 230, "
+                "one per phase."
+            )
 
     @property
     def half_width(self) -> int:
@@ -124,7 +148,40 @@ class MasterPatternLibrary:
         return self.phase_index.size
 
     def __repr__(self) -> str:
-        return describe_library(self)
+        n_images, *shape = self.data.shape
+        counts = (
+            f"{n} {one if n == 1 else many}"
+            for n, one, many in (
+                (self.n_phases, "phase", "phases"),
+                (len(self), "entry", "entries"),
+                (n_images, "image", "images"),
+            )
+        )
+        lines = [f"MasterPatternLibrary: {', '.join(counts)} of {tuple(shape)}"]
+        rows = [("phase", "space group", "keV", "source")]
+        rows += [self._phase_row(i) for i in range(self.n_phases)]
+        name, symbol, energy, _ = (max(map(len, column)) for column in zip(*rows))
+        for row in rows:
+            line = f"{row[0]:{name}}  {row[1]:{symbol}}  {row[2]:>{energy}}  {row[3]}"
+            lines.append(line.rstrip())
+        return "\n".join(lines)
+
+    def _phase_row(self, phase: int) -> tuple[str, ...]:
+        """Return name, space group, energies and sources of a phase."""
+        from orix.crystal_map import Phase
+
+        number = int(self.space_groups[phase])
+        symbol = Phase(space_group=number).space_group.short_name
+        if symbol.startswith("H"):
+            symbol = "R" + symbol[1:]  # Hexagonal axes
+        entries = np.flatnonzero(self.phase_index == phase)
+        energies = sorted({f"{i:g}" for i in self.energies[entries]}, key=float)
+        sources = [self.sources[i] for i in entries]
+        n_more = len(set(sources)) - 1
+        source = sources[0] if sources else ""
+        source += f" and {n_more} more" if n_more > 0 else ""
+        name = self.phase_names[phase]
+        return name, f"{number} ({symbol})", ", ".join(energies), source
 
     @classmethod
     def from_signals(

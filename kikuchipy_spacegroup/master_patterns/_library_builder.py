@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bring master patterns of all sorts into one stack of images.
 
-Also checks and describes the resulting library. See
+See
 :class:`kikuchipy_spacegroup.master_patterns.MasterPatternLibrary`.
 """
 
@@ -21,8 +21,6 @@ from kikuchipy_spacegroup.structures import check_space_group
 
 if TYPE_CHECKING:
     from kikuchipy.signals import EBSDMasterPattern
-
-    from kikuchipy_spacegroup.master_patterns._library import MasterPatternLibrary
 
 _logger = logging.getLogger(__name__)
 
@@ -343,69 +341,3 @@ def check_content(content: dict[str, np.ndarray]) -> None:
     # One by one, since there may be gigabytes
     if not all(np.isfinite(image).all() for image in content["data"]):
         raise ValueError("data has intensities that are not finite")
-
-
-def check_library(library: "MasterPatternLibrary") -> None:
-    """Raise a ValueError if the arrays of a library do not fit."""
-    shape = library.data.shape
-    if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 2 == 0:
-        raise ValueError(
-            f"data of shape {shape} is not a stack of square images with odd sides."
-        )
-    n, n_phases = library.phase_index.size, library.n_phases
-    lengths = {
-        key: len(getattr(library, key))
-        for key in ("phase_index", "upper", "lower", "energies", "sources")
-    }
-    if n == 0 or set(lengths.values()) != {n}:
-        raise ValueError(f"These lengths should be the same and not 0: {lengths}.")
-    stops = {"phase_index": n_phases, "upper": shape[0], "lower": shape[0]}
-    for name, stop in stops.items():
-        values = getattr(library, name)
-        if values.min() < 0 or values.max() >= stop:
-            raise ValueError(f"{name} has values outside of 0 to {stop - 1}.")
-    space_groups = library.space_groups.tolist()
-    if len(space_groups) != n_phases or not set(space_groups) <= set(range(1, 231)):
-        raise ValueError(
-            f"space_groups={space_groups} are not {n_phases} numbers from 1 to 230, "
-            "one per phase."
-        )
-
-
-def describe_library(library: "MasterPatternLibrary") -> str:
-    """Return a table of the phases in a library."""
-    n_images, *shape = library.data.shape
-    counts = (
-        f"{n} {one if n == 1 else many}"
-        for n, one, many in (
-            (library.n_phases, "phase", "phases"),
-            (len(library), "entry", "entries"),
-            (n_images, "image", "images"),
-        )
-    )
-    lines = [f"MasterPatternLibrary: {', '.join(counts)} of {tuple(shape)}"]
-    rows = [("phase", "space group", "keV", "source")]
-    rows += [_describe_phase(library, i) for i in range(library.n_phases)]
-    name, symbol, energy, _ = (max(map(len, column)) for column in zip(*rows))
-    for row in rows:
-        line = f"{row[0]:{name}}  {row[1]:{symbol}}  {row[2]:>{energy}}  {row[3]}"
-        lines.append(line.rstrip())
-    return "\n".join(lines)
-
-
-def _describe_phase(library: "MasterPatternLibrary", phase: int) -> tuple[str, ...]:
-    """Return name, space group, energies and sources of a phase."""
-    from orix.crystal_map import Phase
-
-    number = int(library.space_groups[phase])
-    symbol = Phase(space_group=number).space_group.short_name
-    if symbol.startswith("H"):
-        symbol = "R" + symbol[1:]  # Hexagonal axes
-    entries = np.flatnonzero(library.phase_index == phase)
-    energies = sorted({f"{i:g}" for i in library.energies[entries]}, key=float)
-    sources = [library.sources[i] for i in entries]
-    n_more = len(set(sources)) - 1
-    source = sources[0] if sources else ""
-    source += f" and {n_more} more" if n_more > 0 else ""
-    name = library.phase_names[phase]
-    return name, f"{number} ({symbol})", ", ".join(energies), source

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 import json
 import logging
-import os
 from pathlib import Path
 import tempfile
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from kikuchipy_spacegroup import data
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup.io._replacing import replacing
 from kikuchipy_spacegroup.models._fingerprint import fingerprint
 from kikuchipy_spacegroup.models._fork import check_not_forked
 from kikuchipy_spacegroup.models._inference import (
@@ -381,12 +381,10 @@ class SpaceGroupModel:
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists. Pass `overwrite=True` to replace it")
         header = {"format_version": FORMAT_VERSION} | self.header()
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            part = Path(folder) / path.name
+        with replacing(path) as part:
             self.graph.save(part)
             with zipfile.ZipFile(part, "a", zipfile.ZIP_DEFLATED) as archive:
                 archive.writestr(MEMBER, json.dumps(header, indent=1))
-            os.replace(part, path)
 
 
 def load_model(

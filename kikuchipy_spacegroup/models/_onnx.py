@@ -4,13 +4,13 @@
 
 from importlib.util import find_spec
 import json
-import os
 from pathlib import Path
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kikuchipy_spacegroup.io._replacing import replacing
 from kikuchipy_spacegroup.models._fingerprint import fingerprint
 from kikuchipy_spacegroup.models._model_file import FORMAT_VERSION, MEMBER, parse_header
 from kikuchipy_spacegroup.models._onnx_file import check_seal, read_onnx_file, sealed
@@ -111,8 +111,7 @@ def save_onnx(
     signature = keras.InputSpec(
         shape=(None, None, None, 1), dtype="float32", name="patterns"
     )
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        part = Path(folder) / path.name
+    with replacing(path) as part:
         model.graph.export(
             part,
             format="onnx",
@@ -127,7 +126,6 @@ def save_onnx(
         header = model.header() | {"format_version": FORMAT_VERSION}
         content.metadata_props.add(key=MEMBER, value=json.dumps(header))
         part.write_bytes(sealed(content.SerializeToString()))
-        os.replace(part, path)
 
 
 def _quantize(path: Path, patterns: np.ndarray) -> None:

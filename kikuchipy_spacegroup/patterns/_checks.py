@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check what users pass to classification, before any work is done."""
+"""Check what users pass to the package, before any work is done."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +9,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from orix.crystal_map import CrystalMap
-
-    from kikuchipy_spacegroup.models import SpaceGroupModel
 
 
 def check_signal(signal: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -67,24 +65,10 @@ def check_background(background: Any, shape: tuple[int, ...]) -> None:
         raise ValueError("static_background must be real numbers, some above zero")
 
 
-def map_options(
-    model: "SpaceGroupModel",
-    min_probability: float | None,
-    keep_n: int,
-    keep_probabilities: bool,
-) -> dict[str, Any]:
-    """Return the options of a crystal map, checked."""
-    if min_probability is None:
-        min_probability = model.min_probability
-    if not 0 <= min_probability <= 1:
-        raise ValueError(f"min_probability must be in [0, 1], not {min_probability}")
-    if keep_n < 1:
-        raise ValueError(f"keep_n must be at least 1, not {keep_n}")
-    return {
-        "min_probability": min_probability,
-        "keep_n": keep_n,
-        "keep_probabilities": keep_probabilities,
-    }
+def check_probability(name: str, value: float) -> None:
+    """Raise if a number is not a probability."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be in [0, 1], not {value}")
 
 
 def points_of_map(xmap: "CrystalMap", n: int) -> np.ndarray:

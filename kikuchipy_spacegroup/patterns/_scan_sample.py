@@ -12,22 +12,20 @@ from kikuchipy_spacegroup.patterns._labelled_patterns import read_patterns
 if TYPE_CHECKING:
     from kikuchipy.signals import EBSD
 
-    from kikuchipy_spacegroup.models import SpaceGroupModel
-
 # Fewer patterns have no statistics, and too few to train on
 FEWEST = 16
 
 
 def sample_of_scan(
-    model: "SpaceGroupModel",
     signal: "EBSD",
     n: int,
+    size: int,
     navigation_mask: np.ndarray | None,
     signal_mask: np.ndarray | None,
     static_background: np.ndarray | str | None,
     seed: int,
 ) -> np.ndarray:
-    """Return random patterns of a scan at the size of the model."""
+    """Return random patterns of a scan at a size in pixels."""
     nav_shape, sig_shape = check_signal(signal)
     navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
     signal_mask = check_mask(signal_mask, sig_shape, "signal_mask")
@@ -41,7 +39,7 @@ def sample_of_scan(
     mask = np.ones(int(np.prod(nav_shape)), dtype=bool)
     mask[picked] = False
     patterns, _ = read_patterns(
-        signal, mask.reshape(nav_shape), signal_mask, static_background, model.size
+        signal, mask.reshape(nav_shape), signal_mask, static_background, size
     )
     if len(patterns) < FEWEST:
         raise ValueError(

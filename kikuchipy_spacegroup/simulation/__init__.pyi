@@ -1,16 +1,12 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
+from ._acquisition import Acquisition
 from ._camera import Camera
 from ._estimation import estimate_acquisition
 from ._examples import example_phases, example_scan
-from ._layers import Acquisition, SimulateCamera
+from ._geometry import Geometry, detector_parameters, random_rotation_matrices
+from ._layers import ProjectPatterns, SimulateCamera
 from ._microstructure import overlap_grains, random_map
-from ._projection import (
-    Geometry,
-    ProjectPatterns,
-    detector_parameters,
-    random_rotation_matrices,
-)
 from ._scans import simulate_scan, simulate_scan_of_map
 
 __all__ = [

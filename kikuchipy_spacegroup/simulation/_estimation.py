@@ -16,7 +16,7 @@ from kikuchipy_spacegroup.patterns._scan import (
     find_background,
     sample_patterns,
 )
-from kikuchipy_spacegroup.simulation._layers import Acquisition
+from kikuchipy_spacegroup.simulation._acquisition import Acquisition
 
 if TYPE_CHECKING:
     from kikuchipy.signals import EBSD

@@ -1,238 +1,182 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a camera does to a diffraction pattern, as a layer."""
+"""Layers that project master patterns and record them with a camera.
 
-from dataclasses import asdict, dataclass, fields
-import math
-from typing import Any
+They run where the network does.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import keras
 from keras import ops
 import numpy as np
 
 from kikuchipy_spacegroup.patterns import separable
+from kikuchipy_spacegroup.simulation._acquisition import LOGARITHMIC, Acquisition
 
-# Lowest and highest value of ranges which are not from 0 to 1
-_LIMITS = {
-    "gamma": (0.1, 10),
-    "compression": (0, 100),
-    "excess_deficiency": (-10, 10),
-    "resolution": (8, 10_000),
-    "point_spread": (0, 100),
-    "contrast": (1e-4, 2),
-    "noise": (1e-9, 1e9),
-    "blotches": (0, 100),
-    "residues": (0, 100),
-    "vignetting": (-10, 10),
-    "tilt": (-10, 10),
-    "aperture": (0.05, 10),
-}
-# What is drawn log-uniformly
-LOGARITHMIC = ("resolution", "contrast", "noise")
+if TYPE_CHECKING:
+    from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 
 
-@dataclass(frozen=True)
-class Acquisition:
-    r"""Ranges of what a camera and its user do to a pattern.
-
-    Every pattern draws its own value of every quantity, uniformly (U)
-    or log-uniformly (L) between the two given numbers. Probabilities
-    say how large a share of the patterns is affected at all.
+@keras.saving.register_keras_serializable("kikuchipy_spacegroup")
+class ProjectPatterns(keras.layers.Layer):
+    """Project master patterns onto square or rectangular detectors.
 
     Parameters
     ----------
-    gamma
-        U. Exponent of the intensities: the energy filtering of
-        phosphor or direct detector and the look-up table of the camera.
-    compression
-        U. How much zone axes, and whatever else is bright or dark, are
-        brought closer to the mean: a signal :math:`s` in units of its
-        standard deviation becomes :math:`\tanh(k s) / k`. Simulated
-        zone axes are brighter than recorded ones, most of all after the
-        contrast of these has been stretched or equalised.
-    overlap
-        U. Weight of a second grain or phase under the beam.
-    overlap_probability
-        Share of patterns with overlap.
-    excess_deficiency
-        U. Strength of the bright and dark edges of bands along the
-        tilt direction: weight of the difference between the pattern
-        moved up and down by 1/32 of its side, about half a band.
-    resolution
-        L. Number of camera pixels (after binning) along the side.
-    point_spread
-        U. Standard deviation of the point-spread function of the
-        screen and the lens, in camera pixels.
-    contrast
-        L. Standard deviation of the diffraction signal over the mean
-        intensity.
-    noise
-        L. Standard deviation of the noise per camera pixel over that of
-        the diffraction signal, where the illumination is one: shot
-        noise and read-out noise after frame averaging.
-    blotches
-        U. Strength of noise of large grain (screen texture, charging
-        and imperfect background correction), relative to the signal and
-        to the noise.
-    residues
-        U. Strength of the same relative to the signal alone, however
-        little noise there is: what imperfect background correction and
-        diffuse scattering leave. There are none by default, since the
-        bundled model did not gain by them.
-    vignetting
-        U. How fast the illumination falls off radially, as the
-        logarithm at half the side.
-    tilt
-        U. How fast the illumination changes along a random direction,
-        as the logarithm per half side.
-    raw_probability
-        Share of patterns whose background is left in.
-    marks
-        U. Depth of dust and burnt marks on the screen.
-    marks_probability
-        Share of patterns with marks.
-    dead_pixels
-        U. Share of dead and hot camera pixels.
-    aperture
-        U. Radius of the round aperture, as a fraction of half the side.
-    aperture_probability
-        Share of patterns within an aperture, which grow dark towards
-        its edge within up to a few percent of the side. One in three of
-        them is dark outside, the others are masked there.
-    shadow_probability
-        Share of patterns with a straight shadow at the rim.
-    saturation_probability
-        Share of patterns whose brightest parts are cut off.
-
-    Raises
-    ------
-    ValueError
-        If a range is not two ordered numbers within its limits, or a
-        probability is not between 0 and 1.
+    library
+        Master patterns in the square Lambert projection.
+    shape
+        Number of rows and columns of the detector.
+    **kwargs
+        Keyword arguments passed on to :class:`keras.layers.Layer`.
 
     See Also
     --------
-    kikuchipy_spacegroup.simulation.estimate_acquisition
-    kikuchipy_spacegroup.simulation.Camera
+    kikuchipy.signals.EBSDMasterPattern.get_patterns
 
-    Examples
-    --------
-    A slow scan of a clean camera
+    Notes
+    -----
+    The intensity of every pixel is looked up bilinearly on the square
+    Lambert projection of the upper or lower hemisphere
+    :cite:`callahan2013dynamical`, as in
+    :meth:`kikuchipy.signals.EBSDMasterPattern.get_patterns`.
 
-    >>> from kikuchipy_spacegroup import Acquisition
-    >>> Acquisition(noise=(0.05, 0.4), marks_probability=0).noise
-    (0.05, 0.4)
+    The master patterns are a weight of the layer, which lies on the
+    device, but is not written to files.
     """
 
-    gamma: tuple[float, float] = (0.6, 1.6)
-    compression: tuple[float, float] = (0.0, 1.2)
-    overlap: tuple[float, float] = (0.0, 0.3)
-    overlap_probability: float = 0.15
-    excess_deficiency: tuple[float, float] = (-0.6, 0.6)
-    resolution: tuple[float, float] = (45, 240)
-    point_spread: tuple[float, float] = (0.3, 1.1)
-    contrast: tuple[float, float] = (0.012, 0.25)
-    noise: tuple[float, float] = (0.05, 2.2)
-    blotches: tuple[float, float] = (0.0, 0.7)
-    residues: tuple[float, float] = (0.0, 0.0)
-    vignetting: tuple[float, float] = (0.0, 1.5)
-    tilt: tuple[float, float] = (-0.6, 0.6)
-    raw_probability: float = 0.3
-    marks: tuple[float, float] = (0.0, 0.6)
-    marks_probability: float = 0.35
-    dead_pixels: tuple[float, float] = (0.0, 0.004)
-    aperture: tuple[float, float] = (0.72, 1.1)
-    aperture_probability: float = 0.35
-    shadow_probability: float = 0.07
-    saturation_probability: float = 0.1
+    def __init__(
+        self, library: "MasterPatternLibrary", shape: tuple[int, int], **kwargs
+    ) -> None:
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.shape = tuple(shape)
+        self.side = library.data.shape[-1]
+        self.stack = self.add_weight(
+            name="master_patterns",
+            shape=(library.data.size,),
+            dtype="float16",
+            trainable=False,
+            initializer="zeros",
+        )
+        self.stack.assign(library.data.ravel())
+        self._fused_project = _fused(self._project)
+        self.built = True
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            low, high = _LIMITS.get(field.name, (0, 1))
-            if field.name.endswith("_probability"):
-                if not 0 <= value <= 1:
-                    raise ValueError(f"{field.name} must be from 0 to 1, not {value!r}")
-                continue
-            if len(value) != 2 or not low <= value[0] <= value[1] <= high:
-                raise ValueError(
-                    f"{field.name} must be two numbers, the lower first, from {low:g} "
-                    f"to {high:g}, not {value!r}"
-                )
-
-    @classmethod
-    def from_dose(
-        cls,
-        electrons: tuple[float, float],
-        *,
-        n_frames: int = 1,
-        read_noise: float = 0.0,
-        contrast: tuple[float, float] = (0.012, 0.25),
-        **kwargs: Any,
-    ) -> "Acquisition":
-        r"""Return an acquisition at a dose.
+    def call(self, inputs: Mapping):
+        """Return projected patterns.
 
         Parameters
         ----------
-        electrons
-            Lowest and highest mean number of detected electrons per
-            camera pixel and frame.
-        n_frames
-            Number of frames averaged.
-        read_noise
-            Standard deviation of the read-out noise per pixel and
-            frame, in electrons.
-        contrast
-            See :class:`Acquisition`.
-        **kwargs
-            Other ranges of the acquisition.
+        inputs
+            Mapping with ``"upper"`` and ``"lower"``, indices of shape
+            (n,) of images in the stack of the library,
+            ``"orientation"`` of shape (n, 3, 3) with the matrices from
+            the detector to the crystal frame, and ``"geometry"`` of
+            shape (n, 5), see :meth:`Geometry.sample`. It may also have
+            ``"partner_upper"`` and ``"partner_lower"``, images to blend
+            with, and ``"partner_share"`` of shape (n,), their shares.
 
         Returns
         -------
-        acquisition
-            With the range of *noise* from the highest dose and contrast
-            to the lowest ones.
-
-        Raises
-        ------
-        ValueError
-            If a number is out of range.
-
-        See Also
-        --------
-        kikuchipy_spacegroup.simulation.estimate_acquisition
-        kikuchipy_spacegroup.simulation.Camera
-
-        Notes
-        -----
-        Electrons are counted with Poisson statistics. At a mean of
-        :math:`N` electrons, read-out noise :math:`r`, :math:`n` frames
-        and contrast :math:`c`, the noise relative to the signal is
-
-        .. math::
-
-            \frac{1}{c N} \sqrt{\frac{N + r^2}{n}}
-
-        Examples
-        --------
-        >>> from kikuchipy_spacegroup import Acquisition
-        >>> noise = Acquisition.from_dose((100, 400), contrast=(0.1, 0.1)).noise
-        >>> [round(i, 2) for i in noise]
-        [0.5, 1.0]
+        patterns
+            Patterns of shape (n, rows, columns) and dtype float32.
         """
-        low, high = electrons
-        if not 0 < low <= high or n_frames < 1 or read_noise < 0:
-            raise ValueError(
-                "There must be at least one frame, a positive number of electrons, the "
-                f"lower first, and no negative read-out noise, not {n_frames}, "
-                f"{electrons} and {read_noise}"
-            )
+        names = ("orientation", "geometry", "upper", "lower")
+        partner = ("partner_upper", "partner_lower", "partner_share")
+        if partner[0] in inputs:
+            names += partner
+        return self._fused_project(*(inputs[name] for name in names))
 
-        def noise(mean: float, c: float) -> float:
-            return math.sqrt((mean + read_noise**2) / n_frames) / (c * mean)
+    def _project(self, orientation, geometry, upper, lower, *partner):
+        x, y, z = self._crystal_directions(orientation, geometry)
+        column, row = _lambert(x, y, z)
+        half = (self.side - 1) / 2
+        column = (column + 1) * half
+        row = (row + 1) * half
+        patterns = self._interpolate(row, column, z >= 0, upper, lower)
+        if partner:
+            *others, share = partner
+            other = self._interpolate(row, column, z >= 0, *others)
+            patterns = patterns + share[:, None, None] * (other - patterns)
+        return patterns
 
-        limits = (noise(high, contrast[1]), noise(low, contrast[0]))
-        return cls(noise=limits, contrast=contrast, **kwargs)
+    def _interpolate(self, row, column, is_upper, upper, lower):
+        i = ops.clip(ops.floor(row), 0, self.side - 2)
+        j = ops.clip(ops.floor(column), 0, self.side - 2)
+        di, dj = row - i, column - j
+        upper = ops.cast(upper, "int32")[:, None, None]
+        lower = ops.cast(lower, "int32")[:, None, None]
+        image = ops.where(is_upper, upper, lower)
+        index = (image * self.side + ops.cast(i, "int32")) * self.side
+        index = index + ops.cast(j, "int32")
+        top = self._look_up(index) * (1 - dj) + self._look_up(index + 1) * dj
+        index = index + self.side
+        bottom = self._look_up(index) * (1 - dj) + self._look_up(index + 1) * dj
+        return top * (1 - di) + bottom * di
+
+    def _look_up(self, index):
+        return ops.cast(ops.take(self.stack, index), "float32")
+
+    def _crystal_directions(self, orientation, geometry):
+        """Return the three components of unit vectors of every pixel."""
+        rows, columns = self.shape
+        pcx, pcy, pcz, aspect, distortion = (
+            geometry[:, i, None, None] for i in range(5)
+        )
+        u = (ops.arange(columns, dtype="float32")[None, None, :] + 0.5) / columns
+        v = (ops.arange(rows, dtype="float32")[None, :, None] + 0.5) / rows
+        r2 = (2 * u - 1) ** 2 + (2 * v - 1) ** 2
+        factor = 1 + distortion * r2
+        # In units of the detector's height
+        x = ((0.5 - pcx) + (u - 0.5) * factor) * aspect
+        y = (pcy - 0.5) - (v - 0.5) * factor
+        norm = ops.rsqrt(x * x + y * y + pcz * pcz)
+        x, y, z = x * norm, y * norm, pcz * norm
+        m = orientation[..., None, None]
+        return tuple(m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] * z for i in range(3))
+
+    def save_own_variables(self, store) -> None:
+        """Save nothing: master patterns have files of their own."""
+
+    def load_own_variables(self, store) -> None:
+        """Load nothing: master patterns have files of their own."""
+
+
+def _fused(function: Callable) -> Callable:
+    """Return a function whose steps run as one, pixel by pixel.
+
+    TensorFlow runs one step after another over all pixels unless told
+    to use XLA, which is four times as fast on a CPU. JAX does so by
+    itself, and PyTorch runs one step after another.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def _lambert(x, y, z):
+    """Return coordinates in [-1, 1] on the square Lambert projection.
+
+    Notes
+    -----
+    The mapping is equation (10) in :cite:`callahan2013dynamical`,
+    scaled to half the side length 1.
+    """
+    # sqrt(1 - |z|) without cancellation near the poles
+    radius = ops.sqrt((x * x + y * y) / (1 + ops.abs(z)))
+    wide = ops.abs(x) >= ops.abs(y)
+    large = ops.where(wide, x, y)
+    small = ops.where(wide, y, x)
+    safe = ops.where(ops.abs(large) > 1e-12, large, 1e-12)
+    first = ops.sign(large) * radius
+    second = first * (4 / np.pi) * ops.arctan(small / safe)
+    return ops.where(wide, first, second), ops.where(wide, second, first)
 
 
 @keras.saving.register_keras_serializable("kikuchipy_spacegroup")

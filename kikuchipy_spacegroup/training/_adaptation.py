@@ -121,7 +121,13 @@ def adapt_normalization(
     if n_layers is not None and n_layers < 1:
         raise ValueError(f"n_layers must be at least 1 or None, not {n_layers}")
     patterns = sample_of_scan(
-        model, signal, n_patterns, navigation_mask, signal_mask, static_background, seed
+        signal,
+        n_patterns,
+        model.size,
+        navigation_mask,
+        signal_mask,
+        static_background,
+        seed,
     )
     adapted = model.copy()
     network = adapted.network
@@ -281,7 +287,7 @@ def self_train(
         "signal_mask": signal_mask,
         "static_background": static_background,
     }
-    patterns = sample_of_scan(model, signal, n_patterns, *masks.values(), seed)
+    patterns = sample_of_scan(signal, n_patterns, model.size, *masks.values(), seed)
     if acquisition is None:
         geometry = kwargs.get("geometry")
         acquisition = match_acquisition(

@@ -17,7 +17,7 @@ from kikuchipy_spacegroup.simulation import (
     ProjectPatterns,
     SimulateCamera,
 )
-from kikuchipy_spacegroup.simulation._layers import LOGARITHMIC
+from kikuchipy_spacegroup.simulation._acquisition import LOGARITHMIC
 from kikuchipy_spacegroup.training._dataset import SimulatedDataset
 
 if TYPE_CHECKING:
@@ -135,7 +135,13 @@ def match_acquisition(
     if n_cameras < 16:
         raise ValueError(f"n_cameras must be at least 16, not {n_cameras}")
     patterns = sample_of_scan(
-        model, signal, n_patterns, navigation_mask, signal_mask, static_background, seed
+        signal,
+        n_patterns,
+        model.size,
+        navigation_mask,
+        signal_mask,
+        static_background,
+        seed,
     )
     features, settings = _simulate(model, library, n_cameras, geometry, seed)
     scale = settings.mean(axis=0), settings.std(axis=0)
