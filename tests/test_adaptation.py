@@ -15,6 +15,7 @@ from kikuchipy_spacegroup import (
     self_train,
 )
 from kikuchipy_spacegroup.simulation import Acquisition, Geometry
+from kikuchipy_spacegroup.training import Optimization
 from kikuchipy_spacegroup.training import _adaptation as adaptation
 
 
@@ -119,8 +120,9 @@ class TestSelfTraining:
             acquisition=Acquisition(),
             confidence=0.501,
             steps=30,
-            learning_rate=2e-3,
-            average=None,
+            optimization=Optimization(
+                learning_rate=2e-3, average=None, train_normalization=False
+            ),
             batch_size=16,
             show_progressbar=False,
         )

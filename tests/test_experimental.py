@@ -12,9 +12,14 @@ from orix.quaternion import Rotation
 import pytest
 
 from kikuchipy_spacegroup import LabelledPatterns, SpaceGroupModel, fit
-from kikuchipy_spacegroup.training import ExperimentalDataset
+from kikuchipy_spacegroup.training import (
+    KAUFMANN2020,
+    EarlyStopping,
+    ExperimentalDataset,
+    Optimization,
+    Sampling,
+)
 from kikuchipy_spacegroup.training import _fit as training
-from kikuchipy_spacegroup.training._fit import KAUFMANN2020
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +196,8 @@ class TestFit:
         keras.utils.set_random_seed(1)
         model = SpaceGroupModel.create([225, 229], size=32, filters=(8, 16), stem=8)
         training, validation = two_classes.split(30, 10)
-        options = dict(KAUFMANN2020) | {"epochs": 60, "patience": 4, "min_delta": 0.05}
+        stopping = EarlyStopping(patience=4, min_delta=0.05)
+        options = dict(KAUFMANN2020) | {"epochs": 60, "stopping": stopping}
         history = fit(
             model,
             experimental=training,
@@ -223,16 +229,12 @@ class TestFit:
         )  # fmt: skip
         assert model.metadata["network"] == "xception"
         assert (model.size, model.space_groups) == (72, (225, 229))
-        assert {
-            name: given[name]
-            for name in ("batch_size", "learning_rate", "weight_decay", "patience")
-        } == {
-            "batch_size": 32,
-            "learning_rate": 1e-3,
-            "weight_decay": 1e-5,
-            "patience": 25,
-        }
-        assert (given["min_delta"], given["augment"], given["seed"]) == (1e-3, False, 5)
+        assert (given["batch_size"], given["seed"]) == (32, 5)
+        optimization = given["optimization"]
+        assert (optimization.learning_rate, optimization.weight_decay) == (1e-3, 1e-5)
+        assert not optimization.decay and optimization.average is None
+        assert given["stopping"] == EarlyStopping(patience=25, min_delta=1e-3)
+        assert not given["sampling"].augment
         assert repr(given["experimental"]).endswith("material 229 2, other 2")
         assert repr(given["validation"]).endswith("material 229 1, other 1")
         assert len(test) == 36 - 12
@@ -249,7 +251,7 @@ class TestFit:
             experimental=two_classes,
             epochs=1,
             batch_size=32,
-            average=None,
+            optimization=Optimization(average=None),
             callbacks=[callback],
             show_progressbar=False,
         )
@@ -268,7 +270,7 @@ class TestFit:
             experimental=two_classes,
             epochs=1,
             steps_per_epoch=2,
-            mixed_precision=True,
+            optimization=Optimization(mixed_precision=True),
             callbacks=[callback],
             show_progressbar=False,
         )
@@ -282,9 +284,13 @@ class TestFit:
         model = SpaceGroupModel.create([225, 229], size=32, filters=(4,), stem=4)
         with pytest.raises(ValueError, match="Give a `library`"):
             fit(model)
-        with pytest.raises(ValueError, match="`patience` needs"):
-            fit(model, experimental=two_classes, patience=3)
+        with pytest.raises(ValueError, match="`stopping` needs"):
+            fit(model, experimental=two_classes, stopping=EarlyStopping(patience=3))
         with pytest.raises(ValueError, match="experimental_share must be"):
-            fit(model, experimental=two_classes, experimental_share=1.5)
+            fit(
+                model,
+                experimental=two_classes,
+                sampling=Sampling(experimental_share=1.5),
+            )
         with pytest.raises(ValueError, match="epochs must be"):
             fit(model, experimental=two_classes, epochs=0)

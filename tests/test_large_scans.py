@@ -280,6 +280,21 @@ class TestUnreadableScan:
                 chunk_patterns=50,
             )
 
+    def test_model_that_fails(self, data, caplog):
+        """Its own error comes, and the log says of which patterns."""
+
+        class Failing(CountingModel):
+            def predict_proba(self, patterns):
+                if (patterns == 255).any():
+                    raise ZeroDivisionError("oops")
+                return super().predict_proba(patterns)
+
+        data[2, 5, 0, 0] = 255
+        with pytest.raises(ZeroDivisionError, match="oops"):
+            classify(lazy(data), Failing())
+        # Blocks of four patterns, two per row
+        assert "in rows 2 to 2 and columns 4 to 7 cannot be classified" in caplog.text
+
     @pytest.mark.parametrize("compression", ["gzip", None])
     def test_file_that_loses_its_end(self, tmp_path, compression):
         """After it was loaded, and after some of it was classified."""

@@ -15,8 +15,11 @@ from kikuchipy_spacegroup.models import SpaceGroupModel
 from kikuchipy_spacegroup.patterns import LabelledPatterns
 from kikuchipy_spacegroup.simulation import Acquisition, Geometry
 from kikuchipy_spacegroup.training import (
+    EarlyStopping,
     ExperimentalDataset,
     MixedDataset,
+    Optimization,
+    Sampling,
     SimulatedDataset,
     balanced_share,
     fit,
@@ -189,7 +192,7 @@ class TestNormalizationKept:
             epochs=1,
             steps_per_epoch=2,
             batch_size=4,
-            train_normalization=False,
+            optimization=Optimization(train_normalization=False),
             show_progressbar=False,
         )
         after = [v for layer in norms for v in layer.get_weights()]
@@ -211,7 +214,7 @@ class TestNormalizationKept:
                 model,
                 library,
                 epochs=1,
-                train_normalization=False,
+                optimization=Optimization(train_normalization=False),
                 callbacks=[Fail()],
                 show_progressbar=False,
             )
@@ -284,8 +287,9 @@ class TestMixed:
         groups = [225, 229, 194]
         for share, n, messages in ((None, 4, 0), (0.9, 18, 1)):
             caplog.clear()
+            sampling = Sampling(experimental_share=share, outlier_share=0)
             dataset = training_set(
-                groups, library, one, 20, share, common={}, simulated={}, recorded={}
+                groups, library, one, sampling, None, batch_size=20, steps=100, seed=0
             )
             assert [part.batch_size for part in dataset.parts] == [20 - n, n]
             assert len(caplog.messages) == messages
@@ -359,10 +363,8 @@ class TestFit:
             epochs=6,
             steps_per_epoch=25,
             batch_size=32,
-            learning_rate=4e-3,
-            outlier_share=0,
-            blend_share=0.5,
-            average=0.9,
+            optimization=Optimization(learning_rate=4e-3, average=0.9),
+            sampling=Sampling(outlier_share=0, blend_share=0.5),
             acquisition=CLEAN,
             geometry=NARROW,
             show_progressbar=False,
@@ -400,8 +402,8 @@ class TestFit:
             epochs=3,
             steps_per_epoch=20,
             batch_size=32,
-            experimental_share=0.5,
-            average=0.9,
+            sampling=Sampling(experimental_share=0.5),
+            optimization=Optimization(average=0.9),
             acquisition=CLEAN,
             show_progressbar=False,
         )
@@ -455,6 +457,9 @@ def noise():
     )
 
 
+AVERAGED = Optimization(average=0.9)
+
+
 class TestResume:
     """A resumed training ends as one that was not interrupted."""
 
@@ -488,7 +493,7 @@ class TestResume:
 
     def test_history_and_weights(self, library, tmp_path):
         """Cameras and dropout go on with their random numbers."""
-        kwargs = {"library": library, "average": 0.9}
+        kwargs = {"library": library, "optimization": AVERAGED}
         full = self.trained(**kwargs)
         assert full[1].epoch == [0, 1, 2, 3]
         folder = tmp_path / "backup"
@@ -503,7 +508,11 @@ class TestResume:
         assert not folder.exists()
 
     SCRIPT = (0.9, 0.5, 0.7, 0.6, 0.7, 0.4)
-    STOPS = {"average": None, "patience": 3, "epochs": 20}
+    STOPS = {
+        "optimization": Optimization(average=None),
+        "stopping": EarlyStopping(patience=3),
+        "epochs": 20,
+    }
 
     def test_early_stopping(self, library, noise, tmp_path, monkeypatch):
         """The best epoch is before the interruption, the last one after it."""
@@ -526,7 +535,7 @@ class TestResume:
 
     def test_backup_outlives_the_last_epoch(self, noise, tmp_path, monkeypatch):
         """Until the statistics of averaged weights are right."""
-        kwargs = {"experimental": noise, "average": 0.9}
+        kwargs = {"experimental": noise, "optimization": AVERAGED}
         full = self.trained(**kwargs)
         (tmp_path / "notes.txt").write_text("mine")
         with monkeypatch.context() as patch:
@@ -536,7 +545,8 @@ class TestResume:
         assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
     def test_backup_that_does_not_fit(self, noise, tmp_path):
-        kwargs = {"experimental": noise, "average": None, "backup_dir": tmp_path}
+        kwargs = {"experimental": noise, "optimization": Optimization(average=None)}
+        kwargs["backup_dir"] = tmp_path
         self.interrupted(tmp_path, at=1, experimental=noise)
         with pytest.raises(ValueError, match="of another model or optimizer"):
             self.trained(**kwargs)

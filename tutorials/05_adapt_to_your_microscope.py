@@ -54,14 +54,18 @@ model = kpsg.SpaceGroupModel.create(
     [225, 227, 229], size=48, filters=(16, 32, 64), stem=16
 )
 settings = {
-    "outlier_share": 0,
+    "sampling": kpsg.training.Sampling(outlier_share=0),
     "acquisition": camera,
     "geometry": place,
-    "average": 0.95,
     "show_progressbar": False,
 }
 _ = kpsg.fit(
-    model, library, epochs=6, steps_per_epoch=70, learning_rate=4e-3, **settings
+    model,
+    library,
+    epochs=6,
+    steps_per_epoch=70,
+    optimization=kpsg.training.Optimization(learning_rate=4e-3, average=0.95),
+    **settings,
 )
 
 # %%
@@ -139,9 +143,18 @@ print("noise:", np.round(found.noise, 2), "instead of", camera.noise)
 print("point spread:", np.round(found.point_spread, 2), "of", camera.point_spread)
 
 del settings["acquisition"]
+further = kpsg.training.Optimization(
+    learning_rate=3e-4, average=0.95, train_normalization=False
+)
 trained = {
     name: kpsg.self_train(
-        model, library, scan, acquisition=found, steps=150, **settings
+        model,
+        library,
+        scan,
+        acquisition=found,
+        steps=150,
+        optimization=further,
+        **settings,
     )
     for name, scan in scans.items()
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Probabilities of the patterns of a scan, block by block."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -14,6 +15,10 @@ from kikuchipy_spacegroup.patterns import divide_background, unusable_patterns
 
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.models import SpaceGroupModel
+
+# Attribute of errors of models with the index of the block they failed at. It
+# comes with an error from another process
+_FAILED = "kikuchipy_spacegroup_block"
 
 
 def map_model(
@@ -57,9 +62,53 @@ def classify_block(
     mask: np.ndarray | None = None,
     *,
     classifier: Shipped,
+    block_id: tuple[int, ...] = (),
+) -> np.ndarray:
+    """Return probabilities of a block of patterns.
+
+    Parameters
+    ----------
+    patterns
+        Patterns of shape (..., height, width).
+    mask
+        True for patterns to leave out.
+    classifier
+        Model, background and aperture.
+    block_id
+        Index of the block, which dask fills in.
+
+    Returns
+    -------
+    probabilities
+        Array of shape (..., number of space groups) and dtype float32,
+        NaN where patterns cannot be classified.
+
+    Raises
+    ------
+    Exception
+        That of the model, with what :func:`failed_block` returns.
+    """
+    try:
+        return _classify_block(patterns, mask, *classifier.value)
+    except Exception as error:
+        with suppress(AttributeError):
+            setattr(error, _FAILED, block_id[: patterns.ndim - 2])
+        raise
+
+
+def failed_block(error: Exception) -> tuple[int, ...] | None:
+    """Return the index of the block a model failed at, or None if it did not."""
+    return getattr(error, _FAILED, None)
+
+
+def _classify_block(
+    patterns: np.ndarray,
+    mask: np.ndarray | None,
+    model: "SpaceGroupModel",
+    background: np.ndarray | None,
+    inside: np.ndarray,
 ) -> np.ndarray:
     """Return probabilities of a block of patterns."""
-    model, background, inside = classifier.value
     flat = patterns.reshape((-1, *patterns.shape[-2:]))
     wanted = ~unusable_patterns(flat)
     if mask is not None:

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Classify every pattern of a scan."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
 import logging
 from pathlib import Path
 from time import perf_counter
@@ -14,31 +12,19 @@ import hyperspy.api as hs
 from kikuchipy.signals import EBSD
 import numpy as np
 
-from kikuchipy_spacegroup.classification._blocks import classify_block, map_model
-from kikuchipy_spacegroup.classification._compute import compute as _compute
+from kikuchipy_spacegroup.classification._blocks import map_model
+from kikuchipy_spacegroup.classification._compute import compute as compute_lazy
 from kikuchipy_spacegroup.classification._compute import n_threads
-from kikuchipy_spacegroup.classification._results_store import (
-    blocks_to_store,
-    check_output,
-    is_disk_full,
-    missing_blocks,
-    open_store,
-)
+from kikuchipy_spacegroup.classification._results_store import check_output
+from kikuchipy_spacegroup.classification._scan import Scan, compute_into, store_header
 from kikuchipy_spacegroup.maps import crystal_map
-from kikuchipy_spacegroup.models._fingerprint import fingerprint
 from kikuchipy_spacegroup.patterns._checks import (
     check_background,
     check_mask,
     check_probability,
     check_signal,
 )
-from kikuchipy_spacegroup.patterns._scan import (
-    blocks_of_patterns,
-    find_background,
-    first_unreadable,
-    refuse_lost,
-    sample_patterns,
-)
+from kikuchipy_spacegroup.patterns._scan import blocks_of_patterns, find_background
 
 if TYPE_CHECKING:
     from orix.crystal_map import CrystalMap
@@ -168,6 +154,7 @@ def classify_space_group(
     >>> xmap.shape
     (3, 3)
     """
+    # What is asked for is checked before any work is done
     nav_shape, sig_shape = check_signal(signal)
     navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
     signal_mask = check_mask(signal_mask, sig_shape, "signal_mask")
@@ -178,25 +165,38 @@ def classify_space_group(
         if not compute or not nav_shape:
             raise ValueError("`output` is for scans, and needs `compute=True`")
         output = check_output(output, resume)
-    model = _get_model(model)
+    model = find_model(model)
     options = _map_options(model, min_probability, keep_n, keep_probabilities)
-    shapes = nav_shape, sig_shape
-    patterns = blocks_of_patterns(signal.data, *shapes, chunk_patterns)
-    scan = _Scan(signal, patterns, navigation_mask, n_threads(model))
-    background, inside = scan.find_background(static_background, signal_mask)
-    # Blocks are larger on a GPU, but the background is that from others
-    batch = getattr(model, "batch_size", 1)
-    scan.patterns = blocks_of_patterns(scan.patterns, *shapes, chunk_patterns, batch)
-    masks = inside, navigation_mask
-    probabilities = map_model(scan.patterns, model, background, *masks)
+
+    # The background is that of patterns all over the scan
+    scan = Scan(signal)
+    patterns = blocks_of_patterns(scan.data, nav_shape, sig_shape, chunk_patterns)
+    patterns = scan.refuse_lost(patterns)
+    with scan.unreadable_patterns_named(patterns):
+        background, inside = find_background(
+            signal, patterns, static_background, navigation_mask, signal_mask
+        )
+
+    # Blocks are larger on a GPU
+    batch_size = getattr(model, "batch_size", 1)
+    patterns = blocks_of_patterns(
+        patterns, nav_shape, sig_shape, chunk_patterns, batch_size
+    )
+    probabilities = map_model(patterns, model, background, inside, navigation_mask)
     if not compute:
         return probabilities
+
+    # Lazy until here
+    run = {"show_progressbar": _shows(show_progressbar), "threads": n_threads(model)}
+    start = perf_counter()
     if output is None:
-        run = partial(scan.compute, probabilities)
+        with scan.unreadable_patterns_named(patterns):
+            computed = compute_lazy(probabilities, **run)
     else:
-        parts = (model.fingerprint(), background, *masks)
-        run = partial(scan.compute_into, output, probabilities, parts)
-    return _finish(run, signal, model, navigation_mask, options, show_progressbar)
+        header = store_header(patterns, model, background, inside, navigation_mask)
+        computed = compute_into(output, header, probabilities, scan, patterns, **run)
+    _log_speed(computed, navigation_mask, perf_counter() - start)
+    return _map_of_scan(computed, signal, model, navigation_mask, options)
 
 
 def compute_classification_map(
@@ -257,7 +257,7 @@ def compute_classification_map(
     """
     nav_shape, _ = check_signal(signal)
     navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
-    model = _get_model(model)
+    model = find_model(model)
     options = _map_options(model, min_probability, keep_n, keep_probabilities)
     expected = (*nav_shape, len(model.space_groups))
     if probabilities.shape != expected:
@@ -265,11 +265,16 @@ def compute_classification_map(
             f"Probabilities of shape {probabilities.shape} do not fit a scan and a "
             f"model which together need {expected}"
         )
-    run = partial(_compute, da.asarray(probabilities), threads=n_threads(model))
-    return _finish(run, signal, model, navigation_mask, options, show_progressbar)
+    start = perf_counter()
+    computed = compute_lazy(
+        da.asarray(probabilities), _shows(show_progressbar), n_threads(model)
+    )
+    _log_speed(computed, navigation_mask, perf_counter() - start)
+    return _map_of_scan(computed, signal, model, navigation_mask, options)
 
 
-def _get_model(model: Any) -> "SpaceGroupModel":
+def find_model(model: Any) -> "SpaceGroupModel":
+    """Return a model that is given, or that of a name or of a file."""
     if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
         from kikuchipy_spacegroup.models import OnnxModel
 
@@ -305,126 +310,29 @@ def _map_options(
     }
 
 
-class _Scan:
-    """A scan whose patterns may not be readable."""
-
-    def __init__(
-        self,
-        signal: EBSD,
-        patterns: da.Array,
-        navigation_mask: np.ndarray | None,
-        threads: int,
-    ) -> None:
-        self.signal = signal
-        self.threads = threads
-        self.navigation_mask = navigation_mask
-        file = signal.tmp_parameters.as_dictionary()
-        name = file.get("filename")
-        path = Path(file.get("folder") or "") / f"{name}.{file.get('extension')}"
-        self.file = f" of {path}" if name else ""
-        is_read = name and isinstance(signal.data, da.Array)
-        self.patterns = refuse_lost(patterns, path) if is_read else patterns
-
-    def find_background(
-        self,
-        static_background: np.ndarray | str | None,
-        signal_mask: np.ndarray | None,
-    ) -> tuple[np.ndarray | None, np.ndarray]:
-        """Return background and aperture."""
-        try:
-            return find_background(
-                self.signal,
-                self.patterns,
-                static_background,
-                self.navigation_mask,
-                signal_mask,
-            )
-        except Exception as error:
-            self._explain(error, None, "")
-            raise
-
-    def compute(self, probabilities: da.Array, show_progressbar: bool) -> np.ndarray:
-        """Return computed probabilities."""
-        try:
-            return _compute(probabilities, show_progressbar, self.threads)
-        except Exception as error:
-            self._explain(error, None, "")
-            raise
-
-    def compute_into(
-        self,
-        output: Path,
-        probabilities: da.Array,
-        parts: Sequence[Any],
-        show_progressbar: bool,
-    ) -> np.ndarray:
-        """Return probabilities, which are written to a store as they come."""
-        model, background, inside, mask = parts
-        sample = sample_patterns(self.patterns, self.navigation_mask)[::20]
-        header = {
-            "scan": fingerprint(sample, list(self.patterns.shape)),
-            "model": model,
-            "background": fingerprint(background, inside),
-            "navigation_mask": fingerprint(mask),
-        }
-        store = open_store(output, probabilities, header)
-        missing = missing_blocks(store)
-        n = store.nchunks
-        _logger.info("%s: %i of %i blocks are there", output, n - len(missing), n)
-        try:
-            if missing:
-                lazy = blocks_to_store(probabilities, store, missing)
-                _compute(lazy, show_progressbar, self.threads)
-        except Exception as error:
-            left = missing_blocks(store)
-            kept = (
-                f" {n - len(left)} of {n} blocks are kept in {output}. Go on with the "
-                "same call and `resume=True`"
-            )
-            if is_disk_full(error):
-                raise OSError(f"The disk of {output} is full.{kept}") from error
-            self._explain(error, left, kept)
-            raise
-        return store[...]
-
-    def _explain(
-        self, error: Exception, blocks: list[tuple[int, ...]] | None, kept: str
-    ) -> None:
-        """Raise an error that names the patterns which cannot be read."""
-        frame = error.__traceback__
-        while frame is not None:
-            if frame.tb_frame.f_code.co_name == classify_block.__name__:
-                return  # It was not reading that failed
-            frame = frame.tb_next
-        found = first_unreadable(self.patterns, blocks)
-        if found is not None:
-            names = ("rows", "columns")[-len(found) :]
-            where = " and ".join(
-                f"{name} {i.start} to {i.stop - 1}" for name, i in zip(names, found)
-            )
-            raise OSError(
-                f"The patterns{self.file} in {where} cannot be read: {error!r}.{kept}"
-            ) from error
+def _shows(show_progressbar: bool | None) -> bool:
+    """Return whether to show a progress bar."""
+    if show_progressbar is None:
+        return hs.preferences.General.show_progressbar
+    return show_progressbar
 
 
-def _finish(
-    run: Callable[[bool], np.ndarray],
+def _log_speed(
+    computed: np.ndarray, navigation_mask: np.ndarray | None, seconds: float
+) -> None:
+    n_masked = 0 if navigation_mask is None else navigation_mask.sum()
+    n = computed[..., 0].size - n_masked
+    _logger.info("Classified %i patterns, %.0f patterns/s", n, n / seconds)
+
+
+def _map_of_scan(
+    computed: np.ndarray,
     signal: EBSD,
     model: "SpaceGroupModel",
     navigation_mask: np.ndarray | None,
     options: dict[str, Any],
-    show_progressbar: bool | None,
 ) -> "CrystalMap":
-    """Return the map of computed probabilities."""
-    if show_progressbar is None:
-        show_progressbar = hs.preferences.General.show_progressbar
-    start = perf_counter()
-    computed = run(show_progressbar)
-    n = computed[..., 0].size - (
-        0 if navigation_mask is None else navigation_mask.sum()
-    )
-    seconds = perf_counter() - start
-    _logger.info("Classified %i patterns, %.0f patterns/s", n, n / seconds)
+    """Return the map of probabilities, with the steps and unit of a scan."""
     axes = signal.axes_manager.navigation_axes[::-1]
     unit = str(axes[-1].units) if axes else "px"
     return crystal_map(

@@ -5,7 +5,12 @@ from ._camera import Camera
 from ._estimation import estimate_acquisition
 from ._examples import example_phases, example_scan
 from ._geometry import Geometry, detector_parameters, random_rotation_matrices
-from ._layers import ProjectPatterns, SimulateCamera
+from ._layers import (
+    ProjectPatterns,
+    SimulateCamera,
+    pattern_inputs,
+    simulate_patterns,
+)
 from ._microstructure import overlap_grains, random_map
 from ._scans import simulate_scan, simulate_scan_of_map
 
@@ -20,8 +25,10 @@ __all__ = [
     "example_phases",
     "example_scan",
     "overlap_grains",
+    "pattern_inputs",
     "random_map",
     "random_rotation_matrices",
+    "simulate_patterns",
     "simulate_scan",
     "simulate_scan_of_map",
 ]

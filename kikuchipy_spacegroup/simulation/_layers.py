@@ -202,6 +202,8 @@ class SimulateCamera(keras.layers.Layer):
     -----
     Input are positive intensities of shape (n, size, size), output the
     recorded intensities of the same shape, with NaN outside apertures.
+    Layers made from this one may draw otherwise: all that is random but
+    noise is from :meth:`draw` and :meth:`chance`.
     """
 
     def __init__(
@@ -242,15 +244,15 @@ class SimulateCamera(keras.layers.Layer):
         n = ops.shape(patterns)[0]
         signal = self._diffraction(patterns, n)
         # Width of a camera pixel in pixels of this pattern
-        pixel = self.size / self._draw(n, "resolution")
+        pixel = self.size / self.draw(n, "resolution")
         spread = ops.sqrt(
-            (self._draw(n, "point_spread") * pixel) ** 2
+            (self.draw(n, "point_spread") * pixel) ** 2
             + ops.maximum(pixel**2 - 1, 0) / 12
         )
         signal = _standardize(self._blur(signal, spread))
         illumination = self._illumination(n)
         signal = signal * self._marks(n, illumination)
-        strength = self._draw(n, "noise")
+        strength = self.draw(n, "noise")
         noise = self._noise(n, pixel) * strength
         # A camera finer than this pattern averages its noise
         noise = noise * ops.minimum(pixel, 1.0) / ops.sqrt(illumination)
@@ -259,20 +261,20 @@ class SimulateCamera(keras.layers.Layer):
             blotches = blotches + self._blotches(n, "residues")
         signal = signal + noise + blotches + self._dead_pixels(n)
         signal = self._saturate(signal, n)
-        raw = self._chance(n, a.raw_probability)
+        raw = self.chance(n, a.raw_probability)
         background = raw * illumination + (1 - raw)
-        contrast = self._draw(n, "contrast")
+        contrast = self.draw(n, "contrast")
         return self._shade(background * (1 + contrast * signal), n)
 
     def _diffraction(self, patterns, n):
         """Return the standardized signal of one or two grains."""
         a = self.acquisition
         patterns = ops.maximum(patterns, 0.05)
-        signal = _standardize(ops.exp(ops.log(patterns) * self._draw(n, "gamma")))
+        signal = _standardize(ops.exp(ops.log(patterns) * self.draw(n, "gamma")))
         if max(a.compression) > 0:
-            strength = ops.maximum(self._draw(n, "compression"), 1e-3)
+            strength = ops.maximum(self.draw(n, "compression"), 1e-3)
             signal = ops.tanh(strength * signal) / strength
-        weight = self._draw(n, "overlap") * self._chance(n, a.overlap_probability)
+        weight = self.draw(n, "overlap") * self.chance(n, a.overlap_probability)
         signal = signal + weight * ops.roll(signal, 1, axis=0)
         k = max(self.size // 32, 1)
         top, bottom = (
@@ -280,7 +282,7 @@ class SimulateCamera(keras.layers.Layer):
         )
         up = ops.concatenate([signal[:, k:], bottom], axis=1)
         down = ops.concatenate([top, signal[:, :-k]], axis=1)
-        return signal + self._draw(n, "excess_deficiency") * (up - down) / 2
+        return signal + self.draw(n, "excess_deficiency") * (up - down) / 2
 
     def _blur(self, patterns, sigma):
         sigma = ops.maximum(sigma, 0.2)
@@ -294,8 +296,8 @@ class SimulateCamera(keras.layers.Layer):
         x, y = self._grid()
         x = x - self._uniform(n, (-0.4, 0.4))
         y = y - self._uniform(n, (-0.4, 0.4))
-        log = -self._draw(n, "vignetting") * (x**2 + y**2)
-        log = log + self._draw(n, "tilt") * x + self._draw(n, "tilt") * y
+        log = -self.draw(n, "vignetting") * (x**2 + y**2)
+        log = log + self.draw(n, "tilt") * x + self.draw(n, "tilt") * y
         light = ops.exp(log)
         return light / ops.mean(light, axis=(1, 2), keepdims=True)
 
@@ -304,12 +306,12 @@ class SimulateCamera(keras.layers.Layer):
         a = self.acquisition
         through = ops.ones_like(illumination)
         grid_x, grid_y = self._grid()
-        some = self._chance(n, a.marks_probability)
+        some = self.chance(n, a.marks_probability)
         for _ in range(3):
             radius = self._log_uniform(n, (0.02, 0.15))
             x = (grid_x - self._uniform(n, (-1, 1))) / radius
             y = (grid_y - self._uniform(n, (-1, 1))) / radius
-            depth = some * self._draw(n, "marks")
+            depth = some * self.draw(n, "marks")
             through = through * (1 - depth * ops.exp(-((x**2 + y**2) ** 2)))
         return through
 
@@ -321,17 +323,17 @@ class SimulateCamera(keras.layers.Layer):
 
     def _blotches(self, n, name):
         noise = self._blur(self._normal(n), self._log_uniform(n, (1.5, 10)))
-        return _standardize(noise) * self._draw(n, name)
+        return _standardize(noise) * self.draw(n, name)
 
     def _dead_pixels(self, n):
         shape = (n, self.size, self.size)
         chance = keras.random.uniform(shape, seed=self.generator)
-        dead = ops.cast(chance < self._draw(n, "dead_pixels"), "float32")
+        dead = ops.cast(chance < self.draw(n, "dead_pixels"), "float32")
         return dead * self._uniform(n, (-4, 6))
 
     def _saturate(self, signal, n):
         cut = self._uniform(n, (1.0, 3.0))
-        cut = cut + 100 * (1 - self._chance(n, self.acquisition.saturation_probability))
+        cut = cut + 100 * (1 - self.chance(n, self.acquisition.saturation_probability))
         return ops.minimum(signal, cut)
 
     def _shade(self, patterns, n):
@@ -341,15 +343,15 @@ class SimulateCamera(keras.layers.Layer):
         angle = self._uniform(n, (0, 2 * np.pi))
         along = x * ops.cos(angle) + y * ops.sin(angle)
         shadow = ops.cast(along > self._uniform(n, (0.5, 1.0)), "float32")
-        shadow = shadow * self._chance(n, a.shadow_probability)
+        shadow = shadow * self.chance(n, a.shadow_probability)
         patterns = patterns * (1 - shadow * self._uniform(n, (0.2, 0.95)))
         cx, cy = self._uniform(n, (-0.06, 0.06)), self._uniform(n, (-0.06, 0.06))
-        radius = self._draw(n, "aperture")
+        radius = self.draw(n, "aperture")
         beyond = ops.sqrt((x - cx) ** 2 + (y - cy) ** 2) - radius
-        some = self._chance(n, a.aperture_probability)
+        some = self.chance(n, a.aperture_probability)
         penumbra = self._log_uniform(n, (0.003, 0.04))
         patterns = patterns * (1 - 0.98 * some * ops.sigmoid(beyond / penumbra))
-        masked = some * (1 - self._chance(n, 1 / 3))
+        masked = some * (1 - self.chance(n, 1 / 3))
         outside = masked * ops.cast(beyond > 0, "float32")
         return ops.where(outside > 0.5, np.nan, patterns)
 
@@ -358,8 +360,21 @@ class SimulateCamera(keras.layers.Layer):
         position = ops.convert_to_tensor(self._position)
         return position[None, None, :], position[None, :, None]
 
-    def _draw(self, n, name):
-        """Return values of a quantity of the acquisition."""
+    def draw(self, n, name: str):
+        """Return random values of a quantity of the acquisition.
+
+        Parameters
+        ----------
+        n
+            Number of patterns.
+        name
+            Name of the quantity, such as ``"noise"``.
+
+        Returns
+        -------
+        values
+            Tensor of shape (n, 1, 1) and dtype float32.
+        """
         draw = self._log_uniform if name in LOGARITHMIC else self._uniform
         return draw(n, getattr(self.acquisition, name))
 
@@ -371,7 +386,21 @@ class SimulateCamera(keras.layers.Layer):
     def _log_uniform(self, n, limits):
         return ops.exp(self._uniform(n, np.log(limits).astype("float32")))
 
-    def _chance(self, n, probability):
+    def chance(self, n, probability: float):
+        """Return which patterns something happens to.
+
+        Parameters
+        ----------
+        n
+            Number of patterns.
+        probability
+            Probability of 1, from 0 to 1.
+
+        Returns
+        -------
+        happens
+            Tensor of ones and zeros of shape (n, 1, 1) and dtype float32.
+        """
         value = keras.random.uniform((n, 1, 1), seed=self.generator)
         return ops.cast(value < probability, "float32")
 
@@ -389,3 +418,99 @@ def _standardize(patterns):
     patterns = patterns - mean
     variance = ops.mean(patterns**2, axis=(1, 2), keepdims=True)
     return patterns * ops.rsqrt(variance + 1e-12)
+
+
+def pattern_inputs(
+    *, blend: bool = False, batch_size: int | None = None
+) -> dict[str, keras.KerasTensor]:
+    """Return the inputs of a graph that simulates patterns.
+
+    Parameters
+    ----------
+    blend
+        Whether there are inputs for master patterns to blend with.
+    batch_size
+        Number of patterns per batch, if it is always the same.
+
+    Returns
+    -------
+    inputs
+        Inputs by the names that :meth:`ProjectPatterns.call` takes.
+
+    See Also
+    --------
+    simulate_patterns
+    """
+    kinds = {
+        "upper": ((), "int32"),
+        "lower": ((), "int32"),
+        "orientation": ((3, 3), "float32"),
+        "geometry": ((5,), "float32"),
+    }
+    if blend:
+        kinds |= {
+            "partner_upper": ((), "int32"),
+            "partner_lower": ((), "int32"),
+            "partner_share": ((), "float32"),
+        }
+    return {
+        name: keras.Input(shape, batch_size, dtype=dtype, name=name)
+        for name, (shape, dtype) in kinds.items()
+    }
+
+
+def simulate_patterns(
+    library: "MasterPatternLibrary",
+    inputs: Mapping,
+    size: int,
+    camera: SimulateCamera | None = None,
+):
+    """Return patterns projected from master patterns and recorded by a camera.
+
+    Parameters
+    ----------
+    library
+        Master patterns in the square Lambert projection.
+    inputs
+        Which master patterns, orientations and geometries, see
+        :meth:`ProjectPatterns.call`: arrays, such as
+        :meth:`~kikuchipy_spacegroup.training.SimulatedDataset.recipe`
+        returns, or :func:`pattern_inputs` to make a graph.
+    size
+        Side length of the patterns in pixels.
+    camera
+        Layer that records them. If not given, they are ideal.
+
+    Returns
+    -------
+    patterns
+        Tensor of shape (n, size, size) and dtype float32, or whatever
+        the camera returns.
+
+    See Also
+    --------
+    pattern_inputs, ProjectPatterns, SimulateCamera
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import numpy as np
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(
+    ...     projection="lambert", hemisphere="both"
+    ... )
+    >>> library = kpsg.MasterPatternLibrary.from_signals([mp], half_width=20)
+    >>> rng = np.random.default_rng(1)
+    >>> recipe = {
+    ...     "upper": library.upper[[0, 0]],
+    ...     "lower": library.lower[[0, 0]],
+    ...     "orientation": kpsg.simulation.random_rotation_matrices(2, rng),
+    ...     "geometry": kpsg.simulation.Geometry().sample(2, rng),
+    ... }
+    >>> camera = kpsg.simulation.SimulateCamera(size=32)
+    >>> patterns = kpsg.simulation.simulate_patterns(library, recipe, 32, camera)
+    >>> tuple(patterns.shape)
+    (2, 32, 32)
+    """
+    ideal = ProjectPatterns(library, (size, size), name="project")(inputs)
+    return ideal if camera is None else camera(ideal)

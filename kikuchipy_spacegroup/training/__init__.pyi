@@ -15,13 +15,19 @@ from ._dataset import (
     SimulatedDataset,
     balanced_share,
 )
-from ._fit import fit, fit_kaufmann2020, recalibrate, training_graph
+from ._fit import KAUFMANN2020, fit, fit_kaufmann2020, recalibrate, training_graph
 from ._matching import match_acquisition
+from ._options import EarlyStopping, Optimization, Sampling
 from ._sampling import similar_entries
+from ._trainer import make_optimizer
 
 __all__ = [
+    "KAUFMANN2020",
+    "EarlyStopping",
     "ExperimentalDataset",
     "MixedDataset",
+    "Optimization",
+    "Sampling",
     "SimulatedDataset",
     "adapt_normalization",
     "balanced_share",
@@ -32,6 +38,7 @@ __all__ = [
     "fit",
     "fit_kaufmann2020",
     "fit_temperature",
+    "make_optimizer",
     "match_acquisition",
     "precision_threshold",
     "prediction_sets",

@@ -21,6 +21,7 @@ there.
 """
 
 from copy import deepcopy
+from dataclasses import replace
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from kikuchipy_spacegroup.patterns import LabelledPatterns
 from kikuchipy_spacegroup.patterns._scan_sample import FEWEST, sample_of_scan
 from kikuchipy_spacegroup.training._fit import fit
 from kikuchipy_spacegroup.training._matching import match_acquisition
+from kikuchipy_spacegroup.training._options import Optimization, Sampling
 
 if TYPE_CHECKING:
     from kikuchipy.signals import EBSD
@@ -41,6 +43,12 @@ if TYPE_CHECKING:
     from kikuchipy_spacegroup.simulation import Acquisition
 
 _logger = logging.getLogger(__name__)
+
+
+# How models are trained further on what they are sure of
+SELF_TRAINING = Optimization(
+    learning_rate=3e-4, average=0.99, train_normalization=False
+)
 
 
 def adapt_normalization(
@@ -163,7 +171,8 @@ def self_train(
     n_patterns: int = 4000,
     share: float = 0.5,
     steps: int = 300,
-    learning_rate: float = 3e-4,
+    sampling: Sampling = Sampling(),
+    optimization: Optimization = SELF_TRAINING,
     navigation_mask: np.ndarray | None = None,
     signal_mask: np.ndarray | None = None,
     static_background: np.ndarray | str | None = "auto",
@@ -203,8 +212,12 @@ def self_train(
         Share of patterns of the scan in a batch.
     steps
         Number of batches per round.
-    learning_rate
-        Learning rate in the beginning of a round.
+    sampling
+        What patterns batches are made of. Its *experimental_share* and
+        *balanced* are without effect.
+    optimization
+        Learning rate and so on of every round. By default, batch
+        normalization stays as it is, and weights are averaged.
     navigation_mask, signal_mask, static_background
         See :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
     seed
@@ -214,7 +227,7 @@ def self_train(
     **kwargs
         Keyword arguments passed on to
         :func:`kikuchipy_spacegroup.training.fit`, such as the
-        ``geometry`` of the detector and ``phase_weights``.
+        ``geometry`` of the detector.
 
     Returns
     -------
@@ -299,18 +312,18 @@ def self_train(
         chosen = _sure_of(adapted, patterns, confidence, least_sure)
         # As it is not a training after which to calibrate
         adapted.temperature, adapted.conformal_thresholds = 1.0, {}
-        arguments = {"average": 0.99, "train_normalization": False, "epochs": 1}
-        arguments |= {"steps_per_epoch": steps, "learning_rate": learning_rate}
         if chosen is not None:
-            arguments |= {"experimental_share": share, "balanced": False}
+            sampling = replace(sampling, experimental_share=share, balanced=False)
         fit(
             adapted,
             library,
             chosen,
+            sampling=sampling,
+            optimization=optimization,
             acquisition=acquisition,
             seed=seed + i,
             show_progressbar=show_progressbar,
-            **arguments | kwargs,
+            **{"epochs": 1, "steps_per_epoch": steps} | kwargs,
         )
         # So that all rounds choose alike
         adapted.temperature, adapted.min_probability = calibration

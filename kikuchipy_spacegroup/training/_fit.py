@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a model on simulated patterns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,8 +16,14 @@ from kikuchipy_spacegroup.patterns import LabelledPatterns, class_indices
 from kikuchipy_spacegroup.simulation import (
     Acquisition,
     Geometry,
-    ProjectPatterns,
     SimulateCamera,
+    pattern_inputs,
+    simulate_patterns,
+)
+from kikuchipy_spacegroup.training._options import (
+    EarlyStopping,
+    Optimization,
+    Sampling,
 )
 from kikuchipy_spacegroup.training._trainer import (
     Backup,
@@ -26,6 +32,7 @@ from kikuchipy_spacegroup.training._trainer import (
     check_stopping,
     check_training,
     compile_graph,
+    early_stopping,
     kept_normalization,
     make_optimizer,
     network_precision,
@@ -40,13 +47,11 @@ KAUFMANN2020 = MappingProxyType(
     {
         "epochs": 1000,
         "batch_size": 32,
-        "learning_rate": 1e-3,
-        "decay": False,
-        "weight_decay": 1e-5,
-        "patience": 25,
-        "min_delta": 1e-3,
-        "average": None,
-        "augment": False,
+        "sampling": Sampling(augment=False),
+        "optimization": Optimization(
+            learning_rate=1e-3, decay=False, weight_decay=1e-5, average=None
+        ),
+        "stopping": EarlyStopping(patience=25, min_delta=1e-3),
     }
 )
 
@@ -59,25 +64,12 @@ def fit(
     epochs: int = 10,
     steps_per_epoch: int | None = None,
     batch_size: int = 64,
-    experimental_share: float | None = None,
-    balanced: bool = True,
-    augment: bool = True,
-    learning_rate: float = 2e-3,
-    decay: bool = True,
-    weight_decay: float = 1e-2,
-    label_smoothing: float = 0.0,
-    outlier_share: float = 0.1,
-    phase_weights: Mapping[str, float] | None = None,
-    space_group_weights: Mapping[int, float] | None = None,
-    blend_share: float = 0.0,
-    average: float | None = 0.999,
-    train_normalization: bool = True,
+    sampling: Sampling = Sampling(),
+    optimization: Optimization = Optimization(),
     validation: LabelledPatterns | None = None,
-    patience: int | None = None,
-    min_delta: float = 0.0,
+    stopping: EarlyStopping | None = None,
     acquisition: Acquisition | None = None,
     geometry: Geometry | None = None,
-    mixed_precision: bool = False,
     seed: int = 0,
     backup_dir: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -107,52 +99,20 @@ def fit(
         library as many as show every pattern once on average.
     batch_size
         Number of patterns per batch.
-    experimental_share
-        Share of experimental patterns in a batch if there is a library
-        as well. If not given, half, or less if space groups of few
-        scans would be too frequent otherwise, see
-        :func:`~kikuchipy_spacegroup.training.balanced_share`.
-    balanced, augment
-        How to draw and to vary experimental patterns, see
-        :class:`~kikuchipy_spacegroup.training.ExperimentalDataset`. If
-        balanced, simulated ones are drawn so that batches are, see
-        :class:`~kikuchipy_spacegroup.training.MixedDataset`.
-    learning_rate
-        Learning rate.
-    decay
-        Whether the learning rate falls to zero along a cosine, after a
-        short warm-up, or stays as it is.
-    weight_decay
-        Weight decay of AdamW :cite:`loshchilov2019decoupled`, which
-        Keras multiplies by the learning rate.
-    label_smoothing
-        Share of every target spread evenly over all classes.
-    outlier_share, phase_weights, space_group_weights, blend_share
-        Share of patterns of outliers, how often phases and space groups
-        are simulated, and share of blended master patterns, see
-        :class:`~kikuchipy_spacegroup.training.SimulatedDataset`.
-    average
-        Momentum of the running average of the weights, which replaces
-        the weights in the end. If None, weights are not averaged.
-    train_normalization
-        Whether batch normalisation is trained. If not, it stays as it
-        is, which a trained model forgets less by.
+    sampling
+        What patterns batches are made of.
+    optimization
+        Learning rate, weight decay and so on.
     validation
         Experimental patterns whose loss and accuracy are part of the
         history after every epoch.
-    patience
-        Number of epochs after which training stops if the validation
-        loss has not become better by *min_delta*. The best weights are
-        kept.
-    min_delta
-        Smallest difference that counts as better.
+    stopping
+        When to stop early, by the loss of validation patterns. If not
+        given, all epochs are trained.
     acquisition
         Ranges of what the camera does to simulated patterns.
     geometry
         Ranges of detector geometries of simulated patterns.
-    mixed_precision
-        Whether the network computes in bfloat16 while it is trained,
-        which is faster on GPUs that have it. Weights stay in float32.
     seed
         Seed of the random numbers.
     backup_dir
@@ -201,72 +161,64 @@ def fit(
     >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
     >>> s = kp.data.nickel_ebsd_small()
     >>> patterns = kpsg.LabelledPatterns.from_signal(s, size=32)
-    >>> kpsg.fit(model, None, patterns, epochs=1, average=None,
-    ...          show_progressbar=False).epoch
+    >>> kpsg.fit(model, None, patterns, epochs=1, show_progressbar=False).epoch
     [0]
     """
-    check_training(epochs, steps_per_epoch, library, experimental, experimental_share)
-    check_stopping(patience, validation, average)
+    check_training(epochs, steps_per_epoch, library, experimental)
+    check_stopping(stopping, validation, optimization)
     if steps_per_epoch is None:
         alone = library is None
         steps_per_epoch = -(-len(experimental) // batch_size) if alone else 100
+
+    # Batches, and the graph that makes patterns and logits of them
     dataset = training_set(
         model.space_groups,
         library,
         experimental,
-        batch_size,
-        experimental_share,
-        common={"steps": steps_per_epoch, "seed": seed},
-        simulated={
-            "outlier_share": outlier_share,
-            "phase_weights": phase_weights,
-            "space_group_weights": space_group_weights,
-            "geometry": geometry,
-            "blend_share": blend_share,
-        },
-        recorded={"balanced": balanced, "augment": augment},
+        sampling,
+        geometry,
+        batch_size=batch_size,
+        steps=steps_per_epoch,
+        seed=seed,
     )
-    every: list[keras.callbacks.Callback] = [FollowEpoch(dataset)]
-    if validation is not None:
-        every.append(_validate(model, validation))
-    stopping = None
-    if patience is not None:
-        stopping = keras.callbacks.EarlyStopping(
-            "val_loss", min_delta, patience, mode="min", restore_best_weights=True
-        )
-        every.append(stopping)
-    every.extend(callbacks)
     trainer = training_graph(
         model,
         library,
         experimental is not None,
         acquisition=acquisition,
-        blend=blend_share > 0,
+        blend=sampling.blend_share > 0,
         seed=seed,
     )
-    optimizer = make_optimizer(
-        epochs * steps_per_epoch, learning_rate, decay, weight_decay, average
-    )
-    with kept_normalization(model.network, not train_normalization):
-        compile_graph(trainer, optimizer, label_smoothing)
+    followers: list[keras.callbacks.Callback] = [FollowEpoch(dataset)]
+    if validation is not None:
+        followers.append(_validate(model, validation))
+    stopper = None if stopping is None else early_stopping(stopping)
+    followers += [*([] if stopper is None else [stopper]), *callbacks]
+
+    with kept_normalization(model.network, not optimization.train_normalization):
+        optimizer = make_optimizer(epochs * steps_per_epoch, optimization)
+        compile_graph(trainer, optimizer, optimization.label_smoothing)
+        # What an interrupted training has left
         backup, done = None, 0
         if backup_dir is not None:
-            backup = Backup.of(trainer, backup_dir, stopping)
+            backup = Backup.of(trainer, backup_dir, stopper)
             dataset.epoch = done = backup.read(optimizer)
-            every.append(backup)
+            followers.append(backup)
         record_training(model, library, experimental)
-        policy = "mixed_bfloat16" if mixed_precision else None
+        policy = "mixed_bfloat16" if optimization.mixed_precision else None
         with network_precision(model.network, policy):
             history = trainer.fit(
                 dataset,
                 epochs=epochs,
                 initial_epoch=epochs if backup and backup.has_stopped else done,
-                callbacks=every,
+                callbacks=followers,
                 verbose="auto" if show_progressbar else 0,
             )
+
+    # Averaged weights need statistics of their own
     if backup is not None:
         backup.complete(history)
-    if average is not None and train_normalization:
+    if optimization.average is not None and optimization.train_normalization:
         dataset.epoch = len(history.epoch)
         recalibrate(trainer, dataset)
     if backup is not None:
@@ -367,20 +319,9 @@ def training_graph(
     size = model.size
     inputs, prepared = {}, []
     if library is not None:
-        inputs |= {
-            "upper": keras.Input((), dtype="int32", name="upper"),
-            "lower": keras.Input((), dtype="int32", name="lower"),
-            "orientation": keras.Input((3, 3), name="orientation"),
-            "geometry": keras.Input((5,), name="geometry"),
-        }
-        if blend:
-            inputs |= {
-                "partner_upper": keras.Input((), dtype="int32", name="partner_upper"),
-                "partner_lower": keras.Input((), dtype="int32", name="partner_lower"),
-                "partner_share": keras.Input((), name="partner_share"),
-            }
-        x = ProjectPatterns(library, (size, size), name="project")(inputs)
-        x = SimulateCamera(acquisition, size=size, seed=seed, name="camera")(x)
+        inputs = pattern_inputs(blend=blend)
+        camera = SimulateCamera(acquisition, size=size, seed=seed, name="camera")
+        x = simulate_patterns(library, inputs, size, camera)
         x = keras.layers.Reshape((size, size, 1), name="channel")(x)
         prepared.append(model.prepare(x))
     if experimental:

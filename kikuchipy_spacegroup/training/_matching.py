@@ -14,8 +14,9 @@ from kikuchipy_spacegroup.patterns._scan_sample import sample_of_scan
 from kikuchipy_spacegroup.simulation import (
     Acquisition,
     Geometry,
-    ProjectPatterns,
     SimulateCamera,
+    pattern_inputs,
+    simulate_patterns,
 )
 from kikuchipy_spacegroup.simulation._acquisition import LOGARITHMIC
 from kikuchipy_spacegroup.training._dataset import SimulatedDataset
@@ -172,7 +173,7 @@ class _Cameras(SimulateCamera):
         settings = [self._settings[name] for name in _FOUND]
         return recorded, ops.concatenate(settings, axis=1)[..., 0]
 
-    def _draw(self, n, name):
+    def draw(self, n, name):
         low, high = getattr(self.acquisition, name)
         if name in LOGARITHMIC:
             low, high = np.log(low), np.log(high)
@@ -180,7 +181,7 @@ class _Cameras(SimulateCamera):
         self._settings.setdefault(name, value[::_PER_CAMERA])
         return ops.exp(value) if name in LOGARITHMIC else value
 
-    def _chance(self, n, probability):
+    def chance(self, n, probability):
         return ops.cast(self._per_camera(n) < probability, "float32")
 
     def _per_camera(self, n):
@@ -238,15 +239,10 @@ def _simulate(
     dataset = SimulatedDataset(library, model.space_groups, geometry=geometry)
     # A whole number of cameras, also while JAX and PyTorch find out shapes
     size, n = model.size, _PER_CAMERA * _CAMERAS
-    inputs = {
-        "upper": keras.Input((), n, dtype="int32", name="upper"),
-        "lower": keras.Input((), n, dtype="int32", name="lower"),
-        "orientation": keras.Input((3, 3), n, name="orientation"),
-        "geometry": keras.Input((5,), n, name="geometry"),
-    }
+    inputs = pattern_inputs(batch_size=n)
     wide = replace(Acquisition(), overlap_probability=0.0, **_FOUND)
-    x = ProjectPatterns(library, (size, size))(inputs)
-    x, settings = _Cameras(wide, size=size, seed=seed)(x)
+    cameras = _Cameras(wide, size=size, seed=seed)
+    x, settings = simulate_patterns(library, inputs, size, cameras)
     x = model.prepare(keras.layers.Reshape((size, size, 1))(x))
     moments = _moments(_first_layers(model)(x), _PER_CAMERA)
     graph = keras.Model(inputs, [moments, settings])

@@ -15,6 +15,8 @@ from zipfile import BadZipFile
 import keras
 import numpy as np
 
+from kikuchipy_spacegroup.training._options import EarlyStopping, Optimization
+
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
     from kikuchipy_spacegroup.models import SpaceGroupModel
@@ -33,7 +35,6 @@ def check_training(
     steps_per_epoch: int | None,
     library: Any,
     experimental: Any,
-    experimental_share: float | None,
 ) -> None:
     """Raise if there is nothing to train on or a number is out of range."""
     if library is None and experimental is None:
@@ -41,19 +42,29 @@ def check_training(
     for name, value in [("epochs", epochs), ("steps_per_epoch", steps_per_epoch)]:
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
-    if experimental_share is not None and not 0 < experimental_share < 1:
-        raise ValueError(
-            f"experimental_share must be between 0 and 1, not {experimental_share}"
-        )
 
 
-def check_stopping(patience: int | None, validation: Any, average: Any) -> None:
+def check_stopping(
+    stopping: EarlyStopping | None, validation: Any, optimization: Optimization
+) -> None:
     """Raise if training cannot stop early as asked."""
-    if patience is not None and (validation is None or average is not None):
+    averaged = optimization.average is not None
+    if stopping is not None and (validation is None or averaged):
         raise ValueError(
-            "`patience` needs `validation` patterns, and `average=None` since the best "
-            "weights are kept instead"
+            "`stopping` needs `validation` patterns, and `Optimization(average=None)` "
+            "since the best weights are kept instead"
         )
+
+
+def early_stopping(stopping: EarlyStopping) -> keras.callbacks.EarlyStopping:
+    """Return the callback that stops training and keeps the best weights."""
+    return keras.callbacks.EarlyStopping(
+        "val_loss",
+        stopping.min_delta,
+        stopping.patience,
+        mode="min",
+        restore_best_weights=True,
+    )
 
 
 def record_training(
@@ -278,15 +289,25 @@ class Backup(keras.callbacks.Callback):
 
 
 def make_optimizer(
-    steps: int,
-    learning_rate: float,
-    decay: bool,
-    weight_decay: float,
-    average: float | None,
+    steps: int, optimization: Optimization
 ) -> keras.optimizers.Optimizer:
-    """Return the optimizer with its schedule."""
-    schedule = learning_rate
-    if decay:
+    """Return the optimizer of Keras with its schedule.
+
+    Parameters
+    ----------
+    steps
+        Number of batches, after which the learning rate is zero if it
+        falls.
+    optimization
+        Learning rate and so on.
+
+    Returns
+    -------
+    optimizer
+        AdamW. Scales and biases do not decay.
+    """
+    learning_rate = schedule = optimization.learning_rate
+    if optimization.decay:
         warmup = min(500, steps // 20)
         schedule = keras.optimizers.schedules.CosineDecay(
             learning_rate / 100,
@@ -297,9 +318,9 @@ def make_optimizer(
         )
     optimizer = keras.optimizers.AdamW(
         schedule,
-        weight_decay=weight_decay,
-        use_ema=average is not None,
-        ema_momentum=average or 0.99,
+        weight_decay=optimization.weight_decay,
+        use_ema=optimization.average is not None,
+        ema_momentum=optimization.average or 0.99,
     )
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer

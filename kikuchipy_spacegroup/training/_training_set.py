@@ -3,7 +3,7 @@
 """What a model is trained on: simulated patterns, experimental ones, or both."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -13,38 +13,57 @@ from kikuchipy_spacegroup.training._dataset import (
     SimulatedDataset,
     balanced_share,
 )
+from kikuchipy_spacegroup.training._options import Sampling
 from kikuchipy_spacegroup.training._sampling import warn_if_unbalanced
 
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
     from kikuchipy_spacegroup.patterns import LabelledPatterns
+    from kikuchipy_spacegroup.simulation import Geometry
 
 
 def training_set(
     space_groups: Sequence[int],
     library: "MasterPatternLibrary | None",
     experimental: "LabelledPatterns | None",
-    batch_size: int,
-    share: float | None,
+    sampling: Sampling,
+    geometry: "Geometry | None",
     *,
-    common: dict[str, Any],
-    simulated: dict[str, Any],
-    recorded: dict[str, Any],
+    batch_size: int,
+    steps: int,
+    seed: int,
 ) -> keras.utils.PyDataset:
-    """Return simulated patterns, experimental ones or both."""
-    common = common | {"batch_size": batch_size}
+    """Return batches of simulated patterns, of experimental ones or of both."""
+    common = {"batch_size": batch_size, "steps": steps, "seed": seed}
     if library is not None:
-        ideal = SimulatedDataset(library, space_groups, **common, **simulated)
+        simulated = SimulatedDataset(
+            library,
+            space_groups,
+            outlier_share=sampling.outlier_share,
+            phase_weights=sampling.phase_weights,
+            space_group_weights=sampling.space_group_weights,
+            geometry=geometry,
+            blend_share=sampling.blend_share,
+            **common,
+        )
         if experimental is None:
-            return ideal
-    real = ExperimentalDataset(experimental, space_groups, **common, **recorded)
+            return simulated
+    recorded = ExperimentalDataset(
+        experimental,
+        space_groups,
+        balanced=sampling.balanced,
+        augment=sampling.augment,
+        **common,
+    )
     if library is None:
-        return real
-    limit = balanced_share(ideal, real) if real.balanced else 0.5
+        return recorded
+    limit = balanced_share(simulated, recorded) if recorded.balanced else 0.5
+    share = sampling.experimental_share
     n = round(batch_size * (limit if share is None else share))
-    real.batch_size = min(max(n, 1), batch_size - 1)
-    ideal.batch_size = batch_size - real.batch_size
-    mixed = MixedDataset(ideal, real)
-    if real.balanced:
-        warn_if_unbalanced(mixed.class_shares, ideal.class_shares, space_groups, limit)
+    recorded.batch_size = min(max(n, 1), batch_size - 1)
+    simulated.batch_size = batch_size - recorded.batch_size
+    mixed = MixedDataset(simulated, recorded)
+    if recorded.balanced:
+        shares = mixed.class_shares, simulated.class_shares
+        warn_if_unbalanced(*shares, space_groups, limit)
     return mixed

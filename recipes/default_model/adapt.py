@@ -36,6 +36,7 @@ from kikuchipy_spacegroup import (
     load_model,
     self_train,
 )
+from kikuchipy_spacegroup.training import Sampling
 
 SEED = 3
 REAL = ("rx_tile_0_0", "rx_tile_2_3", "rx_superalloy")
@@ -93,8 +94,7 @@ def main() -> None:
             model,
             training,
             signal,
-            phase_weights=weights,
-            space_group_weights=RARE,
+            sampling=Sampling(phase_weights=weights, space_group_weights=RARE),
             seed=SEED,
             show_progressbar=False,
         )

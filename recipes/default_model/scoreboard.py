@@ -38,8 +38,9 @@ from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.simulation import (
     Acquisition,
     Geometry,
-    ProjectPatterns,
     SimulateCamera,
+    pattern_inputs,
+    simulate_patterns,
 )
 from kikuchipy_spacegroup.training import (
     SimulatedDataset,
@@ -75,14 +76,9 @@ def logits_of(
     if mixed:
         phases = rng.permutation(phases)
     recipe = dataset.recipe(phases, rng)
-    inputs = {
-        "upper": keras.Input((), dtype="int32", name="upper"),
-        "lower": keras.Input((), dtype="int32", name="lower"),
-        "orientation": keras.Input((3, 3), name="orientation"),
-        "geometry": keras.Input((5,), name="geometry"),
-    }
-    x = ProjectPatterns(library, (side, side))(inputs)
-    x = SimulateCamera(acquisition, size=side, seed=SEED)(x)
+    inputs = pattern_inputs()
+    camera = SimulateCamera(acquisition, size=side, seed=SEED)
+    x = simulate_patterns(library, inputs, side, camera)
     x = keras.layers.Reshape((side, side, 1))(x)
     graph = keras.Model(inputs, model.network(model.prepare(x)))
     logits = graph.predict(recipe, batch_size=50, verbose=0)

@@ -31,9 +31,9 @@ from kikuchipy_spacegroup import LabelledPatterns, estimate_acquisition
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.patterns import PreparePatterns
 from kikuchipy_spacegroup.simulation import (
-    ProjectPatterns,
     SimulateCamera,
     detector_parameters,
+    simulate_patterns,
 )
 
 SEED = 5
@@ -49,7 +49,7 @@ def project(library, entry: int, orientation, geometry) -> np.ndarray:
         "orientation": np.asarray(orientation, "float32"),
         "geometry": np.asarray(geometry, "float32"),
     }
-    return np.asarray(ProjectPatterns(library, (SHOWN, SHOWN))(inputs))
+    return np.asarray(simulate_patterns(library, inputs, SHOWN))
 
 
 def twins(signal: EBSD, ideal: np.ndarray) -> dict:
