@@ -53,7 +53,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(optional|callable|array_like|array|sequence|mapping|scalar)"),
     ("py:.*", r"(keras|tensorflow|pandas|matplotlib|diffpy|collections|pathlib)\..*"),
-    ("py:.*", r"kikuchipy_spacegroup\._.*"),
+    ("py:.*", r"kikuchipy_spacegroup\.(\w+\.)?_.*"),
     ("py:mod", "logging"),
     # In the docstring of what it returns, which is in another module
     ("py:func", "plot_interactive"),

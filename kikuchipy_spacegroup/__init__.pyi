@@ -17,99 +17,48 @@ from . import (
     training,
 )
 from ._logging import set_log_level
-from .classification import classify_space_group, compute_classification_map
-from .evaluation import evaluate
-from .explanation import GradCAM, grad_cam, guided_grad_cam
-from .io import load_grain_list, load_sht
-from .maps import (
-    coarsen_map,
-    combine,
-    grains_from_orientations,
-    grains_from_patterns,
-    identify_phases,
-    navigation_masks,
-    pool_grains,
-    probabilities_from_map,
-    save_map,
-    smooth_probabilities,
-    space_group_sets,
-)
+from .classification import classify_space_group
+from .maps import combine, identify_phases, pool_grains, save_map
 from .master_patterns import MasterPatternLibrary
-from .models import OnnxModel, SpaceGroupModel, load_model, save_onnx
+from .models import SpaceGroupModel, load_model
 from .patterns import LabelledPatterns
 from .phases import load_phase, simulate_master_pattern
-from .simulation import (
-    Acquisition,
-    Camera,
-    Geometry,
-    estimate_acquisition,
-    example_phases,
-    example_scan,
-    overlap_grains,
-    random_map,
-    simulate_scan,
-    simulate_scan_of_map,
-)
-from .training import adapt_normalization, calibrate, fit, match_acquisition, self_train
+from .simulation import Acquisition, Camera, example_scan, simulate_scan
+from .training import calibrate, fit
 
 __version__: str
 __all__ = [
     "Acquisition",
     "Camera",
-    "Geometry",
-    "GradCAM",
     "LabelledPatterns",
     "MasterPatternLibrary",
-    "OnnxModel",
     "SpaceGroupModel",
-    "adapt_normalization",
     "calibrate",
     "classification",
     "classify_space_group",
-    "coarsen_map",
     "combine",
-    "compute_classification_map",
     "data",
-    "estimate_acquisition",
-    "evaluate",
     "evaluation",
-    "example_phases",
     "example_scan",
     "explanation",
     "fit",
-    "grad_cam",
-    "grains_from_orientations",
-    "grains_from_patterns",
-    "guided_grad_cam",
     "identify_phases",
     "io",
     "kinematical",
-    "load_grain_list",
     "load_model",
     "load_phase",
-    "load_sht",
     "maps",
     "master_patterns",
-    "match_acquisition",
     "models",
-    "navigation_masks",
-    "overlap_grains",
     "patterns",
     "phases",
     "plot",
     "pool_grains",
-    "probabilities_from_map",
-    "random_map",
     "save_map",
-    "save_onnx",
-    "self_train",
     "set_log_level",
     "simulate_master_pattern",
     "simulate_scan",
-    "simulate_scan_of_map",
     "simulation",
-    "smooth_probabilities",
-    "space_group_sets",
     "space_groups",
     "structures",
     "training",

@@ -35,7 +35,7 @@ def summary(xmap: "CrystalMap") -> str:
     lines = ["space group       share  mean probability"]
     for i in np.argsort(-counts):
         n = int(numbers[i])
-        name = "not identified" if n < 0 else f"{n} ({space_groups.label(n)})"
+        name = "not identified" if n < 0 else f"{n} ({space_groups.symbol(n)})"
         score = xmap.prop["scores"][xmap.phase_id == n].mean()
         lines.append(f"{name:16} {counts[i] / xmap.size:6.1%}  {score:16.2f}")
     return "\n".join(lines)

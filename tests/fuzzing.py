@@ -196,14 +196,14 @@ def read_model(path: Path) -> list:
 
 
 def write_onnx(folder: Path) -> Path:
-    from kikuchipy_spacegroup import save_onnx
+    from kikuchipy_spacegroup.models import save_onnx
 
-    save_onnx(small_model(), folder / "a.onnx")
+    save_onnx(folder / "a.onnx", small_model())
     return folder / "a.onnx"
 
 
 def read_onnx(path: Path) -> list:
-    from kikuchipy_spacegroup import OnnxModel
+    from kikuchipy_spacegroup.models import OnnxModel
 
     model = OnnxModel(path)
     patterns = np.random.default_rng(1).random((2, 20, 20))
@@ -221,7 +221,7 @@ def write_sht(folder: Path) -> Path:
 
 
 def read_sht(path: Path) -> list:
-    from kikuchipy_spacegroup import load_sht
+    from kikuchipy_spacegroup.io import load_sht
 
     signal = load_sht(path, half_width=5)
     return [*signal_content(signal), signal.metadata.as_dictionary()]
@@ -313,9 +313,9 @@ def write_aztec(folder: Path) -> Path:
 
 
 def read_aztec(path: Path) -> list:
-    from kikuchipy_spacegroup import load_grain_list
+    from kikuchipy_spacegroup.io import load_aztec_grain_list
 
-    signal = load_grain_list(path)
+    signal = load_aztec_grain_list(path)
     xmap = signal.xmap
     content = [signal.data.tobytes(), repr(xmap), xmap.rotations.data.tobytes()]
     return content + [[name, xmap.prop[name].tobytes()] for name in xmap.prop]

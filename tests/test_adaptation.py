@@ -8,14 +8,9 @@ from kikuchipy.signals import EBSD
 import numpy as np
 import pytest
 
-from kikuchipy_spacegroup import (
-    MasterPatternLibrary,
-    SpaceGroupModel,
-    adapt_normalization,
-    self_train,
-)
+from kikuchipy_spacegroup import MasterPatternLibrary, SpaceGroupModel
 from kikuchipy_spacegroup.simulation import Acquisition, Geometry
-from kikuchipy_spacegroup.training import Optimization
+from kikuchipy_spacegroup.training import Optimization, adapt_normalization, self_train
 from kikuchipy_spacegroup.training import _adaptation as adaptation
 
 
@@ -51,8 +46,8 @@ def same(a, b):
 
 
 class TestNormalization:
-    def test_full_share_normalises_the_scan(self, model, scan):
-        """As batch normalisation in training does, by Keras itself."""
+    def test_full_share_normalizes_the_scan(self, model, scan):
+        """As batch normalization in training does, by Keras itself."""
         before = weights(model)
         adapted = adapt_normalization(
             model, scan, share=1, n_layers=None, static_background=None

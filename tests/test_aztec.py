@@ -8,12 +8,9 @@ import numpy as np
 from orix.quaternion import Rotation
 import pytest
 
-from kikuchipy_spacegroup import (
-    LabelledPatterns,
-    classify_space_group,
-    evaluate,
-    load_grain_list,
-)
+from kikuchipy_spacegroup import LabelledPatterns, classify_space_group
+from kikuchipy_spacegroup.evaluation import evaluate
+from kikuchipy_spacegroup.io import load_aztec_grain_list
 from kikuchipy_spacegroup.maps import probabilities_from_map
 
 HEADER = "ID\tPhase\tX\tY\tphi1\tPHI\tphi2\tMAD\tAFI\tBC\tBS\tGrain ID\n"
@@ -41,7 +38,7 @@ def write(folder, n=6, columns=3, images="Images", phase=lambda i: "Al"):
 
 def test_grid(tmp_path):
     path = write(tmp_path, phase=lambda i: "Zero solution" if i == 4 else "Al")
-    s = load_grain_list(path, {"Al": 225})
+    s = load_aztec_grain_list(path, {"Al": 225})
     assert s.data.shape == (2, 3, 40, 50)
     for i in range(6):
         assert np.array_equal(s.data.reshape(6, 40, 50)[i], pattern(i))
@@ -62,15 +59,15 @@ def test_grid(tmp_path):
 
 def test_lazy(tmp_path):
     path = write(tmp_path)
-    s = load_grain_list(path, lazy=True)
+    s = load_aztec_grain_list(path, lazy=True)
     assert isinstance(s, LazyEBSD)
-    assert np.array_equal(s.data.compute(), load_grain_list(path).data)
+    assert np.array_equal(s.data.compute(), load_aztec_grain_list(path).data)
 
 
 def test_points_without_image(tmp_path):
     path = write(tmp_path)
     (tmp_path / "Images" / "Al Site 1 Map Data 2_0002.tiff").unlink()
-    s = load_grain_list(path)
+    s = load_aztec_grain_list(path)
     assert s.data.shape == (5, 40, 50)
     assert np.array_equal(s.data[1], pattern(2))
     assert s.xmap.prop["X"].tolist() == [0, 40, 0, 20, 40]
@@ -79,7 +76,7 @@ def test_points_without_image(tmp_path):
 
 def test_other_folder_and_numbers(tmp_path):
     path = write(tmp_path, images="elsewhere")
-    s = load_grain_list(path, folder=tmp_path / "elsewhere", first_image=2)
+    s = load_aztec_grain_list(path, folder=tmp_path / "elsewhere", first_image=2)
     assert np.array_equal(s.data[0], pattern(1))
 
 
@@ -114,7 +111,7 @@ class TestEvaluate:
     @pytest.mark.parametrize("lazy", [False, True])
     def test_on_grid(self, tmp_path, tiny_model, lazy):
         path = write(tmp_path, phase=self.phase)
-        s = load_grain_list(path, {"Al": 225, "Ferrite": 229}, lazy=lazy)
+        s = load_aztec_grain_list(path, {"Al": 225, "Ferrite": 229}, lazy=lazy)
         table = evaluate(tiny_model, {"export": s}, show_progressbar=False)
         self.check(table, tiny_model, [0, 1, 2, 3])
         assert table["row"].tolist() == [0, 0, 0, 1]
@@ -123,7 +120,7 @@ class TestEvaluate:
     def test_off_grid(self, tmp_path, tiny_model):
         path = write(tmp_path, phase=self.phase)
         (tmp_path / "Images" / "Al Site 1 Map Data 2_0003.tiff").unlink()
-        s = load_grain_list(path, {"Al": 225, "Ferrite": 229})
+        s = load_aztec_grain_list(path, {"Al": 225, "Ferrite": 229})
         table = evaluate(tiny_model, {"export": s}, show_progressbar=False)
         self.check(table, tiny_model, [0, 1, 3])
         assert table["row"].tolist() == [0, 0, 0]
@@ -135,48 +132,48 @@ class TestEvaluate:
 class TestErrors:
     def test_no_list(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="No list of grains"):
-            load_grain_list(tmp_path / "Grain List.txt")
+            load_aztec_grain_list(tmp_path / "Grain List.txt")
 
     def test_no_images(self, tmp_path):
         path = write(tmp_path, images="elsewhere")
         with pytest.raises(FileNotFoundError, match="No TIFF images"):
-            load_grain_list(path)
+            load_aztec_grain_list(path)
         with pytest.raises(FileNotFoundError, match="`first_image` is 100"):
-            load_grain_list(path, folder=tmp_path / "elsewhere", first_image=100)
+            load_aztec_grain_list(path, folder=tmp_path / "elsewhere", first_image=100)
 
     def test_not_a_list(self, tmp_path):
         path = write(tmp_path)
         path.write_text("ID,Phase\n1,Al\n")
         with pytest.raises(ValueError, match="lacks the columns"):
-            load_grain_list(path)
+            load_aztec_grain_list(path)
         path.write_bytes(b"\x80\xff" * 100)
         with pytest.raises(ValueError, match="not a text file"):
-            load_grain_list(path)
+            load_aztec_grain_list(path)
         path.write_text(HEADER)
         with pytest.raises(ValueError, match="has no points"):
-            load_grain_list(path)
+            load_aztec_grain_list(path)
         path.write_text(HEADER + "0\tAl\t0\t0\tx\t0\t0\n")
         with pytest.raises(ValueError, match="point 1"):
-            load_grain_list(path)
+            load_aztec_grain_list(path)
 
     def test_images(self, tmp_path):
         path = write(tmp_path)
         image = tmp_path / "Images" / "Al Site 1 Map Data 2_0003.tiff"
         imwrite(image, pattern(2)[:20])
         with pytest.raises(ValueError, match="0003.tiff is of shape"):
-            load_grain_list(path)
+            load_aztec_grain_list(path)
         image.write_bytes(b"II*\0 not an image")
         with pytest.raises(
             ValueError, match="0003.tiff (cannot be read|is not a single)"
         ):
-            load_grain_list(path)
+            load_aztec_grain_list(path)
         imwrite(tmp_path / "Images" / "copy_3.tiff", pattern(2))
         with pytest.raises(ValueError, match="have the same number"):
-            load_grain_list(path)
+            load_aztec_grain_list(path)
 
     def test_unknown_phase(self, tmp_path):
         path = write(tmp_path)
         with pytest.raises(ValueError, match="no phase 'Fe', only"):
-            load_grain_list(path, {"Fe": 229})
+            load_aztec_grain_list(path, {"Fe": 229})
         with pytest.raises(ValueError, match="1 to 230"):
-            load_grain_list(path, {"Al": 0})
+            load_aztec_grain_list(path, {"Al": 0})

@@ -31,7 +31,7 @@ SCRIPT = """
 import json, pickle, sys
 import keras, numpy as np
 from kikuchipy_spacegroup import LabelledPatterns, MasterPatternLibrary, fit, load_model
-from kikuchipy_spacegroup import GradCAM, guided_grad_cam
+from kikuchipy_spacegroup.explanation import GradCAM, guided_grad_cam
 from kikuchipy_spacegroup.training import SimulatedDataset
 from kikuchipy_spacegroup.simulation import ProjectPatterns
 

@@ -8,13 +8,8 @@ import numpy as np
 from orix.quaternion import Rotation
 import pytest
 
-from kikuchipy_spacegroup.patterns import (
-    background_from_patterns,
-    count_signals,
-    divide_background,
-    find_aperture,
-    unusable_patterns,
-)
+from kikuchipy_spacegroup.patterns import background_from_patterns, divide_background, find_aperture, unusable_patterns
+from kikuchipy_spacegroup.patterns._background import count_signals
 
 X, Y = np.meshgrid(np.linspace(-1, 1, 60), np.linspace(-1, 1, 60))
 LIGHT = 150 * np.exp(-(X**2) - (Y - 0.2) ** 2)

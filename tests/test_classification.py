@@ -13,10 +13,7 @@ import numpy as np
 import pytest
 
 import kikuchipy_spacegroup as kpsg
-from kikuchipy_spacegroup.classification import (
-    classify_space_group,
-    compute_classification_map,
-)
+from kikuchipy_spacegroup.classification import classify_space_group, compute_classification_map
 
 
 class BrightnessModel:
@@ -329,7 +326,7 @@ class TestRealPatterns:
             xmap = s.classify_space_group(
                 min_probability=0, keep_probabilities=True, show_progressbar=False
             )
-            p, groups = kpsg.probabilities_from_map(xmap)
+            p, groups = kpsg.maps.probabilities_from_map(xmap)
             assert groups[np.log(p).mean(axis=0).argmax()] == 225
             assert (xmap.phase_id == 225).mean() > 0.5
 

@@ -7,12 +7,7 @@ import numpy as np
 from orix import io
 import pytest
 
-from kikuchipy_spacegroup.maps import (
-    crystal_map,
-    probabilities_from_map,
-    save_map,
-    space_group_sets,
-)
+from kikuchipy_spacegroup.maps import crystal_map, prediction_sets_from_map, probabilities_from_map, save_map
 
 GROUPS = (229, 225, 194, 62)
 
@@ -228,7 +223,7 @@ class TestFiles:
 
 class TestSpaceGroupSets:
     def test_agrees_with_all_probabilities(self, xmap, probabilities, mask):
-        sets = space_group_sets(xmap, 0.15)
+        sets = prediction_sets_from_map(xmap, 0.15)
         for row, found in zip(probabilities[~mask], sets, strict=True):
             if np.isnan(row).any():
                 assert found == ()
@@ -238,46 +233,56 @@ class TestSpaceGroupSets:
             assert found[0] == GROUPS[row.argmax()]
 
     def test_threshold_above_all_leaves_the_best(self, xmap):
-        assert {len(i) for i in space_group_sets(xmap, 1)} == {0, 1}
+        assert {len(i) for i in prediction_sets_from_map(xmap, 1)} == {0, 1}
 
     def test_of_a_saved_map(self, xmap, tmp_path):
         save_map(tmp_path / "map.h5", xmap)
         loaded = io.load(tmp_path / "map.h5")
-        assert space_group_sets(loaded, 0.2) == space_group_sets(xmap, 0.2)
+        assert prediction_sets_from_map(loaded, 0.2) == prediction_sets_from_map(
+            xmap, 0.2
+        )
 
     def test_groups_that_were_not_kept(self, probabilities):
         xmap = crystal_map(probabilities, GROUPS, keep_n=2)
         with pytest.raises(ValueError, match="larger `keep_n`"):
-            space_group_sets(xmap, 0.05)
+            prediction_sets_from_map(xmap, 0.05)
         everything = crystal_map(
             probabilities, GROUPS, keep_n=2, keep_probabilities=True
         )
         enough = crystal_map(probabilities, GROUPS, keep_n=4)
-        assert space_group_sets(everything, 0.05) == space_group_sets(enough, 0.05)
+        assert prediction_sets_from_map(everything, 0.05) == prediction_sets_from_map(
+            enough, 0.05
+        )
 
     def test_threshold_of_each_space_group(self, probabilities):
         everything = crystal_map(probabilities, GROUPS, keep_probabilities=True)
         one = dict.fromkeys(GROUPS, 0.15)
-        assert space_group_sets(everything, one) == space_group_sets(everything, 0.15)
+        assert prediction_sets_from_map(everything, one) == prediction_sets_from_map(
+            everything, 0.15
+        )
         first = one | {GROUPS[0]: 0.01}
-        sets = space_group_sets(everything, first)
+        sets = prediction_sets_from_map(everything, first)
         p = probabilities.reshape(-1, len(GROUPS))
         expected = (p[:, 0] >= 0.01) | (p.argmax(axis=1) == 0)
         known = np.isfinite(p).all(axis=1)
         assert [GROUPS[0] in i for i in sets] == (expected & known).tolist()
-        assert sets != space_group_sets(everything, one)
+        assert sets != prediction_sets_from_map(everything, one)
         # Of those that are not kept, none may have reached its threshold
         few = crystal_map(probabilities, GROUPS, keep_n=2)
         with pytest.raises(ValueError, match="larger `keep_n`"):
-            space_group_sets(few, first)
+            prediction_sets_from_map(few, first)
         high = dict.fromkeys(GROUPS, 0.9)
-        assert space_group_sets(few, high) == space_group_sets(everything, 0.9)
+        assert prediction_sets_from_map(few, high) == prediction_sets_from_map(
+            everything, 0.9
+        )
 
     def test_threshold_that_is_missing(self, xmap):
         with pytest.raises(ValueError, match=f"but {GROUPS[0]} is in the map"):
-            space_group_sets(xmap, {GROUPS[1]: 0.1, GROUPS[2]: 0.1, GROUPS[3]: 0.1})
+            prediction_sets_from_map(
+                xmap, {GROUPS[1]: 0.1, GROUPS[2]: 0.1, GROUPS[3]: 0.1}
+            )
 
     @pytest.mark.parametrize("threshold", [0, 1.1, -1])
     def test_bad_threshold(self, xmap, threshold):
         with pytest.raises(ValueError, match="The threshold must be in"):
-            space_group_sets(xmap, threshold)
+            prediction_sets_from_map(xmap, threshold)

@@ -8,7 +8,7 @@ import pytest
 
 from kikuchipy_spacegroup.maps import crystal_map
 from kikuchipy_spacegroup.maps._copy_map import copy_of
-from kikuchipy_spacegroup.simulation import overlap_grains, simulate_scan_of_map
+from kikuchipy_spacegroup.simulation import overlap_grains, simulate_scan_from_map
 
 
 @pytest.fixture
@@ -67,6 +67,6 @@ def test_what_makes_copies(nickel):
     repr(xmap[:2])
     master = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
     detector = kp.detectors.EBSDDetector((12, 12), pc=(0.5, 0.2, 0.5))
-    s = simulate_scan_of_map(xmap, [master], detector, show_progressbar=False)
+    s = simulate_scan_from_map(xmap, [master], detector, show_progressbar=False)
     assert s.xmap.size == 9
     assert "purity" in s.xmap.prop

@@ -8,12 +8,8 @@ from kikuchipy.signals import EBSD
 import numpy as np
 import pytest
 
-from kikuchipy_spacegroup import (
-    Acquisition,
-    MasterPatternLibrary,
-    estimate_acquisition,
-)
-from kikuchipy_spacegroup.simulation import ProjectPatterns, SimulateCamera
+from kikuchipy_spacegroup import Acquisition, MasterPatternLibrary
+from kikuchipy_spacegroup.simulation import ProjectPatterns, SimulateCamera, estimate_acquisition
 from kikuchipy_spacegroup.training import SimulatedDataset
 
 

@@ -82,9 +82,9 @@ class TestAgainstScikitLearn:
         expected = confusion_matrix(
             table["space_group"], table["predicted"], labels=GROUPS
         )
-        found = ev.confusion(table).loc[list(GROUPS), list(GROUPS)]
+        found = ev.confusion_matrix(table).loc[list(GROUPS), list(GROUPS)]
         np.testing.assert_array_equal(found, expected)
-        shares = ev.confusion(table, normalize=True)
+        shares = ev.confusion_matrix(table, normalize=True)
         np.testing.assert_allclose(shares.sum(axis=1), 1)
 
 
@@ -93,7 +93,7 @@ class TestLaws:
         columns = [c for c in table.columns if not c.startswith("p_")]
         shuffled = table.sample(frac=1, random_state=3)
         other = shuffled[[*columns, "p_186", "p_229", "p_225", "p_194", "p_227"]]
-        for function in (ev.accuracy, ev.precision_recall, ev.reliability):
+        for function in (ev.accuracy, ev.precision_recall, ev.reliability_diagram):
             pd.testing.assert_frame_equal(function(table), function(other))
         pd.testing.assert_frame_equal(ev.counts(table), ev.counts(other)[list(GROUPS)])
 
@@ -118,19 +118,21 @@ class TestLaws:
 
     def test_all_tables_say_chance_and_materials(self, table):
         expected = {"materials": 6, "materials_seen": 2, "chance": 0.2}
-        for matrix in (ev.counts(table), ev.confusion(table)):
+        for matrix in (ev.counts(table), ev.confusion_matrix(table)):
             assert matrix.attrs == expected
-        assert (ev.reliability(table)[list(expected)] == expected).all(axis=None)
+        assert (ev.reliability_diagram(table)[list(expected)] == expected).all(
+            axis=None
+        )
         scores = ev.precision_recall(table)
         assert scores.loc[225, list(expected)].tolist() == [2, 1, 0.2]
         scores = ev.precision_recall(table, "material")
         assert (scores["materials"] == 1).all()
         seen = scores.index[scores["materials_seen"] == 1]
         assert sorted(seen) == ["Ni", "Si"]
-        assert ev.reliability(table).attrs["calibration_error"] > 0
+        assert ev.reliability_diagram(table).attrs["calibration_error"] > 0
 
     @pytest.mark.parametrize(
-        "function", [ev.accuracy, ev.counts, ev.confusion, ev.precision_recall]
+        "function", [ev.accuracy, ev.counts, ev.confusion_matrix, ev.precision_recall]
     )
     def test_no_patterns_make_no_rows(self, table, function):
         empty = function(table[:0])
@@ -139,7 +141,10 @@ class TestLaws:
 
     def test_context_in_files(self, table, tmp_path):
         expected = {"materials": 6, "materials_seen": 2, "chance": 0.2}
-        for matrix, index in ((ev.counts(table), [0, 1, 2]), (ev.confusion(table), 0)):
+        for matrix, index in (
+            (ev.counts(table), [0, 1, 2]),
+            (ev.confusion_matrix(table), 0),
+        ):
             matrix.assign(**matrix.attrs).to_csv(tmp_path / "table.csv")
             again = pd.read_csv(tmp_path / "table.csv", index_col=index)
             assert (again[list(expected)] == expected).all(axis=None)
@@ -160,7 +165,7 @@ class TestLaws:
         right = (again["predicted"] == again["space_group"]).mean()
         row = ev.accuracy(again, top=(1, 2)).iloc[0]
         assert row["accuracy"] == row["top_1"] == pytest.approx(right)
-        matrix = ev.confusion(again)
+        matrix = ev.confusion_matrix(again)
         diagonal = sum(matrix.loc[i, i] for i in GROUPS)
         assert diagonal == pytest.approx(row["accuracy"] * len(again))
         recall = ev.precision_recall(again)["recall"]
@@ -191,7 +196,7 @@ class TestLaws:
         table = ev.pattern_table(
             np.column_stack([p, 1 - p]), [225, 229], truth=truth, material="x"
         )
-        bins = ev.reliability(table)
+        bins = ev.reliability_diagram(table)
         assert bins.attrs["calibration_error"] < 0.02
         full = bins[bins["n"] > 0]
         assert len(full) == 5
@@ -231,7 +236,7 @@ class TestNameWithTwoSpaceGroups:
             "Fe": 2,
             "Ni": 1,
         }
-        assert ev.confusion(iron).attrs["materials"] == 3
+        assert ev.confusion_matrix(iron).attrs["materials"] == 3
         assert ev.counts(iron).index.droplevel(2).tolist() == [
             (225, "Fe"), (225, "Ni"), (229, "Fe")
         ]  # fmt: skip
@@ -248,16 +253,18 @@ class TestNotIdentified:
         assert row["accuracy"] == row["identified"] == 0.25
         assert row["crystal_system"] == 0.25
         assert ev.counts(table)[-1].tolist() == [3]
-        assert ev.confusion(table).loc[225].tolist() == [1, 0, 3]
+        assert ev.confusion_matrix(table).loc[225].tolist() == [1, 0, 3]
         assert ev.precision_recall(table)["precision"].tolist() == [1]
-        assert ev.reliability(table)["n"].sum() == 2
+        assert ev.reliability_diagram(table)["n"].sum() == 2
 
     def test_unknown_group_is_never_right(self):
         table = ev.pattern_table(
             np.array([[0.9, 0.1]]), [225, 229], truth=194, material="Ti"
         )
         assert ev.accuracy(table, "space_group")["accuracy"].tolist() == [0]
-        assert ev.reliability(table).attrs["calibration_error"] == pytest.approx(0.9)
+        assert ev.reliability_diagram(table).attrs[
+            "calibration_error"
+        ] == pytest.approx(0.9)
 
 
 class TestEvaluate:

@@ -219,7 +219,7 @@ class TestCombine:
         assert np.mean(best) >= (scores[0] > scores[1]).mean() - 0.02
 
     def test_sure_and_wrong_classifier(self):
-        """It calls everything by one name, and neighbours agree."""
+        """It calls everything by one name, and neighbors agree."""
         shape = (20, 30)
         truth = (np.arange(600) % 30 >= 15).astype(int)
         scores = np.random.default_rng(1).normal(0.4, 0.03, (2, 600))
@@ -564,7 +564,7 @@ class TestNavigationMasks:
         probabilities[..., 0] = np.arange(9).reshape(3, 3) < 4
         probabilities[..., 1] = 1 - probabilities[..., 0]
         xmap = crystal_map(probabilities, [225, 229])
-        masks = kpsg.navigation_masks(xmap, [NI, FE], keep_n=1)
+        masks = kpsg.maps.navigation_masks(xmap, [NI, FE], keep_n=1)
         assert list(masks) == ["Ni", "Fe"]
         dictionary = kp.signals.EBSD(
             np.random.default_rng(1).random((5, 60, 60)).astype("float32")
@@ -582,21 +582,23 @@ class TestNavigationMasks:
         xmap = crystal_map(
             probabilities, [225, 227, 229], min_probability=0.5, keep_n=3
         )
-        masks = kpsg.navigation_masks(xmap, keep_n=1)
+        masks = kpsg.maps.navigation_masks(xmap, keep_n=1)
         assert {i: (~m).ravel().tolist() for i, m in masks.items()} == {
             225: [True, True, True, False],
             229: [False, True, True, True],
         }
-        masks = kpsg.navigation_masks(xmap, threshold=0.2, index_not_identified=False)
+        masks = kpsg.maps.navigation_masks(
+            xmap, threshold=0.2, index_not_identified=False
+        )
         assert (~masks[227]).ravel().tolist() == [True, False, False, False]
 
     def test_masked_points_are_left_out(self):
         mask = np.array([[True, False], [False, False]])
         xmap = crystal_map(np.ones((2, 2, 1)), [225], navigation_mask=mask)
-        assert np.array_equal(kpsg.navigation_masks(xmap, keep_n=1)[225], mask)
+        assert np.array_equal(kpsg.maps.navigation_masks(xmap, keep_n=1)[225], mask)
         part = xmap[1:2]
         expected = [[True, True], [False, False]]
-        found = kpsg.navigation_masks(part, keep_n=1)[225]
+        found = kpsg.maps.navigation_masks(part, keep_n=1)[225]
         assert np.array_equal(found, expected)
 
     def test_unknown_space_groups_are_indexed_everywhere(self):
@@ -604,8 +606,8 @@ class TestNavigationMasks:
         cementite = phase("Fe3C", 62)
         xmap = crystal_map(table, numbers, keep_n=1)
         with pytest.raises(ValueError, match=r"space_groups=model.space_groups"):
-            kpsg.navigation_masks(xmap, [NI, FE, cementite], keep_n=1)
-        masks = kpsg.navigation_masks(
+            kpsg.maps.navigation_masks(xmap, [NI, FE, cementite], keep_n=1)
+        masks = kpsg.maps.navigation_masks(
             xmap, PhaseList([NI, FE, cementite]), keep_n=1, space_groups=numbers
         )
         assert {name: bool(m[0]) for name, m in masks.items()} == {
@@ -624,9 +626,9 @@ class TestNavigationMasks:
             ("threshold", {"threshold": 2}),
         ]:
             with pytest.raises(ValueError, match=message):
-                kpsg.navigation_masks(xmap, **kwargs)
+                kpsg.maps.navigation_masks(xmap, **kwargs)
         with pytest.raises(ValueError, match="top_space_groups"):
-            kpsg.navigation_masks(indexed(NI, 0.5))
+            kpsg.maps.navigation_masks(indexed(NI, 0.5))
 
 
 class TestCoarsenMap:
@@ -637,7 +639,7 @@ class TestCoarsenMap:
         rng = np.random.default_rng(5)
         table = rng.dirichlet(np.full(230, 0.05), (4, 5))
         xmap = crystal_map(table, range(1, 231), keep_probabilities=True)
-        coarse = kpsg.coarsen_map(xmap, level, min_probability=0)
+        coarse = kpsg.maps.coarsen_map(xmap, level, min_probability=0)
         expected, labels = kpsg.space_groups.coarsen_probabilities(
             table.reshape(20, 230), range(1, 231), level
         )
@@ -649,8 +651,8 @@ class TestCoarsenMap:
 
     def test_point_groups_are_those_of_orix(self):
         xmap = crystal_map(np.eye(230)[None], range(1, 231), keep_probabilities=True)
-        points = kpsg.coarsen_map(xmap, "point_group")
-        laue = kpsg.coarsen_map(xmap, "laue_class")
+        points = kpsg.maps.coarsen_map(xmap, "point_group")
+        laue = kpsg.maps.coarsen_map(xmap, "laue_class")
         for i in (1, 8, 16, 150, 189, 216, 230):
             ours = points.phases[points.phase_id[i - 1]].point_group
             assert ours.name == Phase(space_group=i).point_group.name
@@ -663,15 +665,15 @@ class TestCoarsenMap:
             table, [221, 225, 194], min_probability=0.6, keep_probabilities=True
         )
         assert (xmap.phase_id == -1).all()
-        coarse = kpsg.coarsen_map(xmap, "crystal_system", min_probability=0.6)
+        coarse = kpsg.maps.coarsen_map(xmap, "crystal_system", min_probability=0.6)
         assert coarse.phase_id.tolist() == [195, -1, -1]
 
     def test_errors(self):
         xmap = crystal_map(np.array([[0.9, 0.1]]), [225, 229])
         with pytest.raises(ValueError, match="keep_probabilities"):
-            kpsg.coarsen_map(xmap, "point_group")
+            kpsg.maps.coarsen_map(xmap, "point_group")
         xmap = classified([0.5, 0.2, 0.3])
         with pytest.raises(ValueError, match="Unknown level"):
-            kpsg.coarsen_map(xmap, "family")
+            kpsg.maps.coarsen_map(xmap, "family")
         with pytest.raises(ValueError, match="min_probability"):
-            kpsg.coarsen_map(xmap, "point_group", min_probability=-1)
+            kpsg.maps.coarsen_map(xmap, "point_group", min_probability=-1)

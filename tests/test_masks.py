@@ -85,7 +85,7 @@ class TestRefinement:
     def test_map_with_gaps(self, scan, master):
         is_nickel = np.arange(9) % 2 == 0
         xmap = classified(is_nickel)
-        masks = kpsg.navigation_masks(xmap, [master.phase, IRON], keep_n=1)
+        masks = kpsg.maps.navigation_masks(xmap, [master.phase, IRON], keep_n=1)
         rough = scan.dictionary_indexing(
             dictionary_of_nickel(scan, master), keep_n=3, navigation_mask=masks["ni"]
         )
@@ -122,7 +122,7 @@ class TestRefinement:
     def test_map_that_ends_before_the_scan(self, scan, master):
         """The combined map has all points, as refinement wants it."""
         xmap = classified(np.arange(9) < 6)
-        mask = kpsg.navigation_masks(xmap, [master.phase], keep_n=1)["ni"]
+        mask = kpsg.maps.navigation_masks(xmap, [master.phase], keep_n=1)["ni"]
         rough = scan.dictionary_indexing(
             dictionary_of_nickel(scan, master), keep_n=1, navigation_mask=mask
         )
@@ -140,7 +140,7 @@ class TestRefinement:
         """As from the microscope, of all points."""
         is_nickel = np.arange(9) % 4 > 0
         xmap = classified(is_nickel)
-        mask = kpsg.navigation_masks(xmap, [master.phase], keep_n=1)["ni"]
+        mask = kpsg.maps.navigation_masks(xmap, [master.phase], keep_n=1)["ni"]
         refined = refine(scan, scan.xmap, master, mask)
         assert np.array_equal(refined.is_in_data, is_nickel)
         combined = kpsg.combine(xmap, refined)
@@ -154,7 +154,7 @@ class TestHoughIndexing:
         pytest.importorskip("pyebsdindex")
         is_nickel = np.arange(9) % 2 == 0
         xmap = classified(is_nickel)
-        mask = kpsg.navigation_masks(xmap, [master.phase], keep_n=1)["ni"]
+        mask = kpsg.maps.navigation_masks(xmap, [master.phase], keep_n=1)["ni"]
         phases = PhaseList(master.phase.deepcopy())
         indexer = scan.detector.get_indexer(phases)
         everywhere = scan.hough_indexing(phases, indexer, verbose=0)

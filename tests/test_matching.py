@@ -11,13 +11,9 @@ from kikuchipy.signals import EBSD, LazyEBSD
 import numpy as np
 import pytest
 
-from kikuchipy_spacegroup import (
-    MasterPatternLibrary,
-    SpaceGroupModel,
-    match_acquisition,
-)
+from kikuchipy_spacegroup import MasterPatternLibrary, SpaceGroupModel
 from kikuchipy_spacegroup.simulation import Acquisition, ProjectPatterns, SimulateCamera
-from kikuchipy_spacegroup.training import SimulatedDataset
+from kikuchipy_spacegroup.training import SimulatedDataset, match_acquisition
 
 SIZE = 48
 
@@ -94,5 +90,5 @@ def test_errors(model, library):
         [keras.Input((SIZE, SIZE, 1)), keras.layers.Flatten(), keras.layers.Dense(1)]
     )
     model = SpaceGroupModel(bare, [225], model.prepare)
-    with pytest.raises(ValueError, match="has no batch normalisation"):
+    with pytest.raises(ValueError, match="has no batch normalization"):
         match_acquisition(model, library, s)

@@ -72,7 +72,7 @@ class TestRandomMap:
             assert len(set(xmap.phase_id[xmap.grain_ids == i])) == 1
 
     def test_found_by_orientations(self):
-        """Neighbours in a grain are alike, and others are not."""
+        """Neighbors in a grain are alike, and others are not."""
         xmap = random_map(PHASES[:1], (50, 50))
         found = grains_from_orientations(xmap)
         assert adjusted_rand_score(found, xmap.grain_ids) > 0.99

@@ -3,7 +3,7 @@
 """Files written before the modules moved into rooms are read for good.
 
 Those in ``old_files`` are from the commit before (33c50bc), when the
-preprocessing layer was in ``kikuchipy_spacegroup.preprocessing``.
+preprocessing layer was in ``kikuchipy_spacegroup.patterns``.
 """
 
 import json

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kikuchipy_spacegroup as kpsg
-from kikuchipy_spacegroup import OnnxModel, save_onnx
+from kikuchipy_spacegroup.models import OnnxModel, save_onnx
 from kikuchipy_spacegroup.models._onnx_file import sealed
 
 onnx = pytest.importorskip("onnx")
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:keras.src.export"
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    save_onnx(kpsg.load_model(), path)
+    save_onnx(path, kpsg.load_model())
     return path
 
 
@@ -62,7 +62,7 @@ def test_integers(nickel, tmp_path):
     patterns = nickel.data.reshape(-1, 60, 60)
     path = tmp_path / "integers.onnx"
     model = kpsg.load_model()
-    save_onnx(model, path, calibration_patterns=patterns)
+    save_onnx(path, model, calibration_patterns=patterns)
     expected = model.predict_proba(patterns)
     found = OnnxModel(path).predict_proba(patterns)
     assert 0 < np.abs(found - expected).max() < 0.1
@@ -85,17 +85,17 @@ class TestErrors:
     def test_existing_file(self, path, tiny_model):
         content = path.read_bytes()
         with pytest.raises(FileExistsError, match="overwrite=True"):
-            save_onnx(tiny_model, path)
+            save_onnx(path, tiny_model)
         assert path.read_bytes() == content
 
     def test_other_suffix(self, tiny_model, tmp_path):
         with pytest.raises(ValueError, match="must end with '.onnx'"):
-            save_onnx(tiny_model, tmp_path / "model.keras")
+            save_onnx(tmp_path / "model.keras", tiny_model)
 
     def test_patterns_to_calibrate_with(self, tiny_model, tmp_path):
         with pytest.raises(ValueError, match="shape"):
             save_onnx(
-                tiny_model, tmp_path / "m.onnx", calibration_patterns=np.ones((60, 60))
+                tmp_path / "m.onnx", tiny_model, calibration_patterns=np.ones((60, 60))
             )
         assert not list(tmp_path.iterdir())
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from kikuchipy_spacegroup import evaluation as ev
-from kikuchipy_spacegroup import plot
+from kikuchipy_spacegroup.plot import _plot_map as plot
 
 GROUPS = (221, 225, 229)
 
@@ -106,7 +106,7 @@ class TestNames:
 
 @pytest.mark.parametrize(
     "draw", [
-        plot.plot_accuracies, plot.plot_confusion, plot.plot_reliability,
+        plot.plot_accuracies, plot.plot_confusion_matrix, plot.plot_reliability_diagram,
         plot.plot_inverse_pole_figures, lambda table: plot.plot_quality(table, "bc"),
     ],
 )  # fmt: skip
@@ -117,16 +117,16 @@ def test_nothing_to_draw(table, draw):
 
 @pytest.mark.parametrize("normalize", [True, False])
 def test_confusion(table, normalize):
-    ax = plot.plot_confusion(table, normalize=normalize)
+    ax = plot.plot_confusion_matrix(table, normalize=normalize)
     image = ax.images[0].get_array()
-    np.testing.assert_allclose(image, ev.confusion(table, normalize=True))
+    np.testing.assert_allclose(image, ev.confusion_matrix(table, normalize=True))
     assert ax.get_xticklabels()[-1].get_text() == "?"
     check_summary(ax.figure)
 
 
 def test_reliability(table):
-    ax = plot.plot_reliability(table)
-    bins = ev.reliability(table).dropna()
+    ax = plot.plot_reliability_diagram(table)
+    bins = ev.reliability_diagram(table).dropna()
     points = ax.collections[0].get_offsets()
     np.testing.assert_allclose(points, bins[["probability", "accuracy"]])
     check_summary(ax.figure)

@@ -6,14 +6,8 @@ import numpy as np
 from orix import io
 import pytest
 
-from kikuchipy_spacegroup.maps import (
-    crystal_map,
-    effective_number,
-    fit_correlation,
-    pool_grains,
-    probabilities_from_map,
-    space_group_sets,
-)
+from kikuchipy_spacegroup.maps import crystal_map, fit_correlation, pool_grains, prediction_sets_from_map, probabilities_from_map
+from kikuchipy_spacegroup.maps._pooling import effective_number
 from kikuchipy_spacegroup.training import calibration_error
 
 GROUPS = [221, 225, 229]
@@ -106,7 +100,7 @@ class TestPoolGrains:
         assert pooled.phase_id[0] == pooled.phase_id[2] != -1
         assert pooled.phase_id[1] == pooled.phase_id[-1] == -1
         assert pooled.prop["grain_size"][[0, 1, 5, 6]].tolist() == [16, 0, 0, 16]
-        assert space_group_sets(pooled, 0.9)[1] == ()
+        assert prediction_sets_from_map(pooled, 0.9)[1] == ()
 
     def test_masked(self, tmp_path):
         mask = np.zeros((4, 5), bool)

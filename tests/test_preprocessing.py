@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from kikuchipy_spacegroup.patterns import PreparePatterns, resize_matrix, uncropped
+from kikuchipy_spacegroup.patterns import PreparePatterns
+from kikuchipy_spacegroup.patterns._matrices import resize_matrix, uncropped
 
 
 @pytest.fixture(scope="module")

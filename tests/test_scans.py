@@ -16,14 +16,7 @@ import pytest
 
 from kikuchipy_spacegroup.io import load_sht
 from kikuchipy_spacegroup.phases import simulate_master_pattern
-from kikuchipy_spacegroup.simulation import (
-    Camera,
-    example_phases,
-    example_scan,
-    random_map,
-    simulate_scan,
-    simulate_scan_of_map,
-)
+from kikuchipy_spacegroup.simulation import Camera, example_phases, example_scan, random_map, simulate_scan, simulate_scan_from_map
 from kikuchipy_spacegroup.simulation import _scans as scans
 from kikuchipy_spacegroup.structures import check_space_group
 
@@ -139,7 +132,9 @@ class TestPatterns:
     def test_not_indexed(self, masters, detector):
         xmap = random_map([masters[0].phase], (4, 5), overlap=0)
         xmap[1, 2].phase_id = -1
-        s = simulate_scan_of_map(xmap, masters, detector, camera=PLAIN, dtype="float32")
+        s = simulate_scan_from_map(
+            xmap, masters, detector, camera=PLAIN, dtype="float32"
+        )
         assert np.ptp(s.data[1, 2]) == 0 and np.ptp(s.data[1, 1]) > 0.1
         assert s.xmap.phase_id.tolist() == xmap.phase_id.tolist()
 
@@ -149,7 +144,7 @@ class TestPatterns:
             projection="lambert", hemisphere="both"
         )
         camera = Camera(dose=1e4)
-        s = simulate_scan_of_map(nickel.xmap, [mp], nickel.detector, camera=camera)
+        s = simulate_scan_from_map(nickel.xmap, [mp], nickel.detector, camera=camera)
         for signal in (s, nickel):
             signal.remove_static_background()
             signal.remove_dynamic_background()
@@ -194,7 +189,7 @@ class TestPatterns:
         upper = EBSDMasterPattern(data[0], axes=axes[1:], hemisphere="upper", **kwargs)
         xmap = random_map([masters[1].phase], (2, 3))
         expected, lower = (
-            simulate_scan_of_map(
+            simulate_scan_from_map(
                 xmap,
                 [EBSDMasterPattern(data[:, i], hemisphere="both", **kwargs)],
                 detector,
@@ -202,12 +197,12 @@ class TestPatterns:
             for i in (1, 0)
         )
         for master in (both, both.as_lazy(), upper):
-            s = simulate_scan_of_map(xmap, master, detector)
+            s = simulate_scan_from_map(xmap, master, detector)
             assert np.array_equal(s.data, expected.data)
-            s = simulate_scan_of_map(xmap, [master], detector, energy=16)
+            s = simulate_scan_from_map(xmap, [master], detector, energy=16)
             assert np.array_equal(s.data, lower.data)
             with pytest.raises(ValueError, match="from 15 to 20 keV, not 30"):
-                simulate_scan_of_map(xmap, [master], detector, energy=30)
+                simulate_scan_from_map(xmap, [master], detector, energy=30)
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1)])
     def test_small_maps(self, masters, detector, shape, tmp_path):
@@ -290,7 +285,7 @@ class TestSignal:
     def test_seed(self, masters, detector):
         xmap = random_map([m.phase for m in masters], (3, 4))
         first, same, other = (
-            simulate_scan_of_map(xmap, masters, detector, seed=i).data
+            simulate_scan_from_map(xmap, masters, detector, seed=i).data
             for i in (1, 1, 2)
         )
         assert np.array_equal(first, same)
@@ -302,7 +297,7 @@ class TestSignal:
         before = [master.data.copy() for master in masters]
         pc = detector.pc.copy()
         xmap = random_map([m.phase for m in masters], (3, 4))
-        s = simulate_scan_of_map(xmap, masters, detector)
+        s = simulate_scan_from_map(xmap, masters, detector)
         simulate_scan(masters, (3, 4), detector=detector)
         s.xmap.prop["purity"][:] = 0
         s.detector.pc = (0, 0, 1)
@@ -320,7 +315,7 @@ class TestCamera:
         camera = Camera(dose=dose, read_noise=read_noise)
         xmap = random_map([masters[0].phase], (10, 10))
         noisy, mean = (
-            simulate_scan_of_map(xmap, masters, detector, camera=i, dtype="float32")
+            simulate_scan_from_map(xmap, masters, detector, camera=i, dtype="float32")
             for i in (camera, replace(camera, dose=np.inf))
         )
         electrons = noisy.data * dose
@@ -338,7 +333,7 @@ class TestCamera:
     def test_contrast(self, masters, detector, contrast):
         camera = replace(PLAIN, contrast=contrast)
         xmap = random_map([m.phase for m in masters], (20, 20), grain_size=2, overlap=0)
-        s = simulate_scan_of_map(
+        s = simulate_scan_from_map(
             xmap, masters, detector, camera=camera, dtype="float32"
         )
         for i in range(2):
@@ -350,7 +345,9 @@ class TestCamera:
         """The static background is the mean of many patterns."""
         xmap = random_map([masters[0].phase], (20, 20), grain_size=1)
         camera = Camera(contrast=0.05)
-        s = simulate_scan_of_map(xmap, masters, detector, camera=camera, dtype="uint16")
+        s = simulate_scan_from_map(
+            xmap, masters, detector, camera=camera, dtype="uint16"
+        )
         background = s.static_background.astype(float)
         assert background.max() == pytest.approx(0.6 * 65535, abs=1)
         ratio = s.data.mean(axis=(0, 1)) / background
@@ -363,14 +360,14 @@ class TestCamera:
         xmap = random_map([masters[0].phase], (3, 3))
         kwargs = {"camera": Camera(exposure=0.5, dose=np.inf)}
         as_float, small, large = (
-            simulate_scan_of_map(xmap, masters, detector, dtype=dtype, **kwargs)
+            simulate_scan_from_map(xmap, masters, detector, dtype=dtype, **kwargs)
             for dtype in ("float32", "uint8", "uint16")
         )
         for s, highest in ((small, 255), (large, 65535)):
             gain = 0.5 * highest / as_float.static_background.max()
             expected = np.minimum(as_float.data * gain, highest)
             assert np.abs(s.data - expected).max() < 0.51
-        bright = simulate_scan_of_map(
+        bright = simulate_scan_from_map(
             xmap, masters, detector, camera=Camera(exposure=1, contrast=1)
         )
         assert bright.data.max() == 255
@@ -379,7 +376,7 @@ class TestCamera:
         xmap = random_map([masters[0].phase], (3, 3))
         cameras = (PLAIN, replace(PLAIN, point_spread=1.5))
         plain, blurred = (
-            simulate_scan_of_map(xmap, masters, detector, camera=i, dtype="float32")
+            simulate_scan_from_map(xmap, masters, detector, camera=i, dtype="float32")
             for i in cameras
         )
         assert blurred.data.std() < 0.9 * plain.data.std()
@@ -457,7 +454,7 @@ class TestErrors:
         xmap = random_map([masters[0].phase], (2, 2))
 
         def simulate(*signals):
-            simulate_scan_of_map(xmap, signals, detector)
+            simulate_scan_from_map(xmap, signals, detector)
 
         def changed(**kwargs):
             new = masters[0].deepcopy()
@@ -488,22 +485,22 @@ class TestErrors:
     def test_map(self, masters, detector):
         xmap = random_map([m.phase for m in masters], (3, 6), grain_size=2)
         with pytest.raises(ValueError, match="no master pattern of the phase 'FeAl'"):
-            simulate_scan_of_map(xmap, masters[:1], detector)
+            simulate_scan_from_map(xmap, masters[:1], detector)
         with pytest.raises(ValueError, match="rectangular map"):
-            simulate_scan_of_map(xmap[:2], masters, detector)
+            simulate_scan_from_map(xmap[:2], masters, detector)
         new = xmap.deepcopy()
         del new.prop["mixed_with"]
         with pytest.raises(ValueError, match="overlap_grains"):
-            simulate_scan_of_map(new, masters, detector)
+            simulate_scan_from_map(new, masters, detector)
         for name, value in (("purity", 1.5), ("purity", np.nan), ("mixed_with", 99)):
             new = xmap.deepcopy()
             new.prop[name] = np.full(18, value)
             with pytest.raises(ValueError, match="must be from 0 to 1"):
-                simulate_scan_of_map(new, masters, detector)
+                simulate_scan_from_map(new, masters, detector)
         new = xmap.deepcopy()
         new.phases = PhaseList(names=["ferrite", "FeAl"], space_groups=[229, 186])
         with pytest.raises(ValueError, match="6mm in the map and m-3m"):
-            simulate_scan_of_map(new, masters, detector)
+            simulate_scan_from_map(new, masters, detector)
 
     def test_detector(self, masters, detector):
         with pytest.raises(ValueError, match="three numbers"):
@@ -516,7 +513,7 @@ class TestErrors:
         many.pc = np.full((3, 2, 3), 0.5)
         for function in (
             lambda: simulate_scan(masters, (2, 3), detector=many),
-            lambda: simulate_scan_of_map(
+            lambda: simulate_scan_from_map(
                 random_map([masters[0].phase], (2, 3)), masters, many
             ),
         ):

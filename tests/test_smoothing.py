@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Maps in which neighbours tend to be alike."""
+"""Maps in which neighbors tend to be alike."""
 
 from itertools import product
 import logging
@@ -8,12 +8,7 @@ import logging
 import numpy as np
 import pytest
 
-from kikuchipy_spacegroup.maps import (
-    crystal_map,
-    pool_grains,
-    probabilities_from_map,
-    smooth_probabilities,
-)
+from kikuchipy_spacegroup.maps import crystal_map, pool_grains, probabilities_from_map, smooth_probabilities
 
 GROUPS = [221, 225, 229]
 

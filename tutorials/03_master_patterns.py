@@ -106,7 +106,7 @@ acquisition
 # by ``estimate_acquisition``.
 
 s = kp.data.nickel_ebsd_small()
-found = kpsg.estimate_acquisition(s)
+found = kpsg.simulation.estimate_acquisition(s)
 print("noise over signal:", [round(x, 2) for x in found.noise])
 print("pixels along the side:", found.resolution)
 

@@ -42,7 +42,7 @@ masters = {
 }
 library = kpsg.MasterPatternLibrary.from_signals(masters.values())
 
-place = kpsg.Geometry(pcx=(0.45, 0.55), pcy=(0.35, 0.45), pcz=(0.45, 0.55))
+place = kpsg.simulation.Geometry(pcx=(0.45, 0.55), pcy=(0.35, 0.45), pcz=(0.45, 0.55))
 camera = kpsg.Acquisition(
     resolution=(120, 120), point_spread=(0.3, 0.6), noise=(0.05, 0.4),
     contrast=(0.1, 0.2), excess_deficiency=(0, 0.2), gamma=(0.9, 1.1), blotches=(0, 0),
@@ -107,7 +107,7 @@ def accuracy(model: kpsg.SpaceGroupModel) -> dict[str, float]:
 print("as trained:", accuracy(model))
 
 # %%
-# **Batch normalisation** layers remember the mean and the variance of what they saw in training.
+# **Batch normalization** layers remember the mean and the variance of what they saw in training.
 # :func:`~kikuchipy_spacegroup.training.adapt_normalization` mixes in those of the scan. The
 # model itself is left as it is, and a new one is returned.
 
@@ -117,7 +117,9 @@ for ax, (name, scan) in zip(axes, scans.items()):
     for n_layers, label in ((3, "first three layers"), (None, "all layers")):
         found = [
             accuracy(
-                kpsg.adapt_normalization(model, scan, share=share, n_layers=n_layers)
+                kpsg.training.adapt_normalization(
+                    model, scan, share=share, n_layers=n_layers
+                )
             )[name]
             for share in shares
         ]
@@ -138,7 +140,7 @@ _ = axes[0].legend()
 # patterns simulated with that camera, beside those of the scan which it is sure of. It needs the
 # library.
 
-found = kpsg.match_acquisition(model, library, s, geometry=place)
+found = kpsg.training.match_acquisition(model, library, s, geometry=place)
 print("noise:", np.round(found.noise, 2), "instead of", camera.noise)
 print("point spread:", np.round(found.point_spread, 2), "of", camera.point_spread)
 
@@ -147,7 +149,7 @@ further = kpsg.training.Optimization(
     learning_rate=3e-4, average=0.95, train_normalization=False
 )
 trained = {
-    name: kpsg.self_train(
+    name: kpsg.training.self_train(
         model,
         library,
         scan,
@@ -165,7 +167,7 @@ for name, each in trained.items():
 # The camera is learned from either scan. But what a model is sure of can be wrong: this one takes
 # much of the ferrite for aluminum, and does so still.
 #
-# **Did it help?** Without the truth, look at how sure the model is, at whether neighbours agree,
+# **Did it help?** Without the truth, look at how sure the model is, at whether neighbors agree,
 # and at a part of the scan you know. Points in grains that keep changing their space group say
 # more than a mean probability.
 
@@ -173,7 +175,7 @@ maps = {
     name: s.classify_space_group(each, min_probability=0, show_progressbar=False)
     for name, each in {
         "as trained": model,
-        "normalized": kpsg.adapt_normalization(model, s),
+        "normalized": kpsg.training.adapt_normalization(model, s),
         "self-trained": trained["three phases"],
     }.items()
 }

@@ -251,7 +251,7 @@ def compute_classification_map(
     >>> s = kp.data.nickel_ebsd_small()
     >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
     >>> p = kpsg.classify_space_group(s, model, compute=False)
-    >>> xmap = kpsg.compute_classification_map(p, s, model, show_progressbar=False)
+    >>> xmap = kpsg.classification.compute_classification_map(p, s, model, show_progressbar=False)
     >>> xmap.shape
     (3, 3)
     """

@@ -24,13 +24,13 @@ from kikuchipy_spacegroup.training import calibration_error
 __all__ = [
     "accuracy",
     "class_probabilities",
-    "confusion",
+    "confusion_matrix",
     "counts",
     "evaluate",
     "mean_atomic_number",
     "pattern_table",
     "precision_recall",
-    "reliability",
+    "reliability_diagram",
 ]
 COARSER_LEVELS = ("point_group", "laue_class", "crystal_system")
 
@@ -214,7 +214,7 @@ def precision_recall(table: pd.DataFrame, by: str = "space_group") -> pd.DataFra
     return pd.DataFrame(rows, columns=columns).set_index(by)
 
 
-def confusion(table: pd.DataFrame, *, normalize: bool = False) -> pd.DataFrame:
+def confusion_matrix(table: pd.DataFrame, *, normalize: bool = False) -> pd.DataFrame:
     """Return the confusion matrix.
 
     Parameters
@@ -240,10 +240,10 @@ def confusion(table: pd.DataFrame, *, normalize: bool = False) -> pd.DataFrame:
     Examples
     --------
     >>> import numpy as np
-    >>> from kikuchipy_spacegroup.evaluation import confusion, pattern_table
+    >>> from kikuchipy_spacegroup.evaluation import confusion_matrix, pattern_table
     >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
     >>> table = pattern_table(probabilities, [225, 229], truth=225, material="Ni")
-    >>> matrix = confusion(table)
+    >>> matrix = confusion_matrix(table)
     >>> matrix
     predicted    225  229
     space_group
@@ -263,7 +263,7 @@ def confusion(table: pd.DataFrame, *, normalize: bool = False) -> pd.DataFrame:
     return matrix
 
 
-def reliability(table: pd.DataFrame, n_bins: int = 10) -> pd.DataFrame:
+def reliability_diagram(table: pd.DataFrame, n_bins: int = 10) -> pd.DataFrame:
     """Return how right the model is when it is how sure.
 
     Parameters

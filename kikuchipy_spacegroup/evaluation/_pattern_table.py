@@ -102,7 +102,7 @@ def pattern_table(
             f"each of the {len(space_groups)} space groups"
         )
     for number in {*np.unique(truth).tolist(), *space_groups}:
-        sg.label(int(number))  # Raises if out of range
+        sg.symbol(int(number))  # Raises if out of range
     known = np.nan_to_num(probabilities).sum(axis=1) > 0
     best = np.where(known[:, None], probabilities, 0).argmax(axis=1)
     score = np.where(known, probabilities[np.arange(n), best], np.nan)
@@ -149,7 +149,7 @@ def evaluate(
         Model, see :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
     scans
         By name, scans whose ``xmap`` says the phase of every point, as
-        those of :func:`~kikuchipy_spacegroup.io.load_grain_list`, or scans
+        those of :func:`~kikuchipy_spacegroup.io.load_aztec_grain_list`, or scans
         and the space group number of all points.
     trained_on
         Names of the materials that were in training. If not given, they
@@ -212,7 +212,7 @@ def evaluate(
     >>> import kikuchipy as kp
     >>> import kikuchipy_spacegroup as kpsg
     >>> s = kp.data.nickel_ebsd_small()
-    >>> table = kpsg.evaluate(kpsg.load_model(), {"Ni": s}, show_progressbar=False)
+    >>> table = kpsg.evaluation.evaluate(kpsg.load_model(), {"Ni": s}, show_progressbar=False)
     >>> len(table)
     9
     >>> bool(table["in_training"].all())
@@ -270,7 +270,7 @@ def _truth_of(
     mask = check_mask(mask, nav_shape, f"The navigation mask of {name!r}")
     mask = np.zeros(nav_shape, dtype=bool) if mask is None else mask.copy()
     if number is not None:
-        sg.label(number)  # Raises if out of range
+        sg.symbol(number)  # Raises if out of range
         labels = {"truth": number, "material": name}
         return signal, mask, labels, [(name, number, None)]
     xmap = signal.xmap

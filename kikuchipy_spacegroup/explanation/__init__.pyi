@@ -7,7 +7,7 @@ from ._grad_cam import (
     guided_grad_cam,
     to_pattern_frame,
 )
-from ._zone_axes import ZoneAxisTest, main_zone_axes, simulate_geometry, weigh_zone_axes
+from ._zone_axes import ZoneAxisTest, main_zone_axes, simulate_geometry, zone_axis_test
 
 __all__ = [
     "GradCAM",
@@ -18,5 +18,5 @@ __all__ = [
     "main_zone_axes",
     "simulate_geometry",
     "to_pattern_frame",
-    "weigh_zone_axes",
+    "zone_axis_test",
 ]

@@ -24,7 +24,8 @@ from kikuchipy_spacegroup.explanation._network_layers import (
     score_of,
     traced,
 )
-from kikuchipy_spacegroup.patterns import resize_matrix, uncropped, unusable_patterns
+from kikuchipy_spacegroup.patterns import unusable_patterns
+from kikuchipy_spacegroup.patterns._matrices import resize_matrix, uncropped
 
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.models import SpaceGroupModel
@@ -43,7 +44,7 @@ class GradCAM:
         ``model.network``, also inside of nested models. If not given,
         these are the last feature maps before the network gives up
         position: the output of the last convolution after the
-        normalisation, activation and addition that follow it.
+        normalization, activation and addition that follow it.
     guided
         Whether the weights come from guided backpropagation, see Notes.
 
@@ -98,7 +99,7 @@ class GradCAM:
     >>> import kikuchipy as kp
     >>> import kikuchipy_spacegroup as kpsg
     >>> s = kp.data.nickel_ebsd_small()
-    >>> explain = kpsg.GradCAM(kpsg.load_model(), layer="stage2_2_out")
+    >>> explain = kpsg.explanation.GradCAM(kpsg.load_model(), layer="stage2_2_out")
     >>> explain.layer, explain.feature_shape
     ('stage2_2_out', (12, 12))
     >>> explain(s.data[0], space_group=225).shape
@@ -232,7 +233,7 @@ def grad_cam(
     >>> import kikuchipy as kp
     >>> import kikuchipy_spacegroup as kpsg
     >>> s = kp.data.nickel_ebsd_small()
-    >>> maps = kpsg.grad_cam(kpsg.load_model(), s.data[0])
+    >>> maps = kpsg.explanation.grad_cam(kpsg.load_model(), s.data[0])
     >>> maps.shape, float(maps.max())
     ((3, 96, 96), 1.0)
     """
@@ -319,7 +320,7 @@ def guided_grad_cam(
     >>> import kikuchipy_spacegroup as kpsg
     >>> s = kp.data.nickel_ebsd_small()
     >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
-    >>> kpsg.guided_grad_cam(model, s.data[0]).shape
+    >>> kpsg.explanation.guided_grad_cam(model, s.data[0]).shape
     (3, 32, 32)
     """
     fine = guided_backpropagation(model, patterns, space_group, batch_size=batch_size)

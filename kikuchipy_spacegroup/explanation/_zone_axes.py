@@ -160,7 +160,7 @@ class ZoneAxisTest:
     ----------
     auc
         Area under the curve of every map, see
-        :func:`weigh_zone_axes`, NaN where it is not defined.
+        :func:`zone_axis_test`, NaN where it is not defined.
     weight_ratio
         Share of every map's weight near the zone axes, divided by the
         share of the area near them.
@@ -204,7 +204,7 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
-def weigh_zone_axes(
+def zone_axis_test(
     maps: np.ndarray,
     rotations: Rotation,
     detector: "EBSDDetector",

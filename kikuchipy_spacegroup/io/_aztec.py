@@ -23,7 +23,7 @@ _MAX_PIXELS = 2**26
 _NOT_INDEXED = ("Zero solution", "Not indexed", "")
 
 
-def load_grain_list(
+def load_aztec_grain_list(
     path: str | Path,
     space_groups: Mapping[str, int] | None = None,
     *,
@@ -82,7 +82,7 @@ def load_grain_list(
     Examples
     --------
     >>> import kikuchipy_spacegroup as kpsg
-    >>> s = kpsg.load_grain_list(
+    >>> s = kpsg.io.load_aztec_grain_list(
     ...     "Al/Grain List.txt", space_groups={"Al": 225}
     ... )  # doctest: +SKIP
     """
@@ -91,7 +91,7 @@ def load_grain_list(
     names = sorted({row["Phase"] for row in rows} - set(_NOT_INDEXED))
     space_groups = dict(space_groups or {})
     for name, number in space_groups.items():
-        sg.label(number)  # Raises if out of range
+        sg.symbol(number)  # Raises if out of range
         if name not in names:
             raise ValueError(f"{path} has no phase {name!r}, only {names}")
     images = _find_images(path, folder)

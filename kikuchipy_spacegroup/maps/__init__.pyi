@@ -2,22 +2,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from ._candidates import candidate_probabilities, identify_phases
 from ._composition import (
-    log_evidence,
-    normalized_fractions,
     phase_composition,
-    read_composition,
 )
 from ._crystal_map import (
     crystal_map,
+    prediction_sets_from_map,
     probabilities_from_map,
     save_map,
-    space_group_sets,
 )
 from ._fusion import combine
 from ._grains import grains_from_orientations, grains_from_patterns
 from ._levels import coarsen_map
 from ._masks import navigation_masks
-from ._pooling import effective_number, fit_correlation, pool_grains
+from ._pooling import fit_correlation, pool_grains
 from ._smoothing import smooth_probabilities
 
 __all__ = [
@@ -25,19 +22,15 @@ __all__ = [
     "coarsen_map",
     "combine",
     "crystal_map",
-    "effective_number",
     "fit_correlation",
     "grains_from_orientations",
     "grains_from_patterns",
     "identify_phases",
-    "log_evidence",
     "navigation_masks",
-    "normalized_fractions",
     "phase_composition",
     "pool_grains",
+    "prediction_sets_from_map",
     "probabilities_from_map",
-    "read_composition",
     "save_map",
     "smooth_probabilities",
-    "space_group_sets",
 ]

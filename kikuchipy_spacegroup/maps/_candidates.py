@@ -132,7 +132,7 @@ def identify_phases(
     The uncertainty of the mean composition of a grain is the root mean
     square :math:`\sqrt{\sum_i u_i^2 / n}` of those of its n points that
     have a composition. It is not smaller for many points, since what
-    X-rays from around a point add is common to its neighbours.
+    X-rays from around a point add is common to its neighbors.
 
     Examples
     --------
@@ -285,7 +285,7 @@ def candidate_probabilities(
     composition within grains of a known phase. If it differs from point
     to point, the integral of the distribution is found for 1000
     different uncertainties at most, see
-    :func:`~kikuchipy_spacegroup.maps.log_evidence`.
+    :func:`~kikuchipy_spacegroup.maps._composition.log_evidence`.
 
     Fractions of a candidate are those of its occupied sites. Elements
     that are not in the composition count as not measured, as carbon and

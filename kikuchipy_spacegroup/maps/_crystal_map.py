@@ -189,7 +189,7 @@ def probabilities_from_map(xmap: CrystalMap) -> tuple[np.ndarray, tuple[int, ...
     return probabilities, tuple(int(i) for i in space_groups[0])
 
 
-def space_group_sets(
+def prediction_sets_from_map(
     xmap: CrystalMap, threshold: float | Mapping[int, float]
 ) -> list[tuple[int, ...]]:
     """Return the space groups every point may be of.
@@ -224,12 +224,12 @@ def space_group_sets(
     Examples
     --------
     >>> import numpy as np
-    >>> from kikuchipy_spacegroup.maps import crystal_map, space_group_sets
+    >>> from kikuchipy_spacegroup.maps import crystal_map, prediction_sets_from_map
     >>> probabilities = np.array([[0.5, 0.4, 0.1], [0.1, 0.0, 0.9]])
     >>> xmap = crystal_map(probabilities, [221, 225, 229])
-    >>> space_group_sets(xmap, 0.2)
+    >>> prediction_sets_from_map(xmap, 0.2)
     [(221, 225), (229,)]
-    >>> space_group_sets(xmap, {221: 0.05, 225: 0.5, 229: 0.5})
+    >>> prediction_sets_from_map(xmap, {221: 0.05, 225: 0.5, 229: 0.5})
     [(221,), (229, 221)]
     """
     if "probabilities" in xmap.prop:

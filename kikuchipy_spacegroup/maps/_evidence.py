@@ -25,11 +25,11 @@ DEFAULT_WEIGHTS = {
     "hough": 3.0,
 }
 # How much larger or smaller they may become, and from and to how many pairs of
-# neighbours they are found
+# neighbors they are found
 _LARGEST_FACTOR = 30.0
 _FEWEST = 50
 _MOST = 20_000
-# Share of neighbours which are not of the same phase
+# Share of neighbors which are not of the same phase
 _BOUNDARIES = 0.2
 
 
@@ -207,14 +207,14 @@ def fit_weights(
     pairs: tuple[np.ndarray, np.ndarray],
     given: Mapping[str, float],
 ) -> dict[str, float]:
-    """Return weights with which neighbours agree best.
+    """Return weights with which neighbors agree best.
 
     Parameters
     ----------
     evidence
         Arrays of shape (n, m) per kind, the classifier's first.
     pairs
-        Indices of neighbours in which all candidates can be weighed.
+        Indices of neighbors in which all candidates can be weighed.
     given
         Weights which are known.
 

@@ -19,7 +19,7 @@ from kikuchipy_spacegroup.maps._evidence import (
     fit_weights,
     gather,
 )
-from kikuchipy_spacegroup.maps._map_like import neighbours
+from kikuchipy_spacegroup.maps._map_like import neighbors
 from kikuchipy_spacegroup.maps._pooling import (
     CORRELATION,
     check_labels,
@@ -136,7 +136,7 @@ def combine(
     Scores of different kinds are never compared, and those of different
     phases not as they are: a master pattern nearer to the truth than
     another one correlates better with all patterns. Where correlations
-    have something to do with what the classifier says of neighbours (a
+    have something to do with what the classifier says of neighbors (a
     correlation of 0.12), their evidence is the logarithm of the
     likelihood
 
@@ -153,7 +153,7 @@ def combine(
     Where they have nothing to do with it, as in a scan of one phase,
     scores are compared as they are. The weights :math:`w_0` and :math:`w_k`, for
     correlations the number of independent pixels, are those with which
-    neighbours agree best, but no more often than they would by chance:
+    neighbors agree best, but no more often than they would by chance:
     they maximize
 
     .. math::
@@ -161,9 +161,9 @@ def combine(
         \sum_{i, j} \ln\Big(0.8 \sum_c \frac{P_i(c) P_j(c)}{\bar P(c)}
             + 0.2\Big)
 
-    over all neighbours i and j for which all phases can be weighed, with
+    over all neighbors i and j for which all phases can be weighed, with
     the mean :math:`\bar P` over the map. This is the likelihood that
-    four in five neighbours have the same phase, and others any. What
+    four in five neighbors have the same phase, and others any. What
     sees the same phase everywhere, or changes from point to point, gets
     little weight, whatever it says of its own certainty. With fewer than
     50 pairs, weights are 1 for the classifier, 100 for correlations and 3
@@ -234,7 +234,7 @@ def combine(
     there = np.any([np.isfinite(table) for table in tables.values()], axis=0)
     there &= _has_solution(found, shape)[points]
     _warn_of_unlike(tables, phases)
-    pairs = neighbours(xmap)
+    pairs = neighbors(xmap)
     tables, known = on_one_scale(tables, prior, pairs, dict(weights or {}))
     evidence = {"classifier": prior}
     evidence |= {kind: centered(table) for kind, table in tables.items()}

@@ -9,7 +9,7 @@ from orix.quaternion import Orientation
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from kikuchipy_spacegroup.maps._map_like import neighbours, pairs
+from kikuchipy_spacegroup.maps._map_like import neighbors, pairs
 from kikuchipy_spacegroup.patterns._checks import check_mask, check_signal
 from kikuchipy_spacegroup.patterns._scan import blocks_of_patterns
 
@@ -25,7 +25,7 @@ def grains_from_orientations(xmap: CrystalMap, *, tolerance: float = 5.0) -> np.
     xmap
         Map with orientations, from Hough or dictionary indexing, say.
     tolerance
-        Largest misorientation in degrees of two neighbours in a grain.
+        Largest misorientation in degrees of two neighbors in a grain.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def grains_from_orientations(xmap: CrystalMap, *, tolerance: float = 5.0) -> np.
 
     Notes
     -----
-    Up to four neighbours of a point above, below, left and right of it
+    Up to four neighbors of a point above, below, left and right of it
     are in its grain if they are of the same phase and not misoriented
     by more than the tolerance, all symmetrically equivalent rotations
     considered.
@@ -70,7 +70,7 @@ def grains_from_orientations(xmap: CrystalMap, *, tolerance: float = 5.0) -> np.
             "All rotations of the map are identity, so it has no orientations. Give a "
             "map from indexing, or use `grains_from_patterns()`"
         )
-    first, second = neighbours(xmap)
+    first, second = neighbors(xmap)
     same = (phase_id[first] == phase_id[second]) & (phase_id[first] != -1)
     first, second = first[same], second[same]
     inside = np.zeros(len(first), dtype=bool)
@@ -134,7 +134,7 @@ def grains_from_patterns(
     :meth:`~kikuchipy.signals.EBSD.get_neighbour_dot_product_matrices`.
     Noise makes it smaller, the more the noisier a phase or grain is.
     This is corrected for with how much a point has in common with the
-    most similar one of its neighbours, :math:`m_i = \max_j s_{ij}`, but
+    most similar one of its neighbors, :math:`m_i = \max_j s_{ij}`, but
     at least a third of its median, :cite:`spearman1904proof`
 
     .. math::
@@ -143,18 +143,18 @@ def grains_from_patterns(
 
     At a boundary, the beam excites both grains, and the patterns there
     are like those on either side. So points are first compared across:
-    one is within a grain if its left and right neighbours are alike,
+    one is within a grain if its left and right neighbors are alike,
     and the upper and lower ones are, which means that their
     :math:`r_{ij}` is not below the threshold. Points within grains are
-    linked to their neighbours that are, too. Then, all other points join
-    the grain of the neighbour most like them if it is alike, and those
+    linked to their neighbors that are, too. Then, all other points join
+    the grain of the neighbor most like them if it is alike, and those
     left, as in grains two points wide, are linked to each other if they
     are alike. At last, grains are merged if they are alike on both sides
     of their common boundary, with a mean not below half way from the
     threshold to 1.
 
     Lower the threshold if grains are deformed and fall to pieces. If
-    patterns are so noisy that neighbours have less than about 0.1 in
+    patterns are so noisy that neighbors have less than about 0.1 in
     common, grains are not found.
 
     Examples

@@ -161,7 +161,7 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(n) for n in shape if n != 1)
 
 
-def neighbours(xmap: CrystalMap) -> tuple[np.ndarray, np.ndarray]:
+def neighbors(xmap: CrystalMap) -> tuple[np.ndarray, np.ndarray]:
     """Return all pairs of points in the data side by side.
 
     Parameters

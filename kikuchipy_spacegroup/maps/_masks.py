@@ -9,8 +9,8 @@ from orix.crystal_map import CrystalMap, Phase, PhaseList
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.maps._crystal_map import (
+    prediction_sets_from_map,
     probabilities_from_map,
-    space_group_sets,
 )
 
 
@@ -124,7 +124,7 @@ def _sets(
     if threshold is not None:
         if keep_n is not None:
             raise ValueError("Give either `threshold` or `keep_n`, not both")
-        return space_group_sets(xmap, threshold)
+        return prediction_sets_from_map(xmap, threshold)
     keep_n = 2 if keep_n is None else keep_n
     top = xmap.prop["top_space_groups"]
     if not 1 <= keep_n <= top.shape[1]:
@@ -155,7 +155,7 @@ def _known(
     """Return the space groups the model knows."""
     if given is not None:
         for number in given:
-            sg.label(int(number))  # Raises if out of range
+            sg.symbol(int(number))  # Raises if out of range
         return {int(number) for number in given}
     if "probabilities" in xmap.prop:
         return set(probabilities_from_map(xmap)[1])

@@ -232,7 +232,7 @@ def effective_number(n: np.ndarray, correlation: float) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from kikuchipy_spacegroup.maps import effective_number
+    >>> from kikuchipy_spacegroup.maps._pooling import effective_number
     >>> effective_number(np.array([1, 5, 100]), 0.25).round(2)
     array([1.  , 2.5 , 3.88])
     """

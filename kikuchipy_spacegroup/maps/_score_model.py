@@ -17,9 +17,9 @@ from scipy.special import softmax
 from kikuchipy_spacegroup.maps._evidence import CORRELATIONS
 
 _logger = logging.getLogger(__name__)
-# Least correlation of scores with the classifier's probabilities of neighbours
+# Least correlation of scores with the classifier's probabilities of neighbors
 _LEAST_CORRELATION = 0.12
-# From and to how many pairs of neighbours it is found
+# From and to how many pairs of neighbors it is found
 _FEWEST_PAIRS, _MOST_PAIRS = 50, 20_000
 # Share of the points that speak for scores on one scale, with one variance
 _FOR_ONE_SCALE = 0.04
@@ -92,7 +92,7 @@ def on_one_scale(
         Logarithmic probabilities of the phases by the classifier, less
         those by chance, of shape (n, m).
     pairs
-        Indices of neighbours.
+        Indices of neighbors.
     weights
         Weights which were given. Evidence of these kinds is left as it
         is, and all evidence if the classifier's weight is given.
@@ -136,13 +136,13 @@ def fit_score_model(
         Logarithmic probabilities of the phases by the classifier, less
         those by chance, of shape (n, m).
     pairs
-        Indices of neighbours in which all is known.
+        Indices of neighbors in which all is known.
 
     Returns
     -------
     found
         Means and variances, or None if there are too few pairs or scores
-        have nothing to do with what the classifier says of neighbours, as
+        have nothing to do with what the classifier says of neighbors, as
         in a scan of one phase.
 
     Notes
@@ -178,7 +178,7 @@ def fit_score_model(
 def _correlation(
     x: np.ndarray, p: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> float:
-    """Return the correlation of evidence with probabilities of neighbours."""
+    """Return the correlation of evidence with probabilities of neighbors."""
     x, p = x[np.append(first, second)], p[np.append(second, first)]
     x, p = x - x.mean(axis=0), p - p.mean(axis=0)
     scale = np.sqrt(np.square(x).sum() * np.square(p).sum())

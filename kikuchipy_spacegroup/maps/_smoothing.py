@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Weigh what a pattern says against what its neighbours are."""
+"""Weigh what a pattern says against what its neighbors are."""
 
 import logging
 
@@ -22,10 +22,10 @@ def smooth_probabilities(
     min_probability: float = 0.0,
     max_iterations: int = 200,
 ) -> CrystalMap:
-    r"""Return a map in which neighbours tend to be of one space group.
+    r"""Return a map in which neighbors tend to be of one space group.
 
     Other than with a median filter, a point changes only if what its
-    neighbours are outweighs its own probabilities.
+    neighbors are outweighs its own probabilities.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def smooth_probabilities(
         :func:`~kikuchipy_spacegroup.maps.pool_grains`, so that lone
         points and small grains are weighed against large ones.
     beta
-        How much neighbours tend to be alike, from 0 to 10. A neighbour
+        How much neighbors tend to be alike, from 0 to 10. A neighbor
         surely of another space group weighs like odds of
         :math:`e^\beta` for that.
     min_probability
@@ -74,7 +74,7 @@ def smooth_probabilities(
     :cite:`yedidia2005constructing`: exact in maps of one row or column,
     and approximate otherwise.
 
-    A point between four neighbours that are surely of another space
+    A point between four neighbors that are surely of another space
     group changes if its own odds are below :math:`e^{4 \beta}`: 16 to 1
     by default, 55 to 1 for 1. From
     :math:`\beta = \ln(1 + \sqrt k)` on, all points of a large map would

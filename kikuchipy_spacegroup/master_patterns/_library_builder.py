@@ -105,7 +105,7 @@ class Builder:
         if self.check and phase == n_phases:
             _warn_of_space_group(signal, name, space_group)
         for energy, image in _choose(signal, energies, weights, self.energies):
-            image = _normalise(_resample(image, self.data.shape[-1]), signal, name)
+            image = _normalize(_resample(image, self.data.shape[-1]), signal, name)
             upper = self._append(image[0])
             same = np.allclose(image[0], image[1], rtol=0, atol=5e-3)
             lower = upper if same else self._append(image[1])
@@ -300,7 +300,7 @@ def _resample(image: np.ndarray, side: int) -> np.ndarray:
     return zoom(image, (1, scale, scale), order=1, grid_mode=False)
 
 
-def _normalise(image: np.ndarray, signal: "EBSDMasterPattern", name: str) -> np.ndarray:
+def _normalize(image: np.ndarray, signal: "EBSDMasterPattern", name: str) -> np.ndarray:
     """Return images with a joint mean of 1."""
     mean, std = image.mean(dtype="float64"), image.std(dtype="float64")
     if not np.isfinite(std) or std == 0:

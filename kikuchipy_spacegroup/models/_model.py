@@ -103,7 +103,7 @@ class SpaceGroupModel:
                 f"Space groups must be distinct and at least one, not {space_groups}"
             )
         for number in space_groups:
-            sg.label(number)  # Raises if out of range
+            sg.symbol(number)  # Raises if out of range
         if network.output_shape[-1] != len(space_groups):
             raise ValueError(
                 f"Network has {network.output_shape[-1]} outputs, which cannot stand "
@@ -182,7 +182,7 @@ class SpaceGroupModel:
         return copy
 
     def __repr__(self) -> str:
-        numbers = [f"{n} ({sg.label(n)})" for n in self.space_groups]
+        numbers = [f"{n} ({sg.symbol(n)})" for n in self.space_groups]
         lines = [
             f"{type(self).__name__} {self.metadata.get('name', '(unnamed)')}",
             f"  space groups ({len(numbers)}): {', '.join(numbers)}",

@@ -44,7 +44,7 @@ def residual_network(
     -----
     Residual blocks follow :cite:`he2016deep` (basic block). Blocks after
     the first of a stage change nothing before they are trained, since
-    their last normalisation starts with a scale of zero
+    their last normalization starts with a scale of zero
     :cite:`goyal2017accurate`. They can thus be added to trained weights.
 
     Examples

@@ -27,8 +27,8 @@ OPSET = 15
 
 
 def save_onnx(
-    model: "SpaceGroupModel",
     path: str | Path,
+    model: "SpaceGroupModel",
     *,
     calibration_patterns: np.ndarray | None = None,
     overwrite: bool = False,
@@ -37,10 +37,10 @@ def save_onnx(
 
     Parameters
     ----------
-    model
-        Model to write.
     path
         File name ending with ``.onnx``.
+    model
+        Model to write.
     calibration_patterns
         Raw patterns of shape (n, height, width), like those to be
         classified. If given, the convolutions are done with integers of
@@ -82,7 +82,7 @@ def save_onnx(
     >>> import kikuchipy as kp
     >>> import kikuchipy_spacegroup as kpsg
     >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
-    >>> kpsg.save_onnx(model, "model.onnx")
+    >>> kpsg.models.save_onnx("model.onnx", model)
     >>> s = kp.data.nickel_ebsd_small()
     >>> xmap = s.classify_space_group("model.onnx", show_progressbar=False)
     """
@@ -204,8 +204,8 @@ class OnnxModel:
     >>> import kikuchipy as kp
     >>> import kikuchipy_spacegroup as kpsg
     >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
-    >>> kpsg.save_onnx(model, "model.onnx")
-    >>> model = kpsg.OnnxModel("model.onnx")
+    >>> kpsg.models.save_onnx("model.onnx", model)
+    >>> model = kpsg.models.OnnxModel("model.onnx")
     >>> model.space_groups
     (225, 229)
     >>> patterns = kp.data.nickel_ebsd_small().data[0]
@@ -229,7 +229,7 @@ class OnnxModel:
         if MEMBER.encode() not in content:
             raise ValueError(
                 f"{path} is an ONNX file without {MEMBER!r}, so its classes are not "
-                "known. Write it with `kikuchipy_spacegroup.save_onnx()`"
+                "known. Write it with `kikuchipy_spacegroup.models.save_onnx()`"
             )
         check_seal(content, path)
         try:

@@ -129,7 +129,7 @@ def check_seal(content: bytes, path: Path) -> None:
     if content[-_SEAL_BYTES:] != _seal(content[:-_SEAL_BYTES]):
         raise ValueError(
             f"{path} is damaged or was changed: its checksum is wrong or missing. Write "
-            "it again with `kikuchipy_spacegroup.save_onnx()`"
+            "it again with `kikuchipy_spacegroup.models.save_onnx()`"
         )
 
 

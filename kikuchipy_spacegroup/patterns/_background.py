@@ -151,7 +151,7 @@ def count_signals(patterns: np.ndarray, inside: np.ndarray) -> float:
     --------
     >>> import numpy as np
     >>> from scipy.ndimage import gaussian_filter
-    >>> from kikuchipy_spacegroup.patterns import count_signals
+    >>> from kikuchipy_spacegroup.patterns._background import count_signals
     >>> rng = np.random.default_rng(1)
     >>> different = gaussian_filter(rng.normal(size=(20, 60, 60)), (0, 1, 1))
     >>> noise = rng.normal(size=(20, 60, 60))

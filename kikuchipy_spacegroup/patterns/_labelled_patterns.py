@@ -70,7 +70,7 @@ class LabelledPatterns:
                     f"{name} must be of shape {n}, not {getattr(self, name).shape}"
                 )
         for number in np.unique(self.space_groups):
-            sg.label(int(number))  # Raises if out of range
+            sg.symbol(int(number))  # Raises if out of range
 
     def __len__(self) -> int:
         return len(self.patterns)
@@ -82,7 +82,7 @@ class LabelledPatterns:
             of_group = self.materials[self.space_groups == number]
             counts = zip(*np.unique(of_group, return_counts=True), strict=True)
             text = ", ".join(f"{name} {count}" for name, count in counts)
-            lines.append(f"  {number} ({sg.label(int(number))}): {text}")
+            lines.append(f"  {number} ({sg.symbol(int(number))}): {text}")
         return "\n".join(lines)
 
     @classmethod
@@ -351,7 +351,7 @@ def _labels(
     """Return space group (0 if none) and material per point."""
     n = int(np.prod(nav_shape))
     if space_group is not None:
-        label = sg.label(space_group)
+        label = sg.symbol(space_group)
         name = material or f"{space_group} ({label})"
         return np.full(n, space_group), np.full(n, name, dtype=object)
     xmap = signal.xmap

@@ -19,7 +19,7 @@ _NOT_IDENTIFIED = (0.6, 0.6, 0.6)
 def name(number: int) -> str:
     """Return the name of a space group, or of -1 or -2 in its place."""
     other = {-1: "not identified", -2: "left out"}
-    return other[number] if number in other else f"{number} {sg.label(number)}"
+    return other[number] if number in other else f"{number} {sg.symbol(number)}"
 
 
 def full_arrays(

@@ -86,7 +86,7 @@ def plot_accuracies(
     for ax, group in zip(axes.flat, groups):
         part = scores[scores["space_group"] == group]
         _bars(ax, part, chance)
-        ax.set_title(f"{group} {sg.label(int(group))}", fontsize=_SMALL + 1, pad=3)
+        ax.set_title(f"{group} {sg.symbol(int(group))}", fontsize=_SMALL + 1, pad=3)
     for ax in axes.flat[len(groups) :]:
         ax.set_axis_off()
     for row in axes:
@@ -166,7 +166,7 @@ def _turn(ax: "Axes", names: list[str]) -> None:
     ax.set_xticklabels(names, rotation=90)
 
 
-def plot_confusion(
+def plot_confusion_matrix(
     table: "pd.DataFrame", *, normalize: bool = True, ax: "Axes | None" = None
 ) -> "Axes":
     """Draw the confusion matrix.
@@ -188,8 +188,8 @@ def plot_confusion(
         from left to right, ``?`` for patterns not identified.
     """
     _check_patterns(table)
-    shares = ev.confusion(table, normalize=True)
-    shown = shares if normalize else ev.confusion(table)
+    shares = ev.confusion_matrix(table, normalize=True)
+    shown = shares if normalize else ev.confusion_matrix(table)
     if ax is None:
         height = COLUMN_WIDTH * min(1.0, 0.25 + 0.75 * len(shares) / shares.shape[1])
         _, ax = plt.subplots(figsize=(COLUMN_WIDTH, height), layout="constrained")
@@ -209,7 +209,7 @@ def plot_confusion(
     return ax
 
 
-def plot_reliability(
+def plot_reliability_diagram(
     table: "pd.DataFrame", *, n_bins: int = 10, ax: "Axes | None" = None
 ) -> "Axes":
     """Draw how right the model is when it is how sure.
@@ -231,7 +231,7 @@ def plot_reliability(
         is right as often as it says.
     """
     _check_patterns(table)
-    bins = ev.reliability(table, n_bins)
+    bins = ev.reliability_diagram(table, n_bins)
     bins = bins[bins["n"] > 0]
     if ax is None:
         _, ax = plt.subplots(

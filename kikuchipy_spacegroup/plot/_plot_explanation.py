@@ -94,7 +94,7 @@ def plot_grad_cam(
     >>> import kikuchipy as kp
     >>> import kikuchipy_spacegroup as kpsg
     >>> s = kp.data.nickel_ebsd_small()
-    >>> cam = kpsg.grad_cam(kpsg.load_model(), s.data[0])
+    >>> cam = kpsg.explanation.grad_cam(kpsg.load_model(), s.data[0])
     >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
     >>> simulation = kpsg.explanation.simulate_geometry(
     ...     mp.phase, s.detector, s.xmap.rotations.reshape(3, 3)
@@ -341,9 +341,32 @@ def _draw_transform(
 def find_bands(
     patterns: np.ndarray, n_bands: int = 9, kwargs: dict[str, Any] | None = None
 ) -> tuple[list[np.ndarray], np.ndarray, tuple[float, ...]]:
-    """Return transforms, bands (theta, rho) and the transforms' extent.
+    """Find bands in patterns by the Hough transform of PyEBSDIndex.
 
-    The last number of the extent is the largest distance.
+    Parameters
+    ----------
+    patterns
+        Patterns of shape (n, height, width).
+    n_bands
+        Number of bands per pattern.
+    kwargs
+        Keyword arguments passed on to PyEBSDIndex.
+
+    Returns
+    -------
+    transforms
+        Hough transforms, one image per pattern.
+    bands
+        Array of shape (n, n_bands, 2) with the angle in radians and the
+        distance from the center in pixels.
+    extent
+        Lowest and highest angle in degrees, and lowest and highest
+        distance in pixels.
+
+    Raises
+    ------
+    ImportError
+        If PyEBSDIndex is not installed.
     """
     try:
         from pyebsdindex.band_detect import BandDetect
@@ -371,7 +394,21 @@ def find_bands(
 
 
 def n_shared(first: np.ndarray, other: np.ndarray, rho_max: float) -> int:
-    """Return how many bands of one pattern are those of another one."""
+    """Count the bands of one pattern which another one has as well.
+
+    Parameters
+    ----------
+    first, other
+        Bands of shape (n, 2) from :func:`find_bands`.
+    rho_max
+        Largest distance, which is the last number of the extent.
+
+    Returns
+    -------
+    n
+        Number of bands of the other pattern that are within 3 degrees
+        and 3 % of the largest distance of one of the first.
+    """
     theta, rho = np.moveaxis(other[:, None] - first[None], -1, 0)
     # (theta + 180 degrees, -rho) is the same band
     turns = np.rint(theta / np.pi)

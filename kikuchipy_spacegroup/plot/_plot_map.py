@@ -16,10 +16,10 @@ from kikuchipy_spacegroup.plot._map_image import (
 )
 from kikuchipy_spacegroup.plot._plot_evaluation import (
     plot_accuracies,
-    plot_confusion,
+    plot_confusion_matrix,
     plot_inverse_pole_figures,
     plot_quality,
-    plot_reliability,
+    plot_reliability_diagram,
 )
 from kikuchipy_spacegroup.plot._plot_explanation import plot_grad_cam, plot_hough
 from kikuchipy_spacegroup.plot._plot_navigator import plot_interactive
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "plot_accuracies",
-    "plot_confusion",
+    "plot_confusion_matrix",
     "plot_grad_cam",
     "plot_hough",
     "plot_interactive",
     "plot_inverse_pole_figures",
     "plot_patterns",
     "plot_quality",
-    "plot_reliability",
+    "plot_reliability_diagram",
     "plot_space_groups",
 ]
 
@@ -50,7 +50,7 @@ def plot_space_groups(
     """Draw a map of space groups, paler where the model is less sure.
 
     Space groups have the colors of the map's phases. Points which are
-    not identified are grey, and points left out are white.
+    not identified are gray, and points left out are white.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from ._layers import (
     simulate_patterns,
 )
 from ._microstructure import overlap_grains, random_map
-from ._scans import simulate_scan, simulate_scan_of_map
+from ._scans import simulate_scan, simulate_scan_from_map
 
 __all__ = [
     "Acquisition",
@@ -30,5 +30,5 @@ __all__ = [
     "random_rotation_matrices",
     "simulate_patterns",
     "simulate_scan",
-    "simulate_scan_of_map",
+    "simulate_scan_from_map",
 ]

@@ -43,7 +43,7 @@ class Acquisition:
         brought closer to the mean: a signal :math:`s` in units of its
         standard deviation becomes :math:`\tanh(k s) / k`. Simulated
         zone axes are brighter than recorded ones, most of all after the
-        contrast of these has been stretched or equalised.
+        contrast of these has been stretched or equalized.
     overlap
         U. Weight of a second grain or phase under the beam.
     overlap_probability

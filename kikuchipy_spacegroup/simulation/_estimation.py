@@ -75,7 +75,7 @@ def estimate_acquisition(
     Notes
     -----
     The standard deviation of the noise is found from second differences
-    of neighbouring pixels :cite:`immerkaer1996fast`. That of the signal
+    of neighboring pixels :cite:`immerkaer1996fast`. That of the signal
     is what remains of the variance of the pattern, without what is
     smooth over a tenth of its side. Noise that the camera has blurred
     is taken for signal.
@@ -83,7 +83,7 @@ def estimate_acquisition(
     Examples
     --------
     >>> import kikuchipy as kp
-    >>> from kikuchipy_spacegroup import estimate_acquisition
+    >>> from kikuchipy_spacegroup.simulation import estimate_acquisition
     >>> acquisition = estimate_acquisition(kp.data.nickel_ebsd_small())
     >>> acquisition.resolution
     (60.0, 60.0)

@@ -40,7 +40,7 @@ class Geometry:
 
     Examples
     --------
-    >>> from kikuchipy_spacegroup import Geometry
+    >>> from kikuchipy_spacegroup.simulation import Geometry
     >>> Geometry(pcz=(0.5, 0.6)).pcz
     (0.5, 0.6)
     """
@@ -76,7 +76,7 @@ class Geometry:
         Examples
         --------
         >>> import numpy as np
-        >>> from kikuchipy_spacegroup import Geometry
+        >>> from kikuchipy_spacegroup.simulation import Geometry
         >>> geometry = Geometry(pcx=(0.5, 0.5), stretch=0)
         >>> geometry.sample(2, np.random.default_rng(1))[:, [0, 3]]
         array([[0.5, 1. ],
@@ -110,7 +110,7 @@ def random_rotation_matrices(n: int, rng: np.random.Generator) -> np.ndarray:
 
     Notes
     -----
-    A normalised vector of four normal deviates is a uniformly
+    A normalized vector of four normal deviates is a uniformly
     distributed unit quaternion :cite:`muller1959note`.
     """
     q = rng.normal(size=(n, 4))

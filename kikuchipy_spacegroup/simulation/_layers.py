@@ -13,7 +13,7 @@ import keras
 from keras import ops
 import numpy as np
 
-from kikuchipy_spacegroup.patterns import separable
+from kikuchipy_spacegroup.patterns._matrices import separable
 from kikuchipy_spacegroup.simulation._acquisition import LOGARITHMIC, Acquisition
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ _COLORS = (
 # Standard deviation of a normal distribution over its full width at
 # half maximum
 _SIGMA_OF_WIDTH = 1 / math.sqrt(8 * math.log(2))
-# Beyond as many standard deviations, nothing of a neighbour is seen
+# Beyond as many standard deviations, nothing of a neighbor is seen
 _REACH = 3.1
 # Largest overlap in points
 _WIDEST = 20

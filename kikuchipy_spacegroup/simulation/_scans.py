@@ -70,12 +70,12 @@ def simulate_scan(
         row by row and as steadily as time goes by, about that of the
         detector.
     camera, energy, dtype, seed, lazy, show_progressbar
-        See :func:`simulate_scan_of_map`.
+        See :func:`simulate_scan_from_map`.
 
     Returns
     -------
     signal
-        See :func:`simulate_scan_of_map`.
+        See :func:`simulate_scan_from_map`.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def simulate_scan(
     )
 
 
-def simulate_scan_of_map(
+def simulate_scan_from_map(
     xmap: "CrystalMap",
     master_patterns: Sequence[EBSDMasterPattern],
     detector: EBSDDetector,
@@ -228,7 +228,7 @@ def simulate_scan_of_map(
     >>> mp = kp.data.nickel_ebsd_master_pattern_small(
     ...     projection="lambert", hemisphere="both"
     ... )
-    >>> kpsg.simulate_scan_of_map(
+    >>> kpsg.simulation.simulate_scan_from_map(
     ...     s.xmap, [mp], s.detector, camera=kpsg.Camera(dose=1e4),
     ...     show_progressbar=False,
     ... )

@@ -13,13 +13,12 @@ from ._dataset import (
     ExperimentalDataset,
     MixedDataset,
     SimulatedDataset,
-    balanced_share,
 )
 from ._fit import KAUFMANN2020, fit, fit_kaufmann2020, recalibrate, training_graph
 from ._matching import match_acquisition
+from ._optimizer import make_optimizer
 from ._options import EarlyStopping, Optimization, Sampling
 from ._sampling import similar_entries
-from ._trainer import make_optimizer
 
 __all__ = [
     "KAUFMANN2020",
@@ -30,7 +29,6 @@ __all__ = [
     "Sampling",
     "SimulatedDataset",
     "adapt_normalization",
-    "balanced_share",
     "calibrate",
     "calibration_error",
     "class_conformal_thresholds",

@@ -63,7 +63,7 @@ def adapt_normalization(
     static_background: np.ndarray | str | None = "auto",
     seed: int = 0,
 ) -> "SpaceGroupModel":
-    """Mix batch normalisation statistics with those of a scan.
+    """Mix batch normalization statistics with those of a scan.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def adapt_normalization(
         Share of the scan's statistics, between 0 (the model as it is)
         and 1.
     n_layers
-        How many batch normalisation layers to change, from the first one
+        How many batch normalization layers to change, from the first one
         on. If None, all are.
     n_patterns
         Number of patterns of the scan to use, at random.
@@ -120,9 +120,9 @@ def adapt_normalization(
     >>> s = kp.data.nickel_ebsd_small()
     >>> s = kp.signals.EBSD(np.tile(s.data, (2, 1, 1, 1)))  # A scan of 18 patterns
     >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
-    >>> adapted = kpsg.adapt_normalization(model, s, share=0.2)
+    >>> adapted = kpsg.training.adapt_normalization(model, s, share=0.2)
     >>> adapted.metadata["adapted"]
-    'normalisation, share 0.2 in 3 layers'
+    'normalization, share 0.2 in 3 layers'
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must be from 0 to 1, not {share}")
@@ -154,7 +154,7 @@ def adapt_normalization(
             old = keras.ops.convert_to_numpy(variable)
             variable.assign((1 - share) * old + share * new)
     adapted.metadata["adapted"] = (
-        f"normalisation, share {share} in {len(layers[:n_layers])} layers"
+        f"normalization, share {share} in {len(layers[:n_layers])} layers"
     )
     return adapted
 
@@ -258,7 +258,7 @@ def self_train(
     drawn as often as they occur, and not balanced by class: in a scan
     of one phase, the few which got a wrong label stay few.
 
-    Batch normalisation stays as it is: when it was trained too, the
+    Batch normalization stays as it is: when it was trained too, the
     model forgot more than it learned. Weights are averaged.
 
     Examples
@@ -277,11 +277,11 @@ def self_train(
     ...     [mp, mp], ["Ni", "As if it were Fe"], [225, 229], half_width=20, check=False
     ... )
     >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
-    >>> adapted = kpsg.self_train(
+    >>> adapted = kpsg.training.self_train(
     ...     model,
     ...     library,
     ...     s,
-    ...     acquisition=kpsg.estimate_acquisition(s),
+    ...     acquisition=kpsg.simulation.estimate_acquisition(s),
     ...     confidence=0.99,
     ...     steps=2,
     ...     show_progressbar=False,
@@ -357,9 +357,8 @@ def _probabilities_of_views(
     model: "SpaceGroupModel", patterns: np.ndarray
 ) -> np.ndarray:
     """Return probabilities averaged over an image and its mirror image."""
-    partners = {sg.get_space_group(i).enantiomorph for i in model.space_groups}
     views = [patterns]
-    if not partners & set(model.space_groups):
+    if not sg.has_enantiomorphic_pair(model.space_groups):
         views.append(patterns[:, :, ::-1])
     return np.mean([model.predict_proba(view) for view in views], axis=0)
 

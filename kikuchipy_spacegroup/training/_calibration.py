@@ -107,7 +107,7 @@ def calibration_error(
     See Also
     --------
     fit_temperature
-    kikuchipy_spacegroup.evaluation.reliability
+    kikuchipy_spacegroup.evaluation.reliability_diagram
 
     Examples
     --------

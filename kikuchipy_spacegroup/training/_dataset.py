@@ -11,7 +11,8 @@ import numpy as np
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.patterns import LabelledPatterns, class_indices
+from kikuchipy_spacegroup.patterns import LabelledPatterns
+from kikuchipy_spacegroup.patterns._labelled_patterns import class_indices
 from kikuchipy_spacegroup.simulation import Geometry, random_rotation_matrices
 from kikuchipy_spacegroup.training._sampling import fill_up, similar_entries, weights_of
 
@@ -301,8 +302,7 @@ class ExperimentalDataset(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.steps = steps
         self.augment = augment
-        partners = {sg.get_space_group(i).enantiomorph for i in self.space_groups}
-        self.mirror = not partners & set(self.space_groups)
+        self.mirror = not sg.has_enantiomorphic_pair(self.space_groups)
         self.seed = seed
         self.epoch = 0
         self.balanced = balanced

@@ -12,33 +12,29 @@ import numpy as np
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel
-from kikuchipy_spacegroup.patterns import LabelledPatterns, class_indices
-from kikuchipy_spacegroup.simulation import (
-    Acquisition,
-    Geometry,
-    SimulateCamera,
-    pattern_inputs,
-    simulate_patterns,
+from kikuchipy_spacegroup.patterns import LabelledPatterns
+from kikuchipy_spacegroup.patterns._labelled_patterns import class_indices
+from kikuchipy_spacegroup.simulation import Acquisition, Geometry, SimulateCamera, pattern_inputs, simulate_patterns
+from kikuchipy_spacegroup.training._backup import Backup
+from kikuchipy_spacegroup.training._callbacks import (
+    FollowEpoch,
+    Validate,
+    early_stopping,
+)
+from kikuchipy_spacegroup.training._optimizer import (
+    compile_graph,
+    kept_normalization,
+    make_optimizer,
+    network_precision,
 )
 from kikuchipy_spacegroup.training._options import (
     EarlyStopping,
     Optimization,
     Sampling,
-)
-from kikuchipy_spacegroup.training._trainer import (
-    Backup,
-    FollowEpoch,
-    Validate,
     check_stopping,
     check_training,
-    compile_graph,
-    early_stopping,
-    kept_normalization,
-    make_optimizer,
-    network_precision,
-    record_steps,
-    record_training,
 )
+from kikuchipy_spacegroup.training._record import record_steps, record_training
 from kikuchipy_spacegroup.training._training_set import training_set
 
 # What Kaufmann et al. 2020 trained with, as arguments of :func:`fit`, see
@@ -167,8 +163,8 @@ def fit(
     check_training(epochs, steps_per_epoch, library, experimental)
     check_stopping(stopping, validation, optimization)
     if steps_per_epoch is None:
-        alone = library is None
-        steps_per_epoch = -(-len(experimental) // batch_size) if alone else 100
+        n = 100 * batch_size if library is not None else len(experimental)
+        steps_per_epoch = -(-n // batch_size)
 
     # Batches, and the graph that makes patterns and logits of them
     dataset = training_set(
@@ -192,8 +188,11 @@ def fit(
     followers: list[keras.callbacks.Callback] = [FollowEpoch(dataset)]
     if validation is not None:
         followers.append(_validate(model, validation))
-    stopper = None if stopping is None else early_stopping(stopping)
-    followers += [*([] if stopper is None else [stopper]), *callbacks]
+    stopper = None
+    if stopping is not None:
+        stopper = early_stopping(stopping)
+        followers.append(stopper)
+    followers.extend(callbacks)
 
     with kept_normalization(model.network, not optimization.train_normalization):
         optimizer = make_optimizer(epochs * steps_per_epoch, optimization)
@@ -205,8 +204,7 @@ def fit(
             dataset.epoch = done = backup.read(optimizer)
             followers.append(backup)
         record_training(model, library, experimental)
-        policy = "mixed_bfloat16" if optimization.mixed_precision else None
-        with network_precision(model.network, policy):
+        with network_precision(model.network, optimization.mixed_precision):
             history = trainer.fit(
                 dataset,
                 epochs=epochs,
@@ -266,7 +264,7 @@ def fit_kaufmann2020(
     Examples
     --------
     >>> import kikuchipy_spacegroup as kpsg
-    >>> s = kpsg.load_grain_list("list.txt")  # doctest: +SKIP
+    >>> s = kpsg.io.load_aztec_grain_list("list.txt")  # doctest: +SKIP
     >>> known = kpsg.LabelledPatterns.from_signal(s, size=299)  # doctest: +SKIP
     >>> model, test, history = fit_kaufmann2020(known)  # doctest: +SKIP
     """
@@ -336,7 +334,7 @@ def training_graph(
 def recalibrate(
     graph: keras.Model, dataset: keras.utils.PyDataset, *, steps: int = 200
 ) -> None:
-    """Bring batch normalisation in line with averaged weights.
+    """Bring batch normalization in line with averaged weights.
 
     Parameters
     ----------

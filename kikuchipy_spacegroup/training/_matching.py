@@ -11,13 +11,7 @@ from keras import ops
 import numpy as np
 
 from kikuchipy_spacegroup.patterns._scan_sample import sample_of_scan
-from kikuchipy_spacegroup.simulation import (
-    Acquisition,
-    Geometry,
-    SimulateCamera,
-    pattern_inputs,
-    simulate_patterns,
-)
+from kikuchipy_spacegroup.simulation import Acquisition, Geometry, SimulateCamera, pattern_inputs, simulate_patterns
 from kikuchipy_spacegroup.simulation._acquisition import LOGARITHMIC
 from kikuchipy_spacegroup.training._dataset import SimulatedDataset
 
@@ -95,7 +89,7 @@ def match_acquisition(
     ValueError
         If a number or mask does not fit, the scan has fewer than 16
         patterns that can be classified, the library lacks one of the
-        model's space groups, or its network has no batch normalisation.
+        model's space groups, or its network has no batch normalization.
 
     See Also
     --------
@@ -107,7 +101,7 @@ def match_acquisition(
     -----
     A linear regression with a penalty learns, from simulated cameras,
     what the mean and variance of the input of the first seven batch
-    normalisations say about a camera. One half of the cameras see many
+    normalizations say about a camera. One half of the cameras see many
     phases, the others one only, so that it learns to look past the
     phases. Noise that the camera has blurred, which
     :func:`~kikuchipy_spacegroup.simulation.estimate_acquisition` takes
@@ -125,7 +119,7 @@ def match_acquisition(
     ... )
     >>> library = kpsg.MasterPatternLibrary.from_signals([mp], half_width=20)
     >>> model = kpsg.SpaceGroupModel.create([225], size=32, filters=(8,), stem=8)
-    >>> found = kpsg.match_acquisition(model, library, s, n_cameras=16)
+    >>> found = kpsg.training.match_acquisition(model, library, s, n_cameras=16)
     >>> 45 <= found.resolution[0] < found.resolution[1] <= 260
     True
     """
@@ -191,7 +185,7 @@ class _Cameras(SimulateCamera):
 
 
 def _first_layers(model: "SpaceGroupModel") -> keras.Model:
-    """Return what the first batch normalisations get."""
+    """Return what the first batch normalizations get."""
     inputs = [
         layer.input
         for layer in model.network.layers
@@ -199,7 +193,7 @@ def _first_layers(model: "SpaceGroupModel") -> keras.Model:
     ]
     if not inputs:
         raise ValueError(
-            "The network has no batch normalisation, by the input of which cameras are "
+            "The network has no batch normalization, by the input of which cameras are "
             "matched. Use `estimate_acquisition()` instead"
         )
     return keras.Model(model.network.input, inputs[:_N_LAYERS])

@@ -4,6 +4,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -15,8 +16,7 @@ class Sampling:
     experimental_share
         Share of experimental patterns in a batch if there is a library
         as well. If not given, half, or less if space groups of few
-        scans would be too frequent otherwise, see
-        :func:`~kikuchipy_spacegroup.training.balanced_share`.
+        scans would be too frequent otherwise.
     balanced, augment
         How to draw and to vary experimental patterns, see
         :class:`~kikuchipy_spacegroup.training.ExperimentalDataset`. If
@@ -129,3 +129,29 @@ class EarlyStopping:
 
     patience: int
     min_delta: float = 0.0
+
+
+def check_training(
+    epochs: int,
+    steps_per_epoch: int | None,
+    library: Any,
+    experimental: Any,
+) -> None:
+    """Raise if there is nothing to train on or a number is out of range."""
+    if library is None and experimental is None:
+        raise ValueError("Give a `library`, `experimental` patterns, or both")
+    for name, value in [("epochs", epochs), ("steps_per_epoch", steps_per_epoch)]:
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+def check_stopping(
+    stopping: EarlyStopping | None, validation: Any, optimization: Optimization
+) -> None:
+    """Raise if training cannot stop early as asked."""
+    averaged = optimization.average is not None
+    if stopping is not None and (validation is None or averaged):
+        raise ValueError(
+            "`stopping` needs `validation` patterns, and `Optimization(average=None)` "
+            "since the best weights are kept instead"
+        )

@@ -28,11 +28,7 @@ from real_patterns import load_real
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.patterns import PreparePatterns
-from kikuchipy_spacegroup.simulation import (
-    pattern_inputs,
-    random_rotation_matrices,
-    simulate_patterns,
-)
+from kikuchipy_spacegroup.simulation import pattern_inputs, random_rotation_matrices, simulate_patterns
 
 SIZE = 48
 SEED = 1
@@ -127,7 +123,7 @@ def main() -> None:
                 "seed": SEED,
             }
         )
-        title = f"{name}, {number} ({sg.label(number)}), r = {r:.2f}"
+        title = f"{name}, {number} ({sg.symbol(number)}), r = {r:.2f}"
         pictures[title] = projector(library, entry, 192)(matrix[None], pc[None])[0]
     rows.sort(key=lambda row: -row["correlation"])
     args.output.mkdir(parents=True, exist_ok=True)

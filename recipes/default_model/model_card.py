@@ -425,7 +425,7 @@ def card(model: SpaceGroupModel, size: int, results: Path) -> str:
         name=model.metadata["name"],
         steps=model.metadata["steps"],
         parameters=model.network.count_params(),
-        groups=", ".join(f"{i} ({sg.label(i)})" for i in model.space_groups),
+        groups=", ".join(f"{i} ({sg.symbol(i)})" for i in model.space_groups),
         size=model.size,
         crop=model.prepare.crop,
         phases=", ".join(f"{counts[i]} of {i}" for i in numbers),

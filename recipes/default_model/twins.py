@@ -27,14 +27,10 @@ import numpy as np
 from real_patterns import load_real
 from scipy.ndimage import gaussian_filter
 
-from kikuchipy_spacegroup import LabelledPatterns, estimate_acquisition
+from kikuchipy_spacegroup import LabelledPatterns
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.patterns import PreparePatterns
-from kikuchipy_spacegroup.simulation import (
-    SimulateCamera,
-    detector_parameters,
-    simulate_patterns,
-)
+from kikuchipy_spacegroup.simulation import SimulateCamera, detector_parameters, estimate_acquisition, simulate_patterns
 
 SEED = 5
 SHOWN = 96
