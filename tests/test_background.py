@@ -8,7 +8,12 @@ import numpy as np
 from orix.quaternion import Rotation
 import pytest
 
-from kikuchipy_spacegroup.patterns import background_from_patterns, divide_background, find_aperture, unusable_patterns
+from kikuchipy_spacegroup.patterns import (
+    background_from_patterns,
+    divide_background,
+    find_aperture,
+    unusable_patterns,
+)
 from kikuchipy_spacegroup.patterns._background import count_signals
 
 X, Y = np.meshgrid(np.linspace(-1, 1, 60), np.linspace(-1, 1, 60))

@@ -13,7 +13,13 @@ import pytest
 from scipy.stats import truncnorm
 
 from kikuchipy_spacegroup.maps import _composition as composition_module
-from kikuchipy_spacegroup.maps import candidate_probabilities, crystal_map, identify_phases, phase_composition, pool_grains
+from kikuchipy_spacegroup.maps import (
+    candidate_probabilities,
+    crystal_map,
+    identify_phases,
+    phase_composition,
+    pool_grains,
+)
 from kikuchipy_spacegroup.maps._composition import log_evidence, read_composition
 from kikuchipy_spacegroup.structures import element_symbol
 

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 import kikuchipy_spacegroup as kpsg
-from kikuchipy_spacegroup.classification import classify_space_group, compute_classification_map
+from kikuchipy_spacegroup.classification import (
+    classify_space_group,
+    compute_classification_map,
+)
 
 
 class BrightnessModel:

@@ -7,7 +7,12 @@ import numpy as np
 from orix import io
 import pytest
 
-from kikuchipy_spacegroup.maps import crystal_map, prediction_sets_from_map, probabilities_from_map, save_map
+from kikuchipy_spacegroup.maps import (
+    crystal_map,
+    prediction_sets_from_map,
+    probabilities_from_map,
+    save_map,
+)
 
 GROUPS = (229, 225, 194, 62)
 

@@ -79,6 +79,7 @@ training.MixedDataset
 training.SimulatedDataset
 training.SimulatedDataset.draw
 training.SimulatedDataset.recipe
+training.balanced_share
 training.make_optimizer
 training.recalibrate
 training.similar_entries
@@ -144,6 +145,7 @@ training.SimulatedDataset
 training.SimulatedDataset.draw
 training.SimulatedDataset.recipe
 training.fit_kaufmann2020
+training.balanced_share
 training.make_optimizer
 training.prediction_sets
 training.recalibrate

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from kikuchipy_spacegroup import Acquisition, MasterPatternLibrary
-from kikuchipy_spacegroup.simulation import ProjectPatterns, SimulateCamera, estimate_acquisition
+from kikuchipy_spacegroup.simulation import (
+    ProjectPatterns,
+    SimulateCamera,
+    estimate_acquisition,
+)
 from kikuchipy_spacegroup.training import SimulatedDataset
 
 

@@ -12,7 +12,13 @@ from orix.quaternion import Rotation
 import pytest
 
 from kikuchipy_spacegroup import LabelledPatterns, SpaceGroupModel, fit
-from kikuchipy_spacegroup.training import KAUFMANN2020, EarlyStopping, ExperimentalDataset, Optimization, Sampling
+from kikuchipy_spacegroup.training import (
+    KAUFMANN2020,
+    EarlyStopping,
+    ExperimentalDataset,
+    Optimization,
+    Sampling,
+)
 from kikuchipy_spacegroup.training import _fit as training
 
 

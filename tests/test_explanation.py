@@ -5,7 +5,13 @@ from keras import layers
 import numpy as np
 import pytest
 
-from kikuchipy_spacegroup.explanation import GradCAM, grad_cam, guided_backpropagation, guided_grad_cam, to_pattern_frame
+from kikuchipy_spacegroup.explanation import (
+    GradCAM,
+    grad_cam,
+    guided_backpropagation,
+    guided_grad_cam,
+    to_pattern_frame,
+)
 from kikuchipy_spacegroup.models import SpaceGroupModel
 from kikuchipy_spacegroup.patterns import PreparePatterns
 from kikuchipy_spacegroup.patterns._matrices import resize_matrix

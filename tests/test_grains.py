@@ -11,7 +11,11 @@ from orix.quaternion import Orientation, Rotation, symmetry
 import pytest
 from scipy.ndimage import label
 
-from kikuchipy_spacegroup.maps import crystal_map, grains_from_orientations, grains_from_patterns
+from kikuchipy_spacegroup.maps import (
+    crystal_map,
+    grains_from_orientations,
+    grains_from_patterns,
+)
 
 # Three grains, the last one in two pieces
 TRUTH = np.array([[0, 0, 0, 1, 1], [0, 0, 1, 1, 1], [2, 2, 1, 1, 2], [2, 2, 2, 1, 2]])

@@ -6,7 +6,13 @@ import numpy as np
 from orix import io
 import pytest
 
-from kikuchipy_spacegroup.maps import crystal_map, fit_correlation, pool_grains, prediction_sets_from_map, probabilities_from_map
+from kikuchipy_spacegroup.maps import (
+    crystal_map,
+    fit_correlation,
+    pool_grains,
+    prediction_sets_from_map,
+    probabilities_from_map,
+)
 from kikuchipy_spacegroup.maps._pooling import effective_number
 from kikuchipy_spacegroup.training import calibration_error
 

@@ -16,7 +16,14 @@ import pytest
 
 from kikuchipy_spacegroup.io import load_sht
 from kikuchipy_spacegroup.phases import simulate_master_pattern
-from kikuchipy_spacegroup.simulation import Camera, example_phases, example_scan, random_map, simulate_scan, simulate_scan_from_map
+from kikuchipy_spacegroup.simulation import (
+    Camera,
+    example_phases,
+    example_scan,
+    random_map,
+    simulate_scan,
+    simulate_scan_from_map,
+)
 from kikuchipy_spacegroup.simulation import _scans as scans
 from kikuchipy_spacegroup.structures import check_space_group
 

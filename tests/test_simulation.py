@@ -14,7 +14,14 @@ import pytest
 from scipy.stats import kurtosis, zscore
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.simulation import Acquisition, Geometry, ProjectPatterns, SimulateCamera, detector_parameters, random_rotation_matrices
+from kikuchipy_spacegroup.simulation import (
+    Acquisition,
+    Geometry,
+    ProjectPatterns,
+    SimulateCamera,
+    detector_parameters,
+    random_rotation_matrices,
+)
 
 
 def smooth_master_pattern(space_group):

@@ -8,7 +8,12 @@ import logging
 import numpy as np
 import pytest
 
-from kikuchipy_spacegroup.maps import crystal_map, pool_grains, probabilities_from_map, smooth_probabilities
+from kikuchipy_spacegroup.maps import (
+    crystal_map,
+    pool_grains,
+    probabilities_from_map,
+    smooth_probabilities,
+)
 
 GROUPS = [221, 225, 229]
 

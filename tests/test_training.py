@@ -14,7 +14,17 @@ from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel
 from kikuchipy_spacegroup.patterns import LabelledPatterns
 from kikuchipy_spacegroup.simulation import Acquisition, Geometry
-from kikuchipy_spacegroup.training import EarlyStopping, ExperimentalDataset, MixedDataset, Optimization, Sampling, SimulatedDataset, fit, similar_entries, training_graph
+from kikuchipy_spacegroup.training import (
+    EarlyStopping,
+    ExperimentalDataset,
+    MixedDataset,
+    Optimization,
+    Sampling,
+    SimulatedDataset,
+    fit,
+    similar_entries,
+    training_graph,
+)
 from kikuchipy_spacegroup.training import _fit as training
 from kikuchipy_spacegroup.training._dataset import balanced_share
 from kikuchipy_spacegroup.training._training_set import training_set

@@ -8,7 +8,11 @@ from orix.vector import Miller
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from kikuchipy_spacegroup.explanation import main_zone_axes, simulate_geometry, zone_axis_test
+from kikuchipy_spacegroup.explanation import (
+    main_zone_axes,
+    simulate_geometry,
+    zone_axis_test,
+)
 
 pytest.importorskip("diffsims")
 

@@ -214,7 +214,7 @@ def background_from_patterns(
     The mean of patterns of many orientations is the background. The
     mean of patterns of a few grains still holds their bands, and to
     divide by it would take the bands out of the patterns. It is
-    therefore used as it is only if :func:`count_signals` finds at least
+    therefore used as it is only if ``count_signals()`` finds at least
     five. Otherwise it is blurred by a Gaussian of an eighth of the
     height, which leaves the uneven illumination.
 

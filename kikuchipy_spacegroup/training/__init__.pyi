@@ -13,6 +13,7 @@ from ._dataset import (
     ExperimentalDataset,
     MixedDataset,
     SimulatedDataset,
+    balanced_share,
 )
 from ._fit import KAUFMANN2020, fit, fit_kaufmann2020, recalibrate, training_graph
 from ._matching import match_acquisition
@@ -29,6 +30,7 @@ __all__ = [
     "Sampling",
     "SimulatedDataset",
     "adapt_normalization",
+    "balanced_share",
     "calibrate",
     "calibration_error",
     "class_conformal_thresholds",

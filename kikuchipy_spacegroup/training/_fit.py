@@ -14,7 +14,13 @@ from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel
 from kikuchipy_spacegroup.patterns import LabelledPatterns
 from kikuchipy_spacegroup.patterns._labelled_patterns import class_indices
-from kikuchipy_spacegroup.simulation import Acquisition, Geometry, SimulateCamera, pattern_inputs, simulate_patterns
+from kikuchipy_spacegroup.simulation import (
+    Acquisition,
+    Geometry,
+    SimulateCamera,
+    pattern_inputs,
+    simulate_patterns,
+)
 from kikuchipy_spacegroup.training._backup import Backup
 from kikuchipy_spacegroup.training._callbacks import (
     FollowEpoch,
@@ -185,14 +191,9 @@ def fit(
         blend=sampling.blend_share > 0,
         seed=seed,
     )
-    followers: list[keras.callbacks.Callback] = [FollowEpoch(dataset)]
-    if validation is not None:
-        followers.append(_validate(model, validation))
-    stopper = None
-    if stopping is not None:
-        stopper = early_stopping(stopping)
-        followers.append(stopper)
-    followers.extend(callbacks)
+    validate = None if validation is None else _validate(model, validation)
+    stopper = None if stopping is None else early_stopping(stopping)
+    followers = [FollowEpoch(dataset), *filter(None, [validate, stopper]), *callbacks]
 
     with kept_normalization(model.network, not optimization.train_normalization):
         optimizer = make_optimizer(epochs * steps_per_epoch, optimization)

@@ -11,7 +11,13 @@ from keras import ops
 import numpy as np
 
 from kikuchipy_spacegroup.patterns._scan_sample import sample_of_scan
-from kikuchipy_spacegroup.simulation import Acquisition, Geometry, SimulateCamera, pattern_inputs, simulate_patterns
+from kikuchipy_spacegroup.simulation import (
+    Acquisition,
+    Geometry,
+    SimulateCamera,
+    pattern_inputs,
+    simulate_patterns,
+)
 from kikuchipy_spacegroup.simulation._acquisition import LOGARITHMIC
 from kikuchipy_spacegroup.training._dataset import SimulatedDataset
 

@@ -16,7 +16,8 @@ class Sampling:
     experimental_share
         Share of experimental patterns in a batch if there is a library
         as well. If not given, half, or less if space groups of few
-        scans would be too frequent otherwise.
+        scans would be too frequent otherwise, see
+        :func:`~kikuchipy_spacegroup.training.balanced_share`.
     balanced, augment
         How to draw and to vary experimental patterns, see
         :class:`~kikuchipy_spacegroup.training.ExperimentalDataset`. If

@@ -34,7 +34,11 @@ from kikuchipy_spacegroup import (
     SpaceGroupModel,
     load_model,
 )
-from kikuchipy_spacegroup.simulation import SimulateCamera, pattern_inputs, simulate_patterns
+from kikuchipy_spacegroup.simulation import (
+    SimulateCamera,
+    pattern_inputs,
+    simulate_patterns,
+)
 from kikuchipy_spacegroup.training import Optimization, SimulatedDataset, make_optimizer
 
 STEPS = 200

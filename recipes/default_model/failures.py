@@ -23,7 +23,11 @@ import numpy as np
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import load_model
-from kikuchipy_spacegroup.simulation import Acquisition, SimulateCamera, simulate_patterns
+from kikuchipy_spacegroup.simulation import (
+    Acquisition,
+    SimulateCamera,
+    simulate_patterns,
+)
 from kikuchipy_spacegroup.training import SimulatedDataset
 
 OUTPUT = Path(__file__).parents[2] / "docs" / "failures.png"

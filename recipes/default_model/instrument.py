@@ -15,7 +15,12 @@ from kikuchipy.signals import EBSD
 import numpy as np
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.simulation import Acquisition, Geometry, ProjectPatterns, SimulateCamera
+from kikuchipy_spacegroup.simulation import (
+    Acquisition,
+    Geometry,
+    ProjectPatterns,
+    SimulateCamera,
+)
 from kikuchipy_spacegroup.training import SimulatedDataset
 
 SIDE = 96

@@ -28,7 +28,11 @@ from real_patterns import load_real
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.patterns import PreparePatterns
-from kikuchipy_spacegroup.simulation import pattern_inputs, random_rotation_matrices, simulate_patterns
+from kikuchipy_spacegroup.simulation import (
+    pattern_inputs,
+    random_rotation_matrices,
+    simulate_patterns,
+)
 
 SIZE = 48
 SEED = 1

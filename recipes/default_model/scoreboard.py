@@ -35,8 +35,20 @@ from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.kinematical import kinematical_master_pattern
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.simulation import Acquisition, Geometry, SimulateCamera, pattern_inputs, simulate_patterns
-from kikuchipy_spacegroup.training import SimulatedDataset, calibration_error, class_conformal_thresholds, fit_temperature, prediction_sets
+from kikuchipy_spacegroup.simulation import (
+    Acquisition,
+    Geometry,
+    SimulateCamera,
+    pattern_inputs,
+    simulate_patterns,
+)
+from kikuchipy_spacegroup.training import (
+    SimulatedDataset,
+    calibration_error,
+    class_conformal_thresholds,
+    fit_temperature,
+    prediction_sets,
+)
 
 SEED = 2026
 N_CALIBRATION = 10_000

@@ -30,7 +30,12 @@ from scipy.ndimage import gaussian_filter
 from kikuchipy_spacegroup import LabelledPatterns
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.patterns import PreparePatterns
-from kikuchipy_spacegroup.simulation import SimulateCamera, detector_parameters, estimate_acquisition, simulate_patterns
+from kikuchipy_spacegroup.simulation import (
+    SimulateCamera,
+    detector_parameters,
+    estimate_acquisition,
+    simulate_patterns,
+)
 
 SEED = 5
 SHOWN = 96

@@ -23,7 +23,13 @@ import pandas as pd
 from patterns import PROJECTION_CENTER, load_patterns, recorded_patterns
 from tables import RUN, load_results
 
-from kikuchipy_spacegroup.explanation import GradCAM, ZoneAxisTest, main_zone_axes, to_pattern_frame, zone_axis_test
+from kikuchipy_spacegroup.explanation import (
+    GradCAM,
+    ZoneAxisTest,
+    main_zone_axes,
+    to_pattern_frame,
+    zone_axis_test,
+)
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.plot._plot_explanation import find_bands, n_shared

@@ -32,7 +32,12 @@ from tables import load_results
 from kikuchipy_spacegroup.explanation import simulate_geometry
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.plot import plot_accuracies, plot_hough, plot_inverse_pole_figures, plot_quality
+from kikuchipy_spacegroup.plot import (
+    plot_accuracies,
+    plot_hough,
+    plot_inverse_pole_figures,
+    plot_quality,
+)
 from kikuchipy_spacegroup.space_groups import symbol
 
 if TYPE_CHECKING:

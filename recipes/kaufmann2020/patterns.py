@@ -17,7 +17,12 @@ from orix.quaternion import Rotation
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.patterns import PreparePatterns
-from kikuchipy_spacegroup.simulation import Acquisition, ProjectPatterns, SimulateCamera, detector_parameters
+from kikuchipy_spacegroup.simulation import (
+    Acquisition,
+    ProjectPatterns,
+    SimulateCamera,
+    detector_parameters,
+)
 
 _logger = logging.getLogger("kaufmann2020")
 BATCH = 50

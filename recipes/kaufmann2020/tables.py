@@ -19,7 +19,12 @@ import numpy as np
 import pandas as pd
 from report import report
 
-from kikuchipy_spacegroup.evaluation import accuracy, class_probabilities, counts, precision_recall
+from kikuchipy_spacegroup.evaluation import (
+    accuracy,
+    class_probabilities,
+    counts,
+    precision_recall,
+)
 
 RUN = ["camera", "network", "experiment"]
 # Tables that explanations.py writes
