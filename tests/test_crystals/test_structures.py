@@ -20,7 +20,7 @@ from kikuchipy_spacegroup.structures import (
     unit_cell,
 )
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="needs the shared data")
 
 

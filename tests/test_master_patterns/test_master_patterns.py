@@ -16,7 +16,7 @@ import pytest
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="needs the shared data")
 NICKEL = Path(kp.data.__file__).parent / "emsoft_ebsd_master_pattern"
 NICKEL /= "ni_mc_mp_20kv_uint8_gzip_opts9.h5"

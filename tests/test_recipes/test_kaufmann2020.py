@@ -11,7 +11,7 @@ import pytest
 
 from kikuchipy_spacegroup.models import SpaceGroupModel
 
-FOLDER = Path(__file__).parents[1] / "recipes" / "kaufmann2020"
+FOLDER = Path(__file__).parents[2] / "recipes" / "kaufmann2020"
 
 
 SETTINGS = {

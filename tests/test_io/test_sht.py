@@ -17,7 +17,7 @@ from kikuchipy_spacegroup.io._sht_file import _ORIGIN_SHIFTS, read_sht, to_phase
 
 pytest.importorskip("ducc0")
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="needs the shared data")
 # Rotation orders and flags of symmetry found in files
 SYMMETRIES = [(4, 7), (2, 8), (2, 7), (4, 0), (6, 7), (6, 4), (3, 10), (6, 0), (3, 9)]

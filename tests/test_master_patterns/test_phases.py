@@ -66,7 +66,7 @@ np.savez(
     b=kp.load(path, hemisphere="both").data[0, 0],
 )
 """
-SHARED = Path(__file__).parents[2] / "shared" / "data" / "masters"
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "masters"
 CIF = """\
 data_x
 _cell_length_a {a}
