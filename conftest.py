@@ -27,7 +27,7 @@ def _close_figures():
 def _doctest_in_folder_of_its_own(request):
     """Let examples write files, which are removed later."""
     if isinstance(request.node, pytest.DoctestItem):
-        if ".onnx." in request.node.name:
+        if "._onnx." in request.node.name:
             _skip_without_onnx()
         folder = request.getfixturevalue("tmp_path")
         request.getfixturevalue("monkeypatch").chdir(folder)
@@ -64,7 +64,7 @@ def tiny_model():
     """A model with random weights, small enough to be fast."""
     import keras
 
-    from kikuchipy_spacegroup.model import SpaceGroupModel
+    from kikuchipy_spacegroup.models import SpaceGroupModel
 
     keras.utils.set_random_seed(3)
     return SpaceGroupModel.create([221, 225, 229], size=32, filters=(8, 8), stem=8)

@@ -152,13 +152,15 @@ def our_rates(patterns: np.ndarray, detector, folder: Path) -> dict[str, float]:
     import dask.array as da
 
     lazy = kp.signals.LazyEBSD(da.from_array(file["patterns"], chunks=(1, -1, -1, -1)))
-    kpsg.save_onnx(model, folder / "float.onnx")
-    kpsg.save_onnx(model, folder / "integers.onnx", calibration_patterns=patterns[:128])
+    kpsg.models.save_onnx(folder / "float.onnx", model)
+    kpsg.models.save_onnx(
+        folder / "integers.onnx", model, calibration_patterns=patterns[:128]
+    )
     rates = {}
     for name, engine in {
         "Keras": model,
-        "ONNX Runtime, float32": kpsg.OnnxModel(folder / "float.onnx"),
-        "ONNX Runtime, int8": kpsg.OnnxModel(folder / "integers.onnx"),
+        "ONNX Runtime, float32": kpsg.models.OnnxModel(folder / "float.onnx"),
+        "ONNX Runtime, int8": kpsg.models.OnnxModel(folder / "integers.onnx"),
     }.items():
         for where, signal in {"in memory": s, "lazy HDF5": lazy}.items():
             call = lambda e=engine, x=signal: kpsg.classify_space_group(  # noqa: E731

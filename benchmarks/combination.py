@@ -68,10 +68,10 @@ ALL_MATCHED = "dictionary indexing"
 def load_masters(folder: Path, name: str) -> list[kp.signals.EBSDMasterPattern]:
     """Return the master patterns of the phases of an example."""
     masters = []
-    for phase in kpsg.example_phases(name):
+    for phase in kpsg.simulation.example_phases(name):
         path = next(folder.glob(f"{phase.name}.*"))
         if path.suffix == ".sht":
-            master = kpsg.load_sht(path)
+            master = kpsg.io.load_sht(path)
         else:
             master = kp.load(path, projection="lambert", hemisphere="both")
         master.phase = phase
@@ -168,7 +168,7 @@ def measure(name: str, dose: float, scan_masters: list, masters: list, model) ->
 
     def by_group(found: CrystalMap) -> np.ndarray:
         # Which of the candidates it is: others are not in the question
-        p, numbers = kpsg.probabilities_from_map(found)
+        p, numbers = kpsg.maps.probabilities_from_map(found)
         there = [i for i, n in enumerate(numbers) if n in of_group]
         best = p[:, there].argmax(axis=1)
         names = [of_group[numbers[i]] for i in there]
@@ -176,7 +176,7 @@ def measure(name: str, dose: float, scan_masters: list, masters: list, model) ->
 
     add("classifier", by_group(xmap), classified, 0)
     start = time.perf_counter()
-    grains = kpsg.grains_from_patterns(s)
+    grains = kpsg.maps.grains_from_patterns(s)
     pooled = kpsg.pool_grains(xmap, grains)
     pooling = time.perf_counter() - start
     add("classifier, pooled over grains", by_group(pooled), classified + pooling, 0)
@@ -208,7 +208,7 @@ def measure(name: str, dose: float, scan_masters: list, masters: list, model) ->
 
     def index_some(groups: CrystalMap) -> tuple[list, float, float]:
         start = time.perf_counter()
-        masks = kpsg.navigation_masks(
+        masks = kpsg.maps.navigation_masks(
             groups, phases, threshold=model.conformal_thresholds[0.9]
         )
         some = index(s, made, masks)

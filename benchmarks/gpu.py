@@ -35,7 +35,7 @@ import numpy as np
 from orix.quaternion import Rotation
 
 import kikuchipy_spacegroup as kpsg
-from kikuchipy_spacegroup._inference import _in_half_precision
+from kikuchipy_spacegroup.models._inference import _in_half_precision
 
 GOAL = 100_000  # Patterns per second
 N_UNIQUE, COLUMNS, REPEATS = {60: 16384, 128: 4096}, 512, 3

@@ -27,11 +27,10 @@ import kikuchipy as kp
 import numpy as np
 from orix.quaternion import Rotation
 
-from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel
+from kikuchipy_spacegroup.models import SpaceGroupModel
 from kikuchipy_spacegroup.simulation import ProjectPatterns, detector_parameters
-from kikuchipy_spacegroup.training import training_graph
+from kikuchipy_spacegroup.training import SimulatedDataset, training_graph
 
 REPEATS = 7
 RESULT = Path(__file__).parent / "results" / "synthesis.csv"

@@ -16,6 +16,13 @@ from inventories import INVENTORIES, write_inventories
 
 import kikuchipy_spacegroup
 
+# The summary of a room is of what is in its __all__, which Sphinx uses if it
+# is in dir(), where lazy_loader has only what is in it
+for name in kikuchipy_spacegroup.__all__:
+    room = getattr(kikuchipy_spacegroup, name)
+    if hasattr(room, "__all__"):
+        room.__dir__ = lambda names=room.__all__: [*names, "__all__"]
+
 hs.preferences.General.show_progressbar = False
 
 project = "kikuchipy-spacegroup"
@@ -46,7 +53,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(optional|callable|array_like|array|sequence|mapping|scalar)"),
     ("py:.*", r"(keras|tensorflow|pandas|matplotlib|diffpy|collections|pathlib)\..*"),
-    ("py:.*", r"kikuchipy_spacegroup\._.*"),
+    ("py:.*", r"kikuchipy_spacegroup\.(\w+\.)?_.*"),
     ("py:mod", "logging"),
     # In the docstring of what it returns, which is in another module
     ("py:func", "plot_interactive"),

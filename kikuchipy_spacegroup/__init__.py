@@ -6,25 +6,18 @@ Importing this package makes the method ``classify_space_group()`` appear
 on :class:`kikuchipy.signals.EBSD`. It imports neither Keras nor any of
 its backends: these are imported with the first model.
 
-The modules are layers, and import from lower ones only::
+The package is a house of rooms, which are layers and import from lower
+ones only::
 
     __main__
-    _signal  plot
-    _plot_navigator  _plot_evaluation
-    evaluation  candidates  fusion
-    calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing  levels  _combined_map  _uncertainty
-    classification  training  explanation  _map_like  masks
-    _training_set  matching
-    model  onnx  dataset  crystal_map  estimation  _scan_sample  zone_axes  examples  _seen_materials
-    network  acquisition  simulation  scans  experimental  _rebuild
-    preprocessing  master_patterns
-    _library_builder
-    phases
-    sht  kinematical  _bloch_waves  aztec  composition
-    crystals  _simulation_cost  _classify_blocks  _score_model
-    _results_store  _compute  _inference  _scan  _scan_simulator  _evidence  _predict  _map_image  _model_file
-    _hdf5_file  _network_config  microstructure
-    space_groups  conformal  background  camera  data  _archive  _fingerprint  _checks  _copy_map  _logging  _sht_file  _drawing  _trainer  _network_layers  _fork  _onnx_file
+    plot
+    evaluation
+    _signal  training
+    classification  explanation  simulation
+    maps  master_patterns
+    models  crystals
+    patterns  io
+    space_groups  data  _logging
 """
 
 import lazy_loader

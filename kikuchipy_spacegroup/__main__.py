@@ -35,7 +35,7 @@ def summary(xmap: "CrystalMap") -> str:
     lines = ["space group       share  mean probability"]
     for i in np.argsort(-counts):
         n = int(numbers[i])
-        name = "not identified" if n < 0 else f"{n} ({space_groups.label(n)})"
+        name = "not identified" if n < 0 else f"{n} ({space_groups.symbol(n)})"
         score = xmap.prop["scores"][xmap.phase_id == n].mean()
         lines.append(f"{name:16} {counts[i] / xmap.size:6.1%}  {score:16.2f}")
     return "\n".join(lines)
@@ -105,7 +105,7 @@ def _run(args: argparse.Namespace) -> None:
 
     matplotlib.use("Agg")
     from kikuchipy_spacegroup import classify_space_group, load_model, plot, save_map
-    from kikuchipy_spacegroup.crystal_map import check_map_path
+    from kikuchipy_spacegroup.maps._crystal_map import check_map_path
 
     if args.output is not None:
         check_map_path(args.output, overwrite=args.overwrite)

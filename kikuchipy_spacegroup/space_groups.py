@@ -20,7 +20,7 @@ NOT_INDEXED = "not_indexed"
 
 # Short Hermann-Mauguin symbols as orix writes them, but with R for
 # rhombohedral lattices
-_LABELS = """
+_SYMBOLS = """
     P1 P-1 P2 P21 C2 Pm Pc Cm Cc P2/m P21/m C2/m P2/c P21/c C2/c P222 P2221
     P21212 P212121 C2221 C222 F222 I222 I212121 Pmm2 Pmc21 Pcc2 Pma2 Pca21 Pnc2
     Pmn21 Pba2 Pna21 Pnn2 Cmm2 Cmc21 Ccc2 Amm2 Abm2 Ama2 Aba2 Fmm2 Fdd2 Imm2
@@ -109,7 +109,7 @@ class SpaceGroup:
     ----------
     number
         Number from 1 to 230.
-    label
+    symbol
         Short Hermann-Mauguin symbol without underscores.
     point_group
         Point group.
@@ -132,7 +132,7 @@ class SpaceGroup:
     """
 
     number: int
-    label: str
+    symbol: str
     point_group: str
     laue_class: str
     bravais_lattice: str
@@ -144,12 +144,12 @@ class SpaceGroup:
 
 @cache
 def _get(number: int) -> SpaceGroup:
-    label = _LABELS[number - 1]
+    symbol = _SYMBOLS[number - 1]
     _, point_group, laue_class, system = next(r for r in _RANGES if number <= r[0])
-    centering = "S" if label[0] in "ABC" else label[0]
+    centering = "S" if symbol[0] in "ABC" else symbol[0]
     return SpaceGroup(
         number=number,
-        label=label,
+        symbol=symbol,
         point_group=point_group,
         laue_class=laue_class,
         bravais_lattice=_FAMILIES[system] + centering,
@@ -193,7 +193,7 @@ def get_space_group(number: int) -> SpaceGroup:
     return _get(int(number))
 
 
-def label(number: int) -> str:
+def symbol(number: int) -> str:
     """Return the short Hermann-Mauguin symbol of a space group.
 
     Parameters
@@ -213,11 +213,39 @@ def label(number: int) -> str:
 
     Examples
     --------
-    >>> from kikuchipy_spacegroup.space_groups import label
-    >>> label(225), label(166), label(194)
+    >>> from kikuchipy_spacegroup.space_groups import symbol
+    >>> symbol(225), symbol(166), symbol(194)
     ('Fm-3m', 'R-3m', 'P63/mmc')
     """
-    return get_space_group(number).label
+    return get_space_group(number).symbol
+
+
+def has_enantiomorphic_pair(numbers: Iterable[int]) -> bool:
+    """Return whether two of some space groups are mirror images of each other.
+
+    Parameters
+    ----------
+    numbers
+        Space group numbers.
+
+    Returns
+    -------
+    has_pair
+        True if a space group and its enantiomorph are among them: then
+        a mirror image of a pattern may be of another class.
+
+    See Also
+    --------
+    get_space_group
+
+    Examples
+    --------
+    >>> from kikuchipy_spacegroup.space_groups import has_enantiomorphic_pair
+    >>> has_enantiomorphic_pair([152, 154, 225])
+    True
+    """
+    numbers = set(numbers)
+    return bool(numbers & {get_space_group(i).enantiomorph for i in numbers})
 
 
 def phase_list(
@@ -270,7 +298,7 @@ def phase_list(
         raise ValueError(f"Space groups {numbers} must be among the classes {classes}")
     colors = dict(zip(classes, PhaseList(ids=classes).colors))
     phases = PhaseList(
-        names=[label(n) for n in numbers],
+        names=[symbol(n) for n in numbers],
         space_groups=numbers,
         colors=[colors[n] for n in numbers],
         ids=numbers,
@@ -308,7 +336,7 @@ def coarsen(numbers: Sequence[int] | np.ndarray, level: str) -> np.ndarray:
     >>> coarsen([225, 194, -1], "crystal_system")
     array(['cubic', 'hexagonal', 'not_indexed'], dtype='<U12')
     """
-    attribute = "label" if _check_level(level) == "space_group" else level
+    attribute = "symbol" if _check_level(level) == "space_group" else level
     numbers = np.asarray(numbers)
     unique, inverse = np.unique(numbers, return_inverse=True)
     labels = [

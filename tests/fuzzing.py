@@ -149,7 +149,7 @@ def damage_member(data: bytes, rng: np.random.Generator) -> bytes:
 
 def damage_sht(data: bytes, rng: np.random.Generator) -> bytes:
     """Return a .sht file with a right checksum."""
-    from kikuchipy_spacegroup._sht_file import _checksum
+    from kikuchipy_spacegroup.io._sht_file import _checksum
 
     changed = damage(data[:-4], rng)
     return changed + struct.pack("<I", _checksum(changed))
@@ -157,7 +157,7 @@ def damage_sht(data: bytes, rng: np.random.Generator) -> bytes:
 
 def damage_onnx(data: bytes, rng: np.random.Generator) -> bytes:
     """Return an ONNX file with a right checksum."""
-    from kikuchipy_spacegroup import _onnx_file
+    from kikuchipy_spacegroup.models import _onnx_file as _onnx_file
 
     return _onnx_file.sealed(damage(data[: -_onnx_file._SEAL_BYTES], rng))
 
@@ -168,8 +168,8 @@ def damage_onnx(data: bytes, rng: np.random.Generator) -> bytes:
 def small_model():
     import keras
 
-    from kikuchipy_spacegroup.model import SpaceGroupModel
-    from kikuchipy_spacegroup.preprocessing import PreparePatterns
+    from kikuchipy_spacegroup.models import SpaceGroupModel
+    from kikuchipy_spacegroup.patterns import PreparePatterns
 
     keras.utils.set_random_seed(1)
     inputs = keras.Input((16, 16, 1))
@@ -196,14 +196,14 @@ def read_model(path: Path) -> list:
 
 
 def write_onnx(folder: Path) -> Path:
-    from kikuchipy_spacegroup import save_onnx
+    from kikuchipy_spacegroup.models import save_onnx
 
-    save_onnx(small_model(), folder / "a.onnx")
+    save_onnx(folder / "a.onnx", small_model())
     return folder / "a.onnx"
 
 
 def read_onnx(path: Path) -> list:
-    from kikuchipy_spacegroup import OnnxModel
+    from kikuchipy_spacegroup.models import OnnxModel
 
     model = OnnxModel(path)
     patterns = np.random.default_rng(1).random((2, 20, 20))
@@ -221,7 +221,7 @@ def write_sht(folder: Path) -> Path:
 
 
 def read_sht(path: Path) -> list:
-    from kikuchipy_spacegroup import load_sht
+    from kikuchipy_spacegroup.io import load_sht
 
     signal = load_sht(path, half_width=5)
     return [*signal_content(signal), signal.metadata.as_dictionary()]
@@ -271,7 +271,7 @@ def read_library(path: Path) -> list:
 
 
 def write_cache(folder: Path) -> Path:
-    from kikuchipy_spacegroup.phases import _write
+    from kikuchipy_spacegroup.master_patterns._simulation import _write
 
     path = folder / "a.npz"
     _write(path, np.random.default_rng(1).normal(size=(2, 5, 5)).astype("float32"))
@@ -279,7 +279,7 @@ def write_cache(folder: Path) -> Path:
 
 
 def read_cache(path: Path) -> list:
-    from kikuchipy_spacegroup.phases import _read
+    from kikuchipy_spacegroup.master_patterns._simulation import _read
 
     data = _read(path, 2)
     if data is None:  # It is told in the log, and simulated again
@@ -313,9 +313,9 @@ def write_aztec(folder: Path) -> Path:
 
 
 def read_aztec(path: Path) -> list:
-    from kikuchipy_spacegroup import load_grain_list
+    from kikuchipy_spacegroup.io import load_aztec_grain_list
 
-    signal = load_grain_list(path)
+    signal = load_aztec_grain_list(path)
     xmap = signal.xmap
     content = [signal.data.tobytes(), repr(xmap), xmap.rotations.data.tobytes()]
     return content + [[name, xmap.prop[name].tobytes()] for name in xmap.prop]

@@ -20,15 +20,18 @@ import pytest
 from kikuchipy_spacegroup import (
     MasterPatternLibrary,
     SpaceGroupModel,
-    load_grain_list,
     load_model,
     load_phase,
-    load_sht,
     phases,
 )
-from kikuchipy_spacegroup._archive import read_archive, read_arrays
-from kikuchipy_spacegroup._network_config import _LAYERS, MAX_LAYERS, check_config
-from kikuchipy_spacegroup.preprocessing import PreparePatterns
+from kikuchipy_spacegroup.io import load_aztec_grain_list, load_sht
+from kikuchipy_spacegroup.io._archive import read_archive, read_arrays
+from kikuchipy_spacegroup.models._network_config import (
+    _LAYERS,
+    MAX_LAYERS,
+    check_config,
+)
+from kikuchipy_spacegroup.patterns import PreparePatterns
 
 MEBIBYTE = 2**20
 
@@ -699,7 +702,7 @@ class TestGrainList:
         return path
 
     def test_one_point(self, tmp_path):
-        signal = load_grain_list(self.write(tmp_path))
+        signal = load_aztec_grain_list(self.write(tmp_path))
         assert signal.data.shape == (9, 9)
         assert signal.xmap.size == 1
 
@@ -716,7 +719,7 @@ class TestGrainList:
         ],
     )
     def test_lines(self, tmp_path, line, match):
-        refused(load_grain_list, self.write(tmp_path, line), match)
+        refused(load_aztec_grain_list, self.write(tmp_path, line), match)
 
     def test_large_image(self, tmp_path):
         path = self.write(tmp_path)
@@ -727,7 +730,7 @@ class TestGrainList:
         size = struct.pack("<H", len(tags))
         image.write_bytes(b"II*\0\x08\0\0\0" + size + entries + bytes(4))
         with memory_limit(), pytest.raises(ValueError, match="declares the shape"):
-            load_grain_list(path)
+            load_aztec_grain_list(path)
 
     def test_images_of_other_types(self, tmp_path):
         path = self.write(
@@ -735,4 +738,4 @@ class TestGrainList:
         )
         imwrite(tmp_path / "a_2.tif", np.full((9, 9), 300, "uint16"))
         with pytest.raises(ValueError, match="a_2.tif is of .*uint16, but .*uint8"):
-            load_grain_list(path)
+            load_aztec_grain_list(path)

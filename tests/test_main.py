@@ -9,7 +9,7 @@ import pytest
 
 from kikuchipy_spacegroup import plot
 from kikuchipy_spacegroup.__main__ import main, summary
-from kikuchipy_spacegroup.crystal_map import crystal_map
+from kikuchipy_spacegroup.maps import crystal_map
 
 
 @pytest.fixture

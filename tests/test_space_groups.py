@@ -35,10 +35,10 @@ class TestTables:
             reference = Phase(space_group=g.number).space_group.short_name
             if g.bravais_lattice == "hR":
                 reference = "R" + reference[1:]
-            assert g.label == reference
+            assert g.symbol == reference
 
     def test_labels_are_unique(self):
-        assert len({g.label for g in ALL}) == 230
+        assert len({g.symbol for g in ALL}) == 230
 
     def test_point_groups_are_those_of_orix(self):
         # orix names two settings of the same type differently
@@ -130,7 +130,7 @@ class TestPhaseList:
         "number", [0, 231, -1, 225.5, True, np.True_, None, "225", np.nan, np.inf]
     )
     @pytest.mark.parametrize(
-        "function", [sg.get_space_group, sg.label, lambda n: sg.phase_list([n])]
+        "function", [sg.get_space_group, sg.symbol, lambda n: sg.phase_list([n])]
     )
     def test_no_such_group(self, function, number):
         with pytest.raises(ValueError, match="number from 1 to 230"):

@@ -46,7 +46,7 @@ for name, xmap in maps.items():
 
 fig, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained", sharey=True)
 for ax, (name, xmap) in zip(axes, maps.items()):
-    probabilities, space_groups = kpsg.probabilities_from_map(xmap)
+    probabilities, space_groups = kpsg.maps.probabilities_from_map(xmap)
     image = ax.imshow(probabilities, vmin=0, vmax=1, cmap="Blues", aspect="auto")
     ax.set_xticks(range(len(space_groups)), space_groups, rotation=90)
     ax.set(title=name, xlabel="Space group")
@@ -65,7 +65,7 @@ _ = fig.colorbar(image, ax=axes, label="Probability")
 
 threshold = model.conformal_thresholds[0.9]
 for name, xmap in maps.items():
-    sets = kpsg.space_group_sets(xmap, threshold)
+    sets = kpsg.maps.prediction_sets_from_map(xmap, threshold)
     print(f"{name:12}", *("{" + ", ".join(map(str, i)) + "}" for i in sets[:5]))
 
 # %%
@@ -76,7 +76,7 @@ for name, xmap in maps.items():
 
 from kikuchipy_spacegroup.space_groups import coarsen_probabilities
 
-probabilities, space_groups = kpsg.probabilities_from_map(maps["as recorded"])
+probabilities, space_groups = kpsg.maps.probabilities_from_map(maps["as recorded"])
 lattices, labels = coarsen_probabilities(probabilities, space_groups, "bravais_lattice")
 for label, column in zip(labels, lattices.T):
     print(label, column.round(2))
@@ -90,7 +90,7 @@ for label, column in zip(labels, lattices.T):
 nickel = kp.data.nickel_ebsd_master_pattern_small(
     projection="lambert", hemisphere="both"
 )
-_, silicon = kpsg.example_phases("aluminum and silicon")
+_, silicon = kpsg.simulation.example_phases("aluminum and silicon")
 s = kpsg.simulate_scan(
     [nickel, kpsg.simulate_master_pattern(silicon)],
     (20, 30),
@@ -104,7 +104,7 @@ xmap = s.classify_space_group(model, keep_probabilities=True)
 corrected = s.deepcopy()
 corrected.remove_static_background(static_bg=s.mean((0, 1)).data.astype("uint8"))
 corrected.remove_dynamic_background()
-labels = kpsg.grains_from_patterns(corrected)
+labels = kpsg.maps.grains_from_patterns(corrected)
 pooled = kpsg.pool_grains(xmap, labels)
 
 # %%

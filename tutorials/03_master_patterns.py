@@ -106,7 +106,7 @@ acquisition
 # by ``estimate_acquisition``.
 
 s = kp.data.nickel_ebsd_small()
-found = kpsg.estimate_acquisition(s)
+found = kpsg.simulation.estimate_acquisition(s)
 print("noise over signal:", [round(x, 2) for x in found.noise])
 print("pixels along the side:", found.resolution)
 
@@ -114,10 +114,9 @@ print("pixels along the side:", found.resolution)
 # Real patterns of nickel above, simulated ones of random orientation below, all as the network
 # gets them. Are there differences you can see? They matter.
 
-from kikuchipy_spacegroup.acquisition import SimulateCamera
-from kikuchipy_spacegroup.dataset import SimulatedDataset
-from kikuchipy_spacegroup.preprocessing import PreparePatterns
-from kikuchipy_spacegroup.simulation import ProjectPatterns
+from kikuchipy_spacegroup.patterns import PreparePatterns
+from kikuchipy_spacegroup.simulation import ProjectPatterns, SimulateCamera
+from kikuchipy_spacegroup.training import SimulatedDataset
 
 of_nickel = library.select(["Ni"])
 recipe = SimulatedDataset(of_nickel, [225]).recipe(

@@ -67,9 +67,8 @@ history = kpsg.fit(
     training,
     epochs=8,
     steps_per_epoch=60,
-    learning_rate=4e-3,
-    outlier_share=0,
-    average=0.95,
+    optimization=kpsg.training.Optimization(learning_rate=4e-3, average=0.95),
+    sampling=kpsg.training.Sampling(outlier_share=0),
     acquisition=camera,
     show_progressbar=False,
 )
@@ -80,7 +79,7 @@ _ = ax.set(xlabel="Epoch", ylabel="Accuracy on training patterns", ylim=(0, 1))
 # %%
 # On the materials it never saw:
 
-from kikuchipy_spacegroup.calibration import simulate_logits
+from kikuchipy_spacegroup.training import simulate_logits
 
 
 def accuracy_of(
@@ -114,12 +113,10 @@ _ = kpsg.fit(
     tuned,
     training,
     known[:6],
-    experimental_share=0.25,
+    sampling=kpsg.training.Sampling(experimental_share=0.25, outlier_share=0),
     epochs=2,
     steps_per_epoch=60,
-    learning_rate=1e-3,
-    outlier_share=0,
-    average=0.95,
+    optimization=kpsg.training.Optimization(learning_rate=1e-3, average=0.95),
     acquisition=camera,
     show_progressbar=False,
 )

@@ -42,7 +42,7 @@ masters = {
 }
 library = kpsg.MasterPatternLibrary.from_signals(masters.values())
 
-place = kpsg.Geometry(pcx=(0.45, 0.55), pcy=(0.35, 0.45), pcz=(0.45, 0.55))
+place = kpsg.simulation.Geometry(pcx=(0.45, 0.55), pcy=(0.35, 0.45), pcz=(0.45, 0.55))
 camera = kpsg.Acquisition(
     resolution=(120, 120), point_spread=(0.3, 0.6), noise=(0.05, 0.4),
     contrast=(0.1, 0.2), excess_deficiency=(0, 0.2), gamma=(0.9, 1.1), blotches=(0, 0),
@@ -54,14 +54,18 @@ model = kpsg.SpaceGroupModel.create(
     [225, 227, 229], size=48, filters=(16, 32, 64), stem=16
 )
 settings = {
-    "outlier_share": 0,
+    "sampling": kpsg.training.Sampling(outlier_share=0),
     "acquisition": camera,
     "geometry": place,
-    "average": 0.95,
     "show_progressbar": False,
 }
 _ = kpsg.fit(
-    model, library, epochs=6, steps_per_epoch=70, learning_rate=4e-3, **settings
+    model,
+    library,
+    epochs=6,
+    steps_per_epoch=70,
+    optimization=kpsg.training.Optimization(learning_rate=4e-3, average=0.95),
+    **settings,
 )
 
 # %%
@@ -103,8 +107,8 @@ def accuracy(model: kpsg.SpaceGroupModel) -> dict[str, float]:
 print("as trained:", accuracy(model))
 
 # %%
-# **Batch normalisation** layers remember the mean and the variance of what they saw in training.
-# :func:`~kikuchipy_spacegroup.adaptation.adapt_normalization` mixes in those of the scan. The
+# **Batch normalization** layers remember the mean and the variance of what they saw in training.
+# :func:`~kikuchipy_spacegroup.training.adapt_normalization` mixes in those of the scan. The
 # model itself is left as it is, and a new one is returned.
 
 shares = (0, 0.1, 0.3, 0.6, 1)
@@ -113,7 +117,9 @@ for ax, (name, scan) in zip(axes, scans.items()):
     for n_layers, label in ((3, "first three layers"), (None, "all layers")):
         found = [
             accuracy(
-                kpsg.adapt_normalization(model, scan, share=share, n_layers=n_layers)
+                kpsg.training.adapt_normalization(
+                    model, scan, share=share, n_layers=n_layers
+                )
             )[name]
             for share in shares
         ]
@@ -129,19 +135,28 @@ _ = axes[0].legend()
 # nothing is adapted unless you call the function.
 #
 # **Self-training** goes on with training. First,
-# :func:`~kikuchipy_spacegroup.matching.match_acquisition` finds by simulation which camera makes
+# :func:`~kikuchipy_spacegroup.training.match_acquisition` finds by simulation which camera makes
 # patterns that look like these to the model, whatever the phases. Then the model learns from
 # patterns simulated with that camera, beside those of the scan which it is sure of. It needs the
 # library.
 
-found = kpsg.match_acquisition(model, library, s, geometry=place)
+found = kpsg.training.match_acquisition(model, library, s, geometry=place)
 print("noise:", np.round(found.noise, 2), "instead of", camera.noise)
 print("point spread:", np.round(found.point_spread, 2), "of", camera.point_spread)
 
 del settings["acquisition"]
+further = kpsg.training.Optimization(
+    learning_rate=3e-4, average=0.95, train_normalization=False
+)
 trained = {
-    name: kpsg.self_train(
-        model, library, scan, acquisition=found, steps=150, **settings
+    name: kpsg.training.self_train(
+        model,
+        library,
+        scan,
+        acquisition=found,
+        steps=150,
+        optimization=further,
+        **settings,
     )
     for name, scan in scans.items()
 }
@@ -152,7 +167,7 @@ for name, each in trained.items():
 # The camera is learned from either scan. But what a model is sure of can be wrong: this one takes
 # much of the ferrite for aluminum, and does so still.
 #
-# **Did it help?** Without the truth, look at how sure the model is, at whether neighbours agree,
+# **Did it help?** Without the truth, look at how sure the model is, at whether neighbors agree,
 # and at a part of the scan you know. Points in grains that keep changing their space group say
 # more than a mean probability.
 
@@ -160,7 +175,7 @@ maps = {
     name: s.classify_space_group(each, min_probability=0, show_progressbar=False)
     for name, each in {
         "as trained": model,
-        "normalized": kpsg.adapt_normalization(model, s),
+        "normalized": kpsg.training.adapt_normalization(model, s),
         "self-trained": trained["three phases"],
     }.items()
 }

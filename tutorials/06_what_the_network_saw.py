@@ -19,7 +19,7 @@ import kikuchipy_spacegroup as kpsg
 
 s = kp.data.nickel_ebsd_small()
 model = kpsg.load_model()
-explain = kpsg.GradCAM(model, layer="stage2_2_out")
+explain = kpsg.explanation.GradCAM(model, layer="stage2_2_out")
 explain
 
 # %%
@@ -35,7 +35,7 @@ maps.shape
 # kikuchipy reads from EMsoft's files have lattice parameters in nm.
 
 phase = kp.data.nickel_ebsd_master_pattern_small(projection="lambert").phase
-simulation = kpsg.zone_axes.simulate_geometry(
+simulation = kpsg.explanation.simulate_geometry(
     phase, s.detector, s.xmap.rotations.reshape(3, 3), lattice_unit="nm"
 )
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
@@ -50,11 +50,11 @@ for ax, i in zip(axes, (0, 4, 8)):
 # chance that a pixel near a main zone axis has a higher value than one elsewhere (0.5 if the map
 # knows nothing of zone axes), and the same with the crystals turned at random as a control.
 
-result = kpsg.zone_axes.weigh_zone_axes(
+result = kpsg.explanation.zone_axis_test(
     kpsg.explanation.to_pattern_frame(maps, (60, 60)),
     s.xmap.rotations,
     s.detector,
-    kpsg.zone_axes.main_zone_axes(phase, lattice_unit="nm"),
+    kpsg.explanation.main_zone_axes(phase, lattice_unit="nm"),
     n_random=299,
 )
 result
@@ -77,7 +77,7 @@ _ = fig.legend(loc="outside upper center", ncols=2, fontsize="small")
 # What would have spoken for bcc? And what do single pixels say, in guided Grad-CAM? A few pixels say
 # most of it, so the brightest are cut off to see the rest.
 
-fine = kpsg.guided_grad_cam(model, patterns[:1], 225, layer="stage2_2_out")
+fine = kpsg.explanation.guided_grad_cam(model, patterns[:1], 225, layer="stage2_2_out")
 fine = np.clip(fine / np.percentile(fine, 98), 0, 1)
 panels = {
     "for 225": maps[0],

@@ -39,7 +39,7 @@ nickel.phase.name = "nickel"
 structures = {
     phase.name: phase
     for example in ("ferrite and FeAl", "aluminum and silicon")
-    for phase in kpsg.example_phases(example)
+    for phase in kpsg.simulation.example_phases(example)
 }
 masters = [nickel]
 masters += [kpsg.simulate_master_pattern(structures[i]) for i in ("ferrite", "silicon")]
@@ -52,7 +52,9 @@ for phase in phases:
 # set: here the sets that hold the right space group in 90 % of the patterns of each material they
 # were calibrated on. Masks are True for points to leave out, as kikuchipy wants them.
 
-masks = kpsg.navigation_masks(xmap, phases, threshold=model.conformal_thresholds[0.9])
+masks = kpsg.maps.navigation_masks(
+    xmap, phases, threshold=model.conformal_thresholds[0.9]
+)
 fig, axes = plt.subplots(1, 3, figsize=(7, 2.6), layout="constrained")
 for ax, (name, mask) in zip(axes, masks.items()):
     ax.imshow(~mask, cmap="Greens", vmin=0, vmax=1.5)

@@ -25,7 +25,7 @@ mp_nickel = kp.data.nickel_ebsd_master_pattern_small(
     projection="lambert", hemisphere="both"
 )
 mp_nickel.phase.name = "nickel"
-_, silicon = kpsg.example_phases("aluminum and silicon")
+_, silicon = kpsg.simulation.example_phases("aluminum and silicon")
 s = kpsg.simulate_scan(
     [mp_nickel, kpsg.simulate_master_pattern(silicon)],
     (20, 30),
@@ -57,7 +57,7 @@ print(f"Right: {(xmap.phase_id == truth).mean():.0%}")
 corrected = s.deepcopy()
 corrected.remove_static_background(static_bg=s.mean((0, 1)).data.astype("uint8"))
 corrected.remove_dynamic_background()
-labels = kpsg.grains.grains_from_patterns(corrected)
+labels = kpsg.maps.grains_from_patterns(corrected)
 pooled = kpsg.pool_grains(xmap, labels)
 print(f"Right: {(pooled.phase_id == truth).mean():.0%}")
 
@@ -65,7 +65,7 @@ fig, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")
 axes = axes.ravel()
 axes[0].imshow(true_names.reshape(s.data.shape[:2]) == "silicon", cmap="Greys", vmax=2)
 axes[1].imshow(np.asarray(labels).reshape(s.data.shape[:2]) % 20, cmap="tab20")
-for ax, title in zip(axes, ("Truth: silicon is grey", "Grains")):
+for ax, title in zip(axes, ("Truth: silicon is gray", "Grains")):
     ax.set(title=title, xticks=[], yticks=[])
 for ax, title, each in zip(axes[2:], ("By pattern", "By grain"), (xmap, pooled)):
     kpsg.plot.plot_space_groups(each, ax=ax)

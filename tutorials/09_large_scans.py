@@ -58,8 +58,8 @@ print(f"{xmap.size} patterns in {seconds:.1f} s, {xmap.size / seconds:.0f} patte
 # ``calibration_patterns``, it calculates with integers of eight bits, which takes half the time on
 # many CPUs and may change labels of doubtful patterns. On a GPU, Keras is faster.
 
-kpsg.save_onnx(model, folder / "model.onnx")
-onnx = kpsg.OnnxModel(folder / "model.onnx")
+kpsg.models.save_onnx(folder / "model.onnx", model)
+onnx = kpsg.models.OnnxModel(folder / "model.onnx")
 start = time.perf_counter()
 other = s.classify_space_group(onnx)
 seconds = time.perf_counter() - start

@@ -22,8 +22,9 @@ import pandas as pd
 from scipy.special import softmax
 
 import kikuchipy_spacegroup as kpsg
-from kikuchipy_spacegroup import evaluation, plot
-from kikuchipy_spacegroup.calibration import simulate_logits
+from kikuchipy_spacegroup import evaluation
+from kikuchipy_spacegroup.plot import _plot_map as plot
+from kikuchipy_spacegroup.training import simulate_logits
 
 keras.utils.set_random_seed(2)
 
@@ -98,9 +99,8 @@ def train(materials: list[str]) -> kpsg.SpaceGroupModel:
         library.select(materials),
         epochs=6,
         steps_per_epoch=70,
-        learning_rate=4e-3,
-        outlier_share=0,
-        average=0.95,
+        optimization=kpsg.training.Optimization(learning_rate=4e-3, average=0.95),
+        sampling=kpsg.training.Sampling(outlier_share=0),
         acquisition=CAMERAS["slow scan"],
         geometry=PLACE,
         show_progressbar=False,
@@ -158,7 +158,7 @@ evaluation.accuracy(second, by="in_training")[["n", "materials", "chance", "accu
 
 unseen = second[~second["in_training"]]
 fig, ax = plt.subplots(figsize=(3.6, 3.2), layout="constrained")
-_ = plot.plot_confusion(unseen, ax=ax)
+_ = plot.plot_confusion_matrix(unseen, ax=ax)
 
 # %%
 # Counts of every material and predicted space group, as in the tables of the paper's appendix:

@@ -13,7 +13,7 @@ def available_models() -> list[str]:
     Returns
     -------
     names
-        Names to pass to :func:`kikuchipy_spacegroup.model.load_model`.
+        Names to pass to :func:`kikuchipy_spacegroup.models.load_model`.
 
     Examples
     --------

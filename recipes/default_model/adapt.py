@@ -30,12 +30,8 @@ import numpy as np
 from real_patterns import load_real
 from train import RARE
 
-from kikuchipy_spacegroup import (
-    MasterPatternLibrary,
-    adapt_normalization,
-    load_model,
-    self_train,
-)
+from kikuchipy_spacegroup import MasterPatternLibrary, load_model
+from kikuchipy_spacegroup.training import Sampling, adapt_normalization, self_train
 
 SEED = 3
 REAL = ("rx_tile_0_0", "rx_tile_2_3", "rx_superalloy")
@@ -93,8 +89,7 @@ def main() -> None:
             model,
             training,
             signal,
-            phase_weights=weights,
-            space_group_weights=RARE,
+            sampling=Sampling(phase_weights=weights, space_group_weights=RARE),
             seed=SEED,
             show_progressbar=False,
         )

@@ -17,10 +17,9 @@ from pathlib import Path
 
 from train import RARE
 
-from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import load_model
-from kikuchipy_spacegroup.training import recalibrate, training_graph
+from kikuchipy_spacegroup.models import load_model
+from kikuchipy_spacegroup.training import SimulatedDataset, recalibrate, training_graph
 
 SEED = 31
 STEPS = 300

@@ -26,8 +26,8 @@ from kikuchipy_spacegroup import (
     calibrate,
     load_model,
 )
-from kikuchipy_spacegroup.calibration import precision_threshold, simulate_logits
-from kikuchipy_spacegroup.preprocessing import PreparePatterns
+from kikuchipy_spacegroup.patterns import PreparePatterns
+from kikuchipy_spacegroup.training import precision_threshold, simulate_logits
 
 CALIBRATION = "KTaO3_cubic Pd3Sn Nb3Sn Pb CeO2 LiF CeAl2 Na_bcc YAG_Y3Al5O12".split()
 # Of the space groups that are never trained on

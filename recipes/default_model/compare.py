@@ -26,10 +26,10 @@ from score import score_real
 from scoreboard import NOISE, logits_of
 from sklearn.metrics import roc_auc_score
 
-from kikuchipy_spacegroup.acquisition import Acquisition
-from kikuchipy_spacegroup.calibration import calibration_error, fit_temperature
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.simulation import Acquisition
+from kikuchipy_spacegroup.training import calibration_error, fit_temperature
 
 
 def compare(model: SpaceGroupModel, libraries: Path, real: Path, n: int) -> dict:

@@ -34,10 +34,12 @@ from kikuchipy_spacegroup import (
     SpaceGroupModel,
     load_model,
 )
-from kikuchipy_spacegroup._trainer import make_optimizer
-from kikuchipy_spacegroup.acquisition import SimulateCamera
-from kikuchipy_spacegroup.dataset import SimulatedDataset
-from kikuchipy_spacegroup.simulation import ProjectPatterns
+from kikuchipy_spacegroup.simulation import (
+    SimulateCamera,
+    pattern_inputs,
+    simulate_patterns,
+)
+from kikuchipy_spacegroup.training import Optimization, SimulatedDataset, make_optimizer
 
 STEPS = 200
 LEARNING_RATE = 3e-4
@@ -79,15 +81,11 @@ def adapted(model: SpaceGroupModel, data: Batches) -> SpaceGroupModel:
     new, size = model.copy(), model.size
     last = new.network.get_layer("logits")
     second = keras.layers.Dense(len(model.space_groups), dtype="float32")
-    inputs = {
-        "upper": keras.Input((), dtype="int32", name="upper"),
-        "lower": keras.Input((), dtype="int32", name="lower"),
-        "orientation": keras.Input((3, 3), name="orientation"),
-        "geometry": keras.Input((5,), name="geometry"),
+    inputs = pattern_inputs() | {
         "patterns": keras.Input((None, None), name="patterns"),
     }
-    simulated = ProjectPatterns(data.simulated.library, (size, size))(inputs)
-    simulated = SimulateCamera(size=size, seed=SEED)(simulated)
+    camera = SimulateCamera(size=size, seed=SEED)
+    simulated = simulate_patterns(data.simulated.library, inputs, size, camera)
     prepared = [
         new.prepare(ops.expand_dims(i, -1)) for i in (simulated, inputs["patterns"])
     ]
@@ -101,7 +99,9 @@ def adapted(model: SpaceGroupModel, data: Batches) -> SpaceGroupModel:
     last.set_weights([kernel + apart, bias])
     second.set_weights([kernel - apart, bias])
     graph = keras.Model(inputs, outputs)
-    optimizer = make_optimizer(len(data), LEARNING_RATE, True, 1e-2, None)
+    optimizer = make_optimizer(
+        len(data), Optimization(learning_rate=LEARNING_RATE, average=None)
+    )
     graph.compile(optimizer, loss, jit_compile=False)
     graph.fit(data, verbose=0)
     pairs = zip(last.get_weights(), second.get_weights())

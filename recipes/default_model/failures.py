@@ -21,11 +21,14 @@ import kikuchipy as kp
 import matplotlib.pyplot as plt
 import numpy as np
 
-from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
-from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import load_model
-from kikuchipy_spacegroup.simulation import ProjectPatterns
+from kikuchipy_spacegroup.models import load_model
+from kikuchipy_spacegroup.simulation import (
+    Acquisition,
+    SimulateCamera,
+    simulate_patterns,
+)
+from kikuchipy_spacegroup.training import SimulatedDataset
 
 OUTPUT = Path(__file__).parents[2] / "docs" / "failures.png"
 SEED, NOISE = 2026, (0.6, 0.601)
@@ -55,9 +58,9 @@ def patterns_of(one: MasterPatternLibrary, size: int) -> np.ndarray:
     recipe = SimulatedDataset(one, [int(one.space_groups[0])]).recipe(
         np.zeros(40, dtype=int), np.random.default_rng(SEED)
     )
-    ideal = ProjectPatterns(one, (size, size))(recipe)
     acquisition = replace(Acquisition(), noise=NOISE)
-    recorded = SimulateCamera(acquisition, size=size, seed=SEED)(ideal)
+    camera = SimulateCamera(acquisition, size=size, seed=SEED)
+    recorded = simulate_patterns(one, recipe, size, camera)
     return keras.ops.convert_to_numpy(recorded)
 
 

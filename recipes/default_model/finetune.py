@@ -29,6 +29,7 @@ from kikuchipy_spacegroup import (
     fit,
     load_model,
 )
+from kikuchipy_spacegroup.training import Optimization
 
 MATERIALS = ("FeAl", "Mo3Ge", "NbC", "Ge", "Ta", "Al4CoNi2")
 PER_CLASS = (5, 10, 25, 50, 100, 400)
@@ -71,8 +72,7 @@ def main() -> None:
                 epochs=1,
                 steps_per_epoch=steps,
                 batch_size=32,
-                learning_rate=rate,
-                average=0.95,
+                optimization=Optimization(learning_rate=rate, average=0.95),
                 seed=SEED,
                 show_progressbar=False,
             )

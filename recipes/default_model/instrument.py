@@ -14,10 +14,14 @@ from calibrate import CALIBRATION
 from kikuchipy.signals import EBSD
 import numpy as np
 
-from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
-from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.simulation import Geometry, ProjectPatterns
+from kikuchipy_spacegroup.simulation import (
+    Acquisition,
+    Geometry,
+    ProjectPatterns,
+    SimulateCamera,
+)
+from kikuchipy_spacegroup.training import SimulatedDataset
 
 SIDE = 96
 CAMERA = replace(

@@ -27,8 +27,10 @@ import numpy as np
 from orix.crystal_map import Phase
 from simulate_masters import TABLE, load_structures
 
-from kikuchipy_spacegroup.kinematical import kinematical_master_pattern
-from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.master_patterns import (
+    MasterPatternLibrary,
+    kinematical_master_pattern,
+)
 
 _logger = logging.getLogger("library")
 # Kept for judging by whoever runs this recipe: never train on them
@@ -48,7 +50,7 @@ TWINS = "TaW_alloy DyAG_Dy3Al5O12 LuAG_Lu3Al5O12 SiGe_alloy".split()
 UNKNOWN = (62, 136, 141, 152, 154, 180, 187, 205, 213)
 # Patterns that cannot be told from those of another group: atoms of two
 # elements which scatter alike, or light atoms between heavy ones. Those like
-# zinc blende of neighbours in a period are diamond: as outliers, they teach the
+# zinc blende of neighbors in a period are diamond: as outliers, they teach the
 # model not to know silicon
 ALIKE = "CsI Fe2VAl Ag2O Pb2O InSb CdTe AlP GaAs ZnSe".split()
 # The Bloch-wave masters' file names are in lower case

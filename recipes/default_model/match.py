@@ -27,8 +27,12 @@ from real_patterns import load_real
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.preprocessing import PreparePatterns
-from kikuchipy_spacegroup.simulation import ProjectPatterns, random_rotation_matrices
+from kikuchipy_spacegroup.patterns import PreparePatterns
+from kikuchipy_spacegroup.simulation import (
+    pattern_inputs,
+    random_rotation_matrices,
+    simulate_patterns,
+)
 
 SIZE = 48
 SEED = 1
@@ -40,13 +44,8 @@ N_REFINED = 40
 def projector(library: MasterPatternLibrary, entry: int, size: int) -> Callable:
     """Return a function of orientations and projection centers."""
     prepare = PreparePatterns(size)
-    inputs = {
-        "upper": keras.Input((), dtype="int32", name="upper"),
-        "lower": keras.Input((), dtype="int32", name="lower"),
-        "orientation": keras.Input((3, 3), name="orientation"),
-        "geometry": keras.Input((5,), name="geometry"),
-    }
-    x = ProjectPatterns(library, (size, size))(inputs)
+    inputs = pattern_inputs()
+    x = simulate_patterns(library, inputs, size)
     x = keras.layers.Reshape((size, size, 1))(x)
     graph = keras.Model(inputs, prepare(x))
 
@@ -128,7 +127,7 @@ def main() -> None:
                 "seed": SEED,
             }
         )
-        title = f"{name}, {number} ({sg.label(number)}), r = {r:.2f}"
+        title = f"{name}, {number} ({sg.symbol(number)}), r = {r:.2f}"
         pictures[title] = projector(library, entry, 192)(matrix[None], pc[None])[0]
     rows.sort(key=lambda row: -row["correlation"])
     args.output.mkdir(parents=True, exist_ok=True)

@@ -24,9 +24,8 @@ from score_materials import SURE
 from scoreboard import NOISE
 
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup.acquisition import Acquisition
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.simulation import Geometry
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.simulation import Acquisition, Geometry
 
 ROOT = Path(__file__).parents[2]
 BENCHMARK = ROOT / "benchmarks" / "results" / "classification.csv"
@@ -426,7 +425,7 @@ def card(model: SpaceGroupModel, size: int, results: Path) -> str:
         name=model.metadata["name"],
         steps=model.metadata["steps"],
         parameters=model.network.count_params(),
-        groups=", ".join(f"{i} ({sg.label(i)})" for i in model.space_groups),
+        groups=", ".join(f"{i} ({sg.symbol(i)})" for i in model.space_groups),
         size=model.size,
         crop=model.prepare.crop,
         phases=", ".join(f"{counts[i]} of {i}" for i in numbers),

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kikuchipy_spacegroup.dataset import similar_entries
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.training import similar_entries
 
 TOLERANCE = 0.01
 # One less than the number of levels

@@ -32,7 +32,7 @@ def main() -> None:
     xmap = s.classify_space_group(
         model, keep_probabilities=True, show_progressbar=False
     )
-    probabilities, numbers = kpsg.probabilities_from_map(xmap)
+    probabilities, numbers = kpsg.maps.probabilities_from_map(xmap)
     patterns = (s.data / s.static_background.astype("float32")).reshape(-1, 60, 60)
     chosen = [0, 4, 8]
     fig, axes = plt.subplots(
@@ -43,10 +43,10 @@ def main() -> None:
         low, high = np.percentile(pattern, (1, 99))
         column[0].imshow(pattern, cmap="gray", vmin=low, vmax=high)
         number = int(xmap.phase_id[i])
-        name = kpsg.space_groups.label(number) if number > 0 else "not identified"
+        name = kpsg.space_groups.symbol(number) if number > 0 else "not identified"
         column[0].set_title(f"{number} {name}: {xmap.prop['scores'][i]:.0%}")
         kpsg.plot.plot_grad_cam(
-            pattern, kpsg.grad_cam(model, pattern[None])[0], ax=column[1]
+            pattern, kpsg.explanation.grad_cam(model, pattern[None])[0], ax=column[1]
         )
         column[1].set_title("")
         colors = ["tab:red" if n == number else "lightgray" for n in numbers]

@@ -23,14 +23,20 @@ import keras
 import numpy as np
 from scipy.special import softmax
 
-from kikuchipy_spacegroup.acquisition import Acquisition
-from kikuchipy_spacegroup.calibration import calibration_error
-from kikuchipy_spacegroup.crystal_map import crystal_map, probabilities_from_map
-from kikuchipy_spacegroup.dataset import SimulatedDataset
+from kikuchipy_spacegroup.maps import (
+    crystal_map,
+    fit_correlation,
+    pool_grains,
+    probabilities_from_map,
+)
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.pooling import fit_correlation, pool_grains
-from kikuchipy_spacegroup.training import training_graph
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.simulation import Acquisition
+from kikuchipy_spacegroup.training import (
+    SimulatedDataset,
+    calibration_error,
+    training_graph,
+)
 
 SEED = 2027
 N_CAMERAS = 10

@@ -20,9 +20,9 @@ from kikuchipy.signals import EBSD
 import numpy as np
 from real_patterns import load_real
 
-from kikuchipy_spacegroup import probabilities_from_map, space_group_sets
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.maps import prediction_sets_from_map, probabilities_from_map
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 
 LEVELS = ("bravais_lattice", "point_group", "laue_class", "crystal_system")
 
@@ -107,7 +107,7 @@ def _sets(xmap, right: list[int], thresholds: dict) -> dict:
     """Return how often the right space group is in sets, and their mean size."""
     row = {}
     for coverage, threshold in thresholds.items():
-        sets = space_group_sets(xmap, threshold)
+        sets = prediction_sets_from_map(xmap, threshold)
         inside = np.mean([bool(set(right) & set(i)) for i in sets])
         row[f"in_set_{coverage:g}"] = round(float(inside), 3)
         row[f"set_size_{coverage:g}"] = round(float(np.mean([*map(len, sets)])), 2)

@@ -25,10 +25,10 @@ import numpy as np
 from scoreboard import NOISE, SEED, fit_without_each, logits_of
 
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup.acquisition import Acquisition
-from kikuchipy_spacegroup.conformal import prediction_sets
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.simulation import Acquisition
+from kikuchipy_spacegroup.training import prediction_sets
 
 # A model that is this sure should not be wrong
 SURE = 0.8

@@ -32,17 +32,25 @@ from simulate_masters import load_structures
 from sklearn.metrics import roc_auc_score
 
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
-from kikuchipy_spacegroup.calibration import (
-    calibration_error,
-    fit_temperature,
+from kikuchipy_spacegroup.master_patterns import (
+    MasterPatternLibrary,
+    kinematical_master_pattern,
 )
-from kikuchipy_spacegroup.conformal import class_conformal_thresholds, prediction_sets
-from kikuchipy_spacegroup.dataset import SimulatedDataset
-from kikuchipy_spacegroup.kinematical import kinematical_master_pattern
-from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.simulation import Geometry, ProjectPatterns
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.simulation import (
+    Acquisition,
+    Geometry,
+    SimulateCamera,
+    pattern_inputs,
+    simulate_patterns,
+)
+from kikuchipy_spacegroup.training import (
+    SimulatedDataset,
+    calibration_error,
+    class_conformal_thresholds,
+    fit_temperature,
+    prediction_sets,
+)
 
 SEED = 2026
 N_CALIBRATION = 10_000
@@ -70,14 +78,9 @@ def logits_of(
     if mixed:
         phases = rng.permutation(phases)
     recipe = dataset.recipe(phases, rng)
-    inputs = {
-        "upper": keras.Input((), dtype="int32", name="upper"),
-        "lower": keras.Input((), dtype="int32", name="lower"),
-        "orientation": keras.Input((3, 3), name="orientation"),
-        "geometry": keras.Input((5,), name="geometry"),
-    }
-    x = ProjectPatterns(library, (side, side))(inputs)
-    x = SimulateCamera(acquisition, size=side, seed=SEED)(x)
+    inputs = pattern_inputs()
+    camera = SimulateCamera(acquisition, size=side, seed=SEED)
+    x = simulate_patterns(library, inputs, side, camera)
     x = keras.layers.Reshape((side, side, 1))(x)
     graph = keras.Model(inputs, model.network(model.prepare(x)))
     logits = graph.predict(recipe, batch_size=50, verbose=0)

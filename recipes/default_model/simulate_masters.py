@@ -370,7 +370,7 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
 
     from kikuchipy_spacegroup.crystals import unit_cell
-    from kikuchipy_spacegroup.phases import simulate_bloch_waves
+    from kikuchipy_spacegroup.master_patterns import simulate_bloch_waves
 
     torch.set_num_threads(args.threads)
     args.output.mkdir(parents=True, exist_ok=True)
@@ -417,6 +417,7 @@ def main(arguments: list[str] | None = None) -> int:
                 exit_depths=row["depths"],
                 n_energies=args.energies,
                 n_electrons=args.electrons,
+                bethe_limits=(4, 8, 50),  # EMsoft's
                 show_progressbar=False,
             )
             if not np.isfinite(patterns).all():

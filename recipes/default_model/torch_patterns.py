@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
-from kikuchipy_spacegroup.dataset import SimulatedDataset
-from kikuchipy_spacegroup.model import SpaceGroupModel
-from kikuchipy_spacegroup.preprocessing import PreparePatterns
-from kikuchipy_spacegroup.simulation import ProjectPatterns
+from kikuchipy_spacegroup.models import SpaceGroupModel
+from kikuchipy_spacegroup.patterns import PreparePatterns
+from kikuchipy_spacegroup.simulation import Acquisition, ProjectPatterns, SimulateCamera
+from kikuchipy_spacegroup.training import SimulatedDataset
 
 PARTNER_SHARE = (-0.25, 0.75)
 LABEL_SMOOTHING = 0.02

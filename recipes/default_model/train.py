@@ -23,8 +23,8 @@ import numpy as np
 
 from kikuchipy_spacegroup.classification import classify_space_group
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.training import fit
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.training import Optimization, Sampling, fit
 
 SPACE_GROUPS = (221, 223, 225, 227, 229, 230)
 # Space groups of one or two known structures are drawn less often
@@ -160,15 +160,19 @@ def main() -> None:
         library,
         epochs=args.epochs,
         steps_per_epoch=args.steps,
-        label_smoothing=0.02,
-        outlier_share=args.outlier_share,
-        phase_weights=weights,
-        space_group_weights=RARE,
-        blend_share=args.blend_share,
-        learning_rate=args.learning_rate,
+        optimization=Optimization(
+            label_smoothing=0.02,
+            learning_rate=args.learning_rate,
+            mixed_precision=args.mixed_precision,
+        ),
+        sampling=Sampling(
+            outlier_share=args.outlier_share,
+            phase_weights=weights,
+            space_group_weights=RARE,
+            blend_share=args.blend_share,
+        ),
         seed=args.seed,
         backup_dir=args.output / "backup",
-        mixed_precision=args.mixed_precision,
         callbacks=callbacks,
         show_progressbar=False,
     )

@@ -24,8 +24,8 @@ from torch_patterns import DevicePatterns
 from train import RARE, _logger, describe, log_to
 from train_torch import Trainer, camera
 
-from kikuchipy_spacegroup.dataset import SimulatedDataset
-from kikuchipy_spacegroup.model import load_model
+from kikuchipy_spacegroup.models import load_model
+from kikuchipy_spacegroup.training import SimulatedDataset
 
 BATCHES_FOR_STATISTICS = 50
 STEPS_BEFORE_RECORDING = 5

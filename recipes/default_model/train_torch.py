@@ -32,11 +32,10 @@ from torch.nn import functional
 from torch_network import Residual
 from train import RARE, RealPatterns, describe, log_to
 
-from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
-from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.simulation import ProjectPatterns
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.simulation import Acquisition, ProjectPatterns, SimulateCamera
+from kikuchipy_spacegroup.training import SimulatedDataset
 
 LABEL_SMOOTHING = 0.02
 WEIGHT_DECAY = 1e-2

@@ -27,11 +27,15 @@ import numpy as np
 from real_patterns import load_real
 from scipy.ndimage import gaussian_filter
 
-from kikuchipy_spacegroup import LabelledPatterns, estimate_acquisition
-from kikuchipy_spacegroup.acquisition import SimulateCamera
+from kikuchipy_spacegroup import LabelledPatterns
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.preprocessing import PreparePatterns
-from kikuchipy_spacegroup.simulation import ProjectPatterns, detector_parameters
+from kikuchipy_spacegroup.patterns import PreparePatterns
+from kikuchipy_spacegroup.simulation import (
+    SimulateCamera,
+    detector_parameters,
+    estimate_acquisition,
+    simulate_patterns,
+)
 
 SEED = 5
 SHOWN = 96
@@ -46,7 +50,7 @@ def project(library, entry: int, orientation, geometry) -> np.ndarray:
         "orientation": np.asarray(orientation, "float32"),
         "geometry": np.asarray(geometry, "float32"),
     }
-    return np.asarray(ProjectPatterns(library, (SHOWN, SHOWN))(inputs))
+    return np.asarray(simulate_patterns(library, inputs, SHOWN))
 
 
 def twins(signal: EBSD, ideal: np.ndarray) -> dict:

@@ -45,7 +45,7 @@ APART = {
     "CaTiO3_E21": "SrTiO KTaO", "Cr3Si_A15": "MoSi NbSn MoGe", "CaF2_C1": "CeO",
     "Cu2MnAl_L21": "NiMnGa", "MgCu2_C15": "CeAl", "CaB6_D21": "EuB",
 }  # fmt: skip
-# Element, lattice parameter in nm: not to be imitated by neighbours
+# Element, lattice parameter in nm: not to be imitated by neighbors
 NOT_NEAR = {
     "Cu_A1": {29: 0.3615, 78: 0.3924, 82: 0.4951},
     "W_A2": {42: 0.3147, 23: 0.3027, 73: 0.3303, 11: 0.4291},

@@ -27,7 +27,7 @@ from scipy.stats import skew
 from twins import SHOWN, entry_of, project
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.preprocessing import PreparePatterns
+from kikuchipy_spacegroup.patterns import PreparePatterns
 
 # Map, number of the pattern, and phase
 PATTERNS = (

@@ -17,13 +17,13 @@ import pandas as pd
 from patterns import load_patterns
 
 from kikuchipy_spacegroup.evaluation import pattern_table
-from kikuchipy_spacegroup.experimental import LabelledPatterns
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.patterns import LabelledPatterns
 from kikuchipy_spacegroup.training import KAUFMANN2020, fit
 
 _logger = logging.getLogger("kaufmann2020")
 # Training goes on from a trained network in smaller steps
-PRETRAINED = {"learning_rate": 2e-4}
+PRETRAINED = 2e-4
 
 
 @dataclass(frozen=True)
@@ -209,9 +209,10 @@ def run(
         training, validation = _training_patterns(number, patterns, settings)
         _logger.info("%s of %s: %s", name, network, training)
         arguments = dict(KAUFMANN2020) | {"epochs": settings.epochs[network]}
-        arguments["decay"] = settings.decay
+        optimization = replace(arguments["optimization"], decay=settings.decay)
         if network == "pretrained":
-            arguments |= PRETRAINED
+            optimization = replace(optimization, learning_rate=PRETRAINED)
+        arguments["optimization"] = optimization
         history = fit(
             model,
             experimental=training,

@@ -23,15 +23,16 @@ import pandas as pd
 from patterns import PROJECTION_CENTER, load_patterns, recorded_patterns
 from tables import RUN, load_results
 
-from kikuchipy_spacegroup._plot_explanation import find_bands, n_shared
-from kikuchipy_spacegroup.explanation import GradCAM, to_pattern_frame
-from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.zone_axes import (
+from kikuchipy_spacegroup.explanation import (
+    GradCAM,
     ZoneAxisTest,
     main_zone_axes,
-    weigh_zone_axes,
+    to_pattern_frame,
+    zone_axis_test,
 )
+from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.plot._plot_explanation import find_bands, n_shared
 
 _Explain = Callable[[np.ndarray], np.ndarray]
 # Feature maps to look at where the last ones are smaller than this
@@ -143,7 +144,7 @@ def _weigh(
 
     def weigh(maps: np.ndarray, n_random: int) -> ZoneAxisTest:
         maps = to_pattern_frame(maps, shape)
-        return weigh_zone_axes(maps, rotations, detector, axes, n_random=n_random)
+        return zone_axis_test(maps, rotations, detector, axes, n_random=n_random)
 
     maps = explain(patterns)
     row = {

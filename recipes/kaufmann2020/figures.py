@@ -29,16 +29,16 @@ from patterns import PROJECTION_CENTER, ideal_patterns, recorded_patterns
 from PIL import Image
 from tables import load_results
 
+from kikuchipy_spacegroup.explanation import simulate_geometry
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.model import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.plot import (
     plot_accuracies,
     plot_hough,
     plot_inverse_pole_figures,
     plot_quality,
 )
-from kikuchipy_spacegroup.space_groups import label
-from kikuchipy_spacegroup.zone_axes import simulate_geometry
+from kikuchipy_spacegroup.space_groups import symbol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +84,7 @@ def plot_masters(library: MasterPatternLibrary, source: str = "") -> "Figure":
             ax.set(xticks=[], yticks=[])
             if pcz < 1:
                 group = MATERIALS[name].space_group
-                ax.set_title(f"{name}\n{group} {label(group)}", fontsize=_SMALL)
+                ax.set_title(f"{name}\n{group} {symbol(group)}", fontsize=_SMALL)
     return figure
 
 

@@ -19,8 +19,10 @@ import time
 
 from materials import MATERIALS, phase
 
-from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.phases import simulate_master_pattern
+from kikuchipy_spacegroup.master_patterns import (
+    MasterPatternLibrary,
+    simulate_master_pattern,
+)
 
 _logger = logging.getLogger("kaufmann2020")
 ENERGY = 20

@@ -15,10 +15,14 @@ from kikuchipy.pattern import get_image_quality
 import numpy as np
 from orix.quaternion import Rotation
 
-from kikuchipy_spacegroup.acquisition import Acquisition, SimulateCamera
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.preprocessing import PreparePatterns
-from kikuchipy_spacegroup.simulation import ProjectPatterns, detector_parameters
+from kikuchipy_spacegroup.patterns import PreparePatterns
+from kikuchipy_spacegroup.simulation import (
+    Acquisition,
+    ProjectPatterns,
+    SimulateCamera,
+    detector_parameters,
+)
 
 _logger = logging.getLogger("kaufmann2020")
 BATCH = 50

@@ -97,7 +97,7 @@ def check_same(path: Path, settings: dict) -> None:
 
 def check_pretrained(path: Path) -> str:
     """Return the hash of a model, or raise if it has seen one of the materials."""
-    from kikuchipy_spacegroup.model import load_model
+    from kikuchipy_spacegroup.models import load_model
 
     phases = load_model(path).metadata.get("phases")
     if phases is None:

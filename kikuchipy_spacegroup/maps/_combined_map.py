@@ -1,0 +1,149 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The map of the phases chosen from several indexed maps."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from orix.crystal_map import CrystalMap, Phase, PhaseList
+from orix.quaternion import Rotation
+
+from kikuchipy_spacegroup.maps._evidence import KINDS, Indexed
+from kikuchipy_spacegroup.maps._map_like import coordinates_of
+
+
+def combined_map(
+    xmap: CrystalMap,
+    phases: Sequence[Phase],
+    found: Sequence[Indexed],
+    chosen: np.ndarray,
+    prop: dict[str, np.ndarray],
+) -> CrystalMap:
+    """Return the map with what the maps of the chosen phases say.
+
+    Parameters
+    ----------
+    xmap
+        Map of space groups.
+    phases
+        Candidate phases.
+    found
+        Indexed maps.
+    chosen
+        Candidate per point in the data, -1 if none.
+    prop
+        Properties of the points in the data.
+
+    Returns
+    -------
+    combined
+        Map with the rotations and properties of the chosen phases.
+    """
+    n = xmap.is_in_data.size
+    points = np.flatnonzero(xmap.is_in_data)
+    of_scan = np.full(n, -1)
+    of_scan[points] = chosen
+    source, position = _sources(found, of_scan)
+    quaternions = np.tile([1.0, 0, 0, 0], (n, 1))
+    kept = {name: xmap.prop[name] for name in xmap.prop if name != "scores"}
+    results = {
+        name: _whole(values, points, n) for name, values in (kept | prop).items()
+    }
+    results["indexing_scores"] = np.full(n, np.nan)
+    results["indexing_map"] = source.astype("int16")
+    for i, each in enumerate(found):
+        here = np.flatnonzero(source == i)
+        rows = position[here]
+        rotations = each.xmap._rotations[each.xmap.is_in_data].data
+        rotations = rotations.reshape(each.xmap.size, -1, 4)
+        quaternions[here] = rotations[rows, 0]
+        score = KINDS[each.kind]
+        # Not items(), which also has points that are not in the data
+        for name in each.xmap.prop:
+            values = each.xmap.prop[name]
+            taken = name in kept or name in prop or name == score
+            new = f"indexing_{name}" if taken else name
+            if name == score:
+                new = "indexing_scores"
+                values = values[:, 0] if values.ndim == 2 else values
+            results[new] = _put(results.get(new), n, here, np.asarray(values)[rows])
+    ids = np.unique(of_scan).tolist()
+    phase_list = PhaseList({i: phases[i] for i in range(len(phases)) if i in ids})
+    if -1 in ids:
+        phase_list.add_not_indexed()
+    _distinct_colors(phase_list)
+    return CrystalMap(
+        rotations=Rotation(quaternions),
+        phase_id=of_scan,
+        phase_list=phase_list,
+        prop=results,
+        scan_unit=xmap.scan_unit,
+        is_in_data=xmap.is_in_data.copy(),
+        **coordinates_of(xmap),
+    )
+
+
+def _sources(
+    found: Sequence[Indexed], of_scan: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return from which map, and which of its points, solutions are."""
+    source = np.full(of_scan.size, -1)
+    position = np.full(of_scan.size, -1)
+    best = np.full(of_scan.size, -np.inf)
+    for kind in KINDS:
+        free = source == -1
+        for i, each in enumerate(found):
+            if each.kind != kind:
+                continue
+            better = free[each.index] & (of_scan[each.index] == each.candidate)
+            better &= each.scores > best[each.index]
+            index = each.index[better]
+            source[index], best[index] = i, each.scores[better]
+            position[index] = each.solutions()[better]
+        best[:] = -np.inf
+    return source, position
+
+
+def _whole(values: np.ndarray, points: np.ndarray, n: int) -> np.ndarray:
+    values = np.asarray(values)
+    full = np.zeros((n, *values.shape[1:]), values.dtype)
+    full[points] = values
+    return full
+
+
+def _put(
+    old: np.ndarray | None, n: int, rows: np.ndarray, values: np.ndarray
+) -> np.ndarray:
+    """Return a property with values in some rows, made or widened if needed."""
+    if values.dtype.kind == "u":
+        values = values.astype("int64")
+    if old is None:
+        old = np.zeros((n, *([0] * (values.ndim - 1))), values.dtype)
+        if values.ndim == 1:
+            old[:] = _fill(values.dtype)
+    dtype = np.promote_types(old.dtype, values.dtype)
+    if values.ndim == 1 and old.ndim == 1:
+        new = old.astype(dtype)
+        new[rows] = values
+        return new
+    if values.ndim > 2 or old.ndim > 2:
+        raise ValueError("Properties of indexed maps must have one or two dimensions")
+    values, old = (i if i.ndim == 2 else i[:, None] for i in (values, old))
+    new = np.full((n, max(old.shape[1], values.shape[1])), _fill(dtype), dtype)
+    new[:, : old.shape[1]] = old
+    new[rows] = _fill(dtype)
+    new[rows, : values.shape[1]] = values
+    return new
+
+
+def _fill(dtype: np.dtype) -> float | int | bool:
+    return {"f": np.nan, "b": False}.get(np.dtype(dtype).kind, -1)
+
+
+def _distinct_colors(phases: PhaseList) -> None:
+    """Give phases the default colors if two are alike."""
+    ids = [i for i in phases.ids if i != -1]
+    if len({phases[i].color for i in ids}) < len(ids):
+        palette = PhaseList(names=[str(i) for i in ids], ids=ids)
+        for i in ids:
+            phases[i].color = palette[i].color

@@ -1,0 +1,400 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From probabilities to crystal maps and back.
+
+The only module that knows how results are laid out in a map.
+"""
+
+from collections.abc import Mapping, Sequence
+import os
+from pathlib import Path
+
+import numpy as np
+from orix import io
+from orix.crystal_map import CrystalMap, create_coordinate_arrays
+from orix.quaternion import Rotation
+
+from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup.io._replacing import replacing
+from kikuchipy_spacegroup.maps._copy_map import copy_of
+
+_SUFFIXES = (".h5", ".hdf5", ".ang")
+
+
+def crystal_map(
+    probabilities: np.ndarray,
+    space_groups: Sequence[int],
+    *,
+    min_probability: float = 0.0,
+    navigation_mask: np.ndarray | None = None,
+    step_sizes: Sequence[float] | None = None,
+    scan_unit: str = "px",
+    keep_n: int = 3,
+    keep_probabilities: bool = False,
+) -> CrystalMap:
+    """Return a crystal map whose phases are space groups.
+
+    Parameters
+    ----------
+    probabilities
+        Probabilities of shape (..., k) with none, one or two navigation
+        dimensions and k space groups. Rows which are NaN could not be
+        classified.
+    space_groups
+        The k space group numbers.
+    min_probability
+        Points with a lower best probability are not identified.
+    navigation_mask
+        Boolean array of the navigation shape, True for points that are
+        left out.
+    step_sizes
+        Step sizes, one per navigation dimension, vertical first.
+    scan_unit
+        Unit of the step sizes.
+    keep_n
+        Number of best space groups to keep per point.
+    keep_probabilities
+        Whether to keep all probabilities.
+
+    Returns
+    -------
+    xmap
+        Crystal map. IDs of phases are space group numbers, -1 are
+        points that are not identified, and masked points are not in the
+        data. **Rotations are all identity**, since no orientations are
+        known. Properties are
+
+        * ``scores`` (n,), the best probability, 0 where it is not known
+        * ``top_space_groups`` and ``top_probabilities`` (n, keep_n),
+          the best space groups, the best first, -1 and 0 where they are
+          not known
+        * ``probabilities`` and ``probabilities_space_groups`` (n, k),
+          if asked for: all probabilities and, in every row, their space
+          groups, see :func:`probabilities_from_map`
+
+    See Also
+    --------
+    probabilities_from_map, save_map
+    orix.crystal_map.CrystalMap
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.maps import crystal_map
+    >>> probabilities = np.array([[[0.9, 0.1], [0.4, 0.6]]])
+    >>> xmap = crystal_map(probabilities, [225, 229], min_probability=0.7)
+    >>> xmap.phase_id
+    array([225,  -1])
+    >>> xmap.prop["top_space_groups"]
+    array([[225, 229],
+           [229, 225]], dtype=int16)
+    """
+    navigation_shape = probabilities.shape[:-1] or (1,)
+    table = np.asarray(probabilities, dtype="float32").reshape(
+        -1, probabilities.shape[-1]
+    )
+    if navigation_mask is None:
+        in_data = np.ones(len(table), dtype=bool)
+    else:
+        in_data = ~np.ravel(navigation_mask)
+    known = in_data & ~np.isnan(table).any(axis=1)
+    table = np.where(known[:, None], table, 0)
+    numbers = np.array(space_groups, dtype=int)
+    order = np.argsort(-table, axis=1, kind="stable")[:, :keep_n]
+    top = np.take_along_axis(table, order, axis=1)
+    top_numbers = np.where(known[:, None], numbers[order], -1)
+    scores = top[:, 0].copy()
+    phase_id = np.where(known & (scores >= min_probability), top_numbers[:, 0], -1)
+    prop = {
+        "scores": scores,
+        "top_space_groups": top_numbers.astype("int16"),
+        "top_probabilities": top,
+    }
+    if keep_probabilities:
+        prop["probabilities"] = table
+        prop["probabilities_space_groups"] = np.tile(
+            numbers.astype("int16"), (len(table), 1)
+        )
+    if step_sizes is None or len(step_sizes) != len(navigation_shape):
+        step_sizes = (1,) * len(navigation_shape)
+    coordinates, _ = create_coordinate_arrays(navigation_shape, tuple(step_sizes))
+    # The constructor zips IDs of points and phases, so they must agree
+    found = np.unique(phase_id)
+    phases = sg.phase_list(
+        found[found > 0], classes=numbers, include_not_indexed=-1 in found
+    )
+    return CrystalMap(
+        rotations=Rotation.identity((len(table),)),
+        phase_id=phase_id,
+        phase_list=phases,
+        prop=prop,
+        scan_unit=scan_unit,
+        is_in_data=in_data,
+        **coordinates,
+    )
+
+
+def probabilities_from_map(xmap: CrystalMap) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Return all probabilities and their space groups from a map.
+
+    Parameters
+    ----------
+    xmap
+        Map made with ``keep_probabilities=True``, possibly saved and
+        loaded again.
+
+    Returns
+    -------
+    probabilities
+        Array of shape (n, k) for the n points in the data.
+    space_groups
+        The k space group numbers.
+
+    Raises
+    ------
+    ValueError
+        If the map has no probabilities, or those of its points are of
+        different space groups.
+
+    See Also
+    --------
+    crystal_map, save_map
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.maps import (
+    ...     crystal_map, probabilities_from_map
+    ... )
+    >>> xmap = crystal_map(
+    ...     np.array([[0.75, 0.25]]), [225, 229], keep_probabilities=True
+    ... )
+    >>> probabilities_from_map(xmap)
+    (array([[0.75, 0.25]], dtype=float32), (225, 229))
+    """
+    names = ("probabilities", "probabilities_space_groups")
+    if not set(names) <= set(xmap.prop):
+        raise ValueError(
+            f"The map has the properties {list(xmap.prop)}, but not {names}. Classify "
+            "with `keep_probabilities=True`"
+        )
+    probabilities, space_groups = (xmap.prop[name] for name in names)
+    others = np.flatnonzero((space_groups != space_groups[0]).any(axis=1))
+    if len(others):
+        raise ValueError(
+            f"Probabilities of point 0 are of space groups {space_groups[0].tolist()}, "
+            f"but those of point {others[0]} of {space_groups[others[0]].tolist()}. Give "
+            "a map that was classified with one model"
+        )
+    return probabilities, tuple(int(i) for i in space_groups[0])
+
+
+def prediction_sets_from_map(
+    xmap: CrystalMap, threshold: float | Mapping[int, float]
+) -> list[tuple[int, ...]]:
+    """Return the space groups every point may be of.
+
+    Parameters
+    ----------
+    xmap
+        Map of space groups.
+    threshold
+        Lowest probability of a space group in a set, of all or of each
+        by number, one of ``model.conformal_thresholds``.
+
+    Returns
+    -------
+    sets
+        Space group numbers per point in the data, the most probable one
+        first and always there. Empty for points that could not be
+        classified.
+
+    Raises
+    ------
+    ValueError
+        If a threshold is not between 0 and 1, that of a space group is
+        missing, or it is so low that the map does not have all space
+        groups of a set.
+
+    See Also
+    --------
+    kikuchipy_spacegroup.training.prediction_sets
+    kikuchipy_spacegroup.training.calibrate
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.maps import crystal_map, prediction_sets_from_map
+    >>> probabilities = np.array([[0.5, 0.4, 0.1], [0.1, 0.0, 0.9]])
+    >>> xmap = crystal_map(probabilities, [221, 225, 229])
+    >>> prediction_sets_from_map(xmap, 0.2)
+    [(221, 225), (229,)]
+    >>> prediction_sets_from_map(xmap, {221: 0.05, 225: 0.5, 229: 0.5})
+    [(221,), (229, 221)]
+    """
+    if "probabilities" in xmap.prop:
+        probabilities, space_groups = probabilities_from_map(xmap)
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        probabilities = np.take_along_axis(probabilities, order, axis=1)
+        classified = xmap.prop["top_space_groups"][:, :1] > 0
+        numbers = np.where(classified, np.array(space_groups)[order], 0)
+    else:
+        numbers = xmap.prop["top_space_groups"]
+        probabilities = xmap.prop["top_probabilities"]
+        # Those not kept are no more probable than the last one that is
+        others = np.minimum(probabilities[:, -1], 1 - probabilities.sum(axis=1))
+        lowest = _lowest_of_others(threshold, numbers)
+        if (others >= lowest)[numbers[:, 0] > 0].any():
+            raise ValueError(
+                f"Sets of the threshold {threshold} may have more than the "
+                f"{numbers.shape[1]} space groups kept in the map. Classify with a "
+                "larger `keep_n` or `keep_probabilities=True`"
+            )
+    inside = probabilities >= _thresholds_of(threshold, numbers)
+    inside[:, 0] = True
+    inside &= numbers > 0
+    return [tuple(row[i].tolist()) for row, i in zip(numbers, inside)]
+
+
+def _thresholds_of(
+    threshold: float | Mapping[int, float], numbers: np.ndarray
+) -> np.ndarray:
+    """Return the threshold of every space group in an array, 1 of number 0."""
+    found = np.ones(numbers.shape)
+    for number in np.unique(numbers[numbers > 0]).tolist():
+        value = threshold
+        if isinstance(threshold, Mapping):
+            if number not in threshold:
+                raise ValueError(
+                    f"There are thresholds of the space groups {sorted(threshold)}, but "
+                    f"{number} is in the map. Give those of the model the scan was "
+                    "classified with"
+                )
+            value = threshold[number]
+        if not 0 < value <= 1:
+            raise ValueError(f"The threshold must be in (0, 1], not {value}")
+        found[numbers == number] = value
+    return found
+
+
+def _lowest_of_others(
+    threshold: float | Mapping[int, float], numbers: np.ndarray
+) -> np.ndarray:
+    """Return the lowest threshold of a space group not in a row."""
+    if not isinstance(threshold, Mapping):
+        return np.full(len(numbers), threshold)
+    left = np.array([(numbers != i).all(axis=1) for i in threshold])
+    values = np.array(list(threshold.values()))[:, None]
+    return np.where(left, values, np.inf).min(axis=0)
+
+
+def check_map_path(path: str | Path, *, overwrite: bool = False) -> Path:
+    """Return a path if a map can be written there.
+
+    Parameters
+    ----------
+    path
+        File name ending with ``.h5``, ``.hdf5`` or ``.ang``.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    path
+        The path.
+
+    Raises
+    ------
+    ValueError
+        If the file name ends otherwise.
+    FileExistsError
+        If the file exists and ``overwrite`` is False.
+    OSError
+        If the folder does not exist or cannot be written to.
+    """
+    path = Path(path)
+    if path.suffix not in _SUFFIXES:
+        raise ValueError(
+            f"Maps are written to files ending with {', '.join(_SUFFIXES)}, not "
+            f"{path.name!r}"
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write to")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder")
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} exists. Pass `overwrite=True` (in a shell, --overwrite) to "
+            "replace it"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"Files cannot be written to the folder {path.parent}")
+    return path
+
+
+def save_map(path: str | Path, xmap: CrystalMap, *, overwrite: bool = False) -> None:
+    """Write a map of space groups to a file.
+
+    Parameters
+    ----------
+    path
+        File name ending with ``.h5``, ``.hdf5`` (nothing is lost, read
+        it with :func:`orix.io.load`) or ``.ang``.
+    xmap
+        Map of space groups.
+    overwrite
+        Whether to replace an existing file.
+
+    Raises
+    ------
+    ValueError
+        If the file name ends otherwise.
+    FileExistsError
+        If the file exists and ``overwrite`` is False.
+    OSError
+        If the folder does not exist or cannot be written to.
+
+    See Also
+    --------
+    orix.io.save
+    orix.io.load
+
+    Notes
+    -----
+    An .ang file numbers phases from 1 and has no place for space groups,
+    so these are in an extra column ``space_group``, followed by the
+    column ``scores``. Euler angles are all zero, since no orientations
+    are known, unless the map has some, as a combined one.
+
+    Points that are not identified cannot be told from those left out by
+    a mask: space group and score are 0, Euler angles are
+    4 pi, the confidence index is -1, and the phase is 0, or -1 if the map
+    has less than two phases. Rows and columns at the edges in which all
+    points are left out are cut off. Other properties are lost.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orix import io
+    >>> from kikuchipy_spacegroup.maps import crystal_map, save_map
+    >>> xmap = crystal_map(np.array([[0.9, 0.1], [0.4, 0.6]]), [225, 229])
+    >>> save_map("map.h5", xmap)
+    >>> io.load("map.h5").phase_id
+    array([225, 229])
+    """
+    path = check_map_path(path, overwrite=overwrite)
+    with replacing(path) as part:
+        if path.suffix == ".ang":
+            _save_ang(part, xmap)
+        else:
+            io.save(str(part), xmap, overwrite=True)
+
+
+def _save_ang(path: Path, xmap: CrystalMap) -> None:
+    numbers = np.zeros(xmap.size)
+    for i, phase in xmap.phases:
+        if phase.space_group is not None:
+            numbers[xmap.phase_id == i] = phase.space_group.number
+    copy = copy_of(xmap)
+    copy.prop["space_group"] = numbers
+    io.save(str(path), copy, overwrite=True, extra_prop=["space_group", "scores"])

@@ -1,0 +1,257 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run a Keras model on arrays as fast as each backend and device can."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from threading import Lock
+from typing import Any
+
+import keras
+from keras import ops
+import numpy as np
+
+from kikuchipy_spacegroup.models._fork import remember_process
+
+# Patterns per batch without a GPU, and the most with one
+_CPU_BATCH, _LARGEST_BATCH = 256, 4096
+# Bytes of a GPU per pattern of a batch: several batches are there at a time
+_BYTES_PER_PATTERN = 16 * 2**20
+# TensorFlow does not tell how much memory a GPU has
+_ASSUMED_MEMORY = 8 * 2**30
+
+
+def gpu_memory() -> int:
+    """Return how many bytes of a GPU batches may count on, 0 without a GPU."""
+    return _MEMORY[keras.backend.backend()]()
+
+
+def default_batch_size() -> int:
+    """Return how many patterns to pass to a network at a time.
+
+    Returns
+    -------
+    batch_size
+        256 without a GPU. With one, a power of two from 256 to 4096 that
+        suits its memory.
+    """
+    n = gpu_memory() // _BYTES_PER_PATTERN
+    return min(max(_CPU_BATCH, 1 << max(0, n.bit_length() - 1)), _LARGEST_BATCH)
+
+
+def padded_size(n: int, batch_size: int) -> int:
+    """Return how many patterns to run instead of n, so that few sizes occur.
+
+    Parameters
+    ----------
+    n
+        Number of patterns, at most *batch_size*.
+    batch_size
+        Number of patterns per batch.
+
+    Returns
+    -------
+    size
+        *n* itself, or under JAX, which compiles for every shape, the
+        smallest of *batch_size*, a quarter of it and so on that is not
+        smaller.
+    """
+    if keras.backend.backend() != "jax":
+        return n
+    size = batch_size
+    while size // 4 >= n:
+        size //= 4
+    return size
+
+
+def joined(
+    prepare: keras.layers.Layer, network: keras.Model, temperature: float
+) -> keras.Model:
+    """Return the graph from raw patterns to probabilities.
+
+    Parameters
+    ----------
+    prepare
+        Layer from raw patterns to network input.
+    network
+        Network to logits.
+    temperature
+        Number the logits are divided by.
+
+    Returns
+    -------
+    graph
+        Keras model of these layers.
+    """
+    inputs = keras.Input((None, None, 1), name="patterns")
+    scale = keras.layers.Rescaling(1 / temperature, name="temperature", dtype="float32")
+    softmax = keras.layers.Softmax(name="probabilities", dtype="float32")
+    outputs = softmax(scale(network(prepare(inputs))))
+    return keras.Model(inputs, outputs, name="space_group_model")
+
+
+def compiled(
+    graph: keras.Model, mixed_precision: bool = False
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a fast, thread-safe call of a graph on arrays.
+
+    Parameters
+    ----------
+    graph
+        Keras model from :func:`joined`.
+    mixed_precision
+        Whether the network, and no other layer, calculates in float16.
+
+    Returns
+    -------
+    call
+        Function from arrays of any real data type to arrays. In a
+        process that was forked from one that had a network, it raises a
+        RuntimeError instead of waiting forever.
+
+    Raises
+    ------
+    RuntimeError
+        If this is such a process.
+    """
+    backend = keras.backend.backend()
+    # Threads of PyTorch start when a network runs, those of others with its weights
+    if backend != "torch":
+        remember_process()
+    call = _CALLS[backend](graph, _forward(graph, mixed_precision))
+
+    def checked(x):
+        remember_process()
+        # Bytes are a quarter to send to a device, which casts them
+        narrow = x.dtype == "uint8" and backend != "tensorflow"
+        return ops.convert_to_numpy(
+            call(x if narrow else x.astype("float32", copy=False))
+        )
+
+    checked.on_device = call  # Tensors to tensors, for benchmarks
+    return checked
+
+
+def _forward(graph: keras.Model, mixed_precision: bool) -> Callable[[Any], Any]:
+    """Return a function from patterns to probabilities, both as tensors."""
+    _, prepare, network, *last = graph.layers
+    run = _in_half_precision(network) if mixed_precision else network
+
+    def forward(x):
+        with _exact_products():
+            x = prepare(x)
+        x = run(x, training=False)
+        for layer in last:
+            x = layer(x)
+        return x
+
+    return forward
+
+
+def _exact_products() -> Any:
+    """Return a context in which products of matrices are not rounded.
+
+    On a GPU, JAX rounds factors to 10 bits unless told otherwise, which
+    is enough for a network, but not for sums over raw patterns. PyTorch
+    does so in convolutions only.
+    """
+    if keras.backend.backend() != "jax":
+        return nullcontext()
+    import jax
+
+    return jax.default_matmul_precision("float32")
+
+
+def _in_half_precision(network: keras.Model) -> Callable[..., Any]:
+    """Return a call of a network in float16, but for the logits.
+
+    The weights are those the network has when it is called.
+    """
+
+    def clone(layer):
+        config = layer.get_config()
+        if layer is not network.layers[-1]:
+            config["dtype"] = "mixed_float16"
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(network, clone_function=clone)
+    pairs = list(zip(copy.weights, network.weights, strict=True))
+
+    def run(x, training):
+        values = [(ours, theirs.value) for ours, theirs in pairs]
+        with keras.StatelessScope(state_mapping=values):
+            return copy(x, training=training)
+
+    return run
+
+
+def _tensorflow_call(graph: keras.Model, forward: Callable) -> Callable:
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((None, None, None, 1), tf.float32)]
+    return tf.function(forward, input_signature=signature)
+
+
+def _torch_call(graph: keras.Model, forward: Callable) -> Callable:
+    import torch
+
+    return torch.no_grad()(lambda x: forward(ops.convert_to_tensor(x)))
+
+
+def _jax_call(graph: keras.Model, forward: Callable) -> Callable:
+    import jax
+
+    variables = graph.variables
+
+    def stateless(values, x):
+        mapping = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return forward(x)
+
+    jitted = jax.jit(stateless)
+    lock, compiled_for = Lock(), set()
+
+    def call(x):
+        values = [v.value for v in variables]
+        if (key := (x.shape, x.dtype)) in compiled_for:
+            return jitted(values, x)
+        # Or all threads would compile the same
+        with lock:
+            out = jitted(values, x)
+            compiled_for.add(key)
+        return out
+
+    return call
+
+
+def _tensorflow_memory() -> int:
+    import tensorflow as tf
+
+    return _ASSUMED_MEMORY if tf.config.list_physical_devices("GPU") else 0
+
+
+def _torch_memory() -> int:
+    import torch
+
+    if not torch.cuda.is_available():
+        return 0
+    device = torch.cuda.get_device_properties(torch.cuda.current_device())
+    # PyTorch keeps what every thread has freed: six of them took 18 MB per pattern
+    return device.total_memory // 2
+
+
+def _jax_memory() -> int:
+    import jax
+
+    if jax.default_backend() != "gpu":
+        return 0
+    stats = jax.local_devices()[0].memory_stats() or {}
+    return stats.get("bytes_limit", _ASSUMED_MEMORY)
+
+
+_CALLS = {"tensorflow": _tensorflow_call, "torch": _torch_call, "jax": _jax_call}
+_MEMORY = {
+    "tensorflow": _tensorflow_memory,
+    "torch": _torch_memory,
+    "jax": _jax_memory,
+}

@@ -1,0 +1,448 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A network with its preprocessing, its classes and where it is from."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+import json
+import logging
+from pathlib import Path
+import tempfile
+from typing import Any
+import zipfile
+
+import keras
+import numpy as np
+
+from kikuchipy_spacegroup import data
+from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup.io._replacing import replacing
+from kikuchipy_spacegroup.models._fingerprint import fingerprint
+from kikuchipy_spacegroup.models._fork import check_not_forked
+from kikuchipy_spacegroup.models._inference import (
+    compiled,
+    default_batch_size,
+    joined,
+    padded_size,
+)
+from kikuchipy_spacegroup.models._model_file import FORMAT_VERSION, MEMBER
+from kikuchipy_spacegroup.models._network import build_network
+from kikuchipy_spacegroup.models._predict import most_probable, predict_in_batches
+from kikuchipy_spacegroup.models._rebuild import NETWORK, PREPARE, read_model
+from kikuchipy_spacegroup.patterns import PreparePatterns
+
+_logger = logging.getLogger(__name__)
+
+
+class SpaceGroupModel:
+    """A convolutional network that reads space groups off patterns.
+
+    Raw patterns of any height, width and data type go in, probabilities
+    come out. Make a model with :meth:`create`, train it with
+    :func:`~kikuchipy_spacegroup.training.fit`, or load a trained one
+    with :func:`load_model`.
+
+    Parameters
+    ----------
+    network
+        Network from prepared patterns of shape (n, size, size, 1) to
+        one logit per space group.
+    space_groups
+        Space group numbers in the order of the logits.
+    prepare
+        Layer from raw patterns to network input.
+    temperature
+        Number the logits are divided by before the softmax.
+    min_probability
+        Probability below which a pattern counts as not identified
+        unless the user says otherwise.
+    conformal_thresholds
+        Lowest probability of a space group in the prediction set of a
+        pattern, by coverage: of each space group by number, see
+        :func:`~kikuchipy_spacegroup.training.class_conformal_thresholds`,
+        or one of all.
+    metadata
+        What else is to be known of the model (what it was trained on,
+        licences and so on), as JSON can hold it.
+
+    Raises
+    ------
+    ValueError
+        If the space groups are not distinct numbers from 1 to 230, or
+        not as many as the network has outputs.
+
+    See Also
+    --------
+    load_model, kikuchipy_spacegroup.training.fit
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> from kikuchipy_spacegroup import SpaceGroupModel
+    >>> model = SpaceGroupModel.create([225, 229], size=48)
+    >>> model.predict_proba(kp.data.nickel_ebsd_small().data[0]).shape
+    (3, 2)
+    """
+
+    _mixed_precision = False
+
+    def __init__(
+        self,
+        network: keras.Model,
+        space_groups: Sequence[int],
+        prepare: PreparePatterns,
+        *,
+        temperature: float = 1.0,
+        min_probability: float = 0.0,
+        conformal_thresholds: dict[float, dict[int, float] | float] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        space_groups = tuple(int(i) for i in space_groups)
+        if len(set(space_groups)) != len(space_groups) or not space_groups:
+            raise ValueError(
+                f"Space groups must be distinct and at least one, not {space_groups}"
+            )
+        for number in space_groups:
+            sg.symbol(number)  # Raises if out of range
+        if network.output_shape[-1] != len(space_groups):
+            raise ValueError(
+                f"Network has {network.output_shape[-1]} outputs, which cannot stand "
+                f"for {len(space_groups)} space groups"
+            )
+        if not temperature > 0:
+            raise ValueError(f"Temperature must be positive, not {temperature}")
+        self._space_groups = space_groups
+        self._prepare = prepare
+        self._network = network
+        self._temperature = float(temperature)
+        self.min_probability = float(min_probability)
+        self.conformal_thresholds = deepcopy(conformal_thresholds or {})
+        self.metadata = dict(metadata or {})
+        self._build_graph()
+
+    @classmethod
+    def create(
+        cls,
+        space_groups: Sequence[int],
+        *,
+        size: int = 96,
+        network: str = "residual",
+        prepare_kwargs: dict[str, Any] | None = None,
+        **kwargs,
+    ) -> "SpaceGroupModel":
+        """Return a new model, not trained.
+
+        Parameters
+        ----------
+        space_groups
+            Space group numbers to tell apart.
+        size
+            Side length of the network input in pixels.
+        network
+            Name of the network, see
+            :func:`~kikuchipy_spacegroup.models.build_network`.
+        prepare_kwargs
+            Keyword arguments passed on to
+            :class:`~kikuchipy_spacegroup.patterns.PreparePatterns`.
+        **kwargs
+            Keyword arguments passed on to the builder of the network.
+
+        Returns
+        -------
+        model
+            Model with random weights.
+        """
+        check_not_forked()
+        space_groups = list(space_groups)
+        prepare = PreparePatterns(size, name=PREPARE, **(prepare_kwargs or {}))
+        net = build_network(network, (size, size, 1), len(space_groups), **kwargs)
+        metadata = {"network": network}
+        return cls(net, space_groups, prepare, metadata=metadata)
+
+    def copy(self) -> "SpaceGroupModel":
+        """Return a model of its own with the same weights.
+
+        Returns
+        -------
+        model
+            Changes to it do not change this model.
+        """
+        network = keras.models.clone_model(self._network)
+        network.set_weights(self._network.get_weights())
+        copy = type(self)(
+            network,
+            self.space_groups,
+            PreparePatterns.from_config(self._prepare.get_config()),
+            temperature=self.temperature,
+            min_probability=self.min_probability,
+            conformal_thresholds=self.conformal_thresholds,
+            metadata=json.loads(json.dumps(self.metadata)),
+        )
+        copy.mixed_precision = self.mixed_precision
+        return copy
+
+    def __repr__(self) -> str:
+        numbers = [f"{n} ({sg.symbol(n)})" for n in self.space_groups]
+        lines = [
+            f"{type(self).__name__} {self.metadata.get('name', '(unnamed)')}",
+            f"  space groups ({len(numbers)}): {', '.join(numbers)}",
+            f"  input: any pattern, prepared at {self.size} x {self.size} px",
+            f"  network: {self.metadata.get('network', self.network.name)}, "
+            f"{self.network.count_params():,} parameters",
+            f"  temperature {self.temperature:.3g}, "
+            f"min_probability {self.min_probability:.3g}",
+            f"  trained on: {self.metadata.get('trained_on', 'nothing yet')}",
+        ]
+        for name, value in self.metadata.get("accuracy", {}).items():
+            lines.append(f"  accuracy, {name}: {value:.1%}")
+        # What a file says is shown, and does not command the terminal
+        return "\n".join(
+            "".join(c if c.isprintable() else "?" for c in line) for line in lines
+        )
+
+    @property
+    def space_groups(self) -> tuple[int, ...]:
+        """Return the space group numbers in the order of the classes."""
+        return self._space_groups
+
+    @property
+    def size(self) -> int:
+        """Return the side length of the network input in pixels."""
+        return self.prepare.size
+
+    @property
+    def network(self) -> keras.Model:
+        """Return the network from prepared patterns to logits."""
+        return self._network
+
+    @property
+    def prepare(self) -> PreparePatterns:
+        """Return the layer from raw patterns to network input."""
+        return self._prepare
+
+    @property
+    def graph(self) -> keras.Model:
+        """Return the Keras model from raw patterns to probabilities."""
+        return self._graph
+
+    @property
+    def temperature(self) -> float:
+        """Return or set the number the logits are divided by."""
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        if not value > 0:
+            raise ValueError(f"Temperature must be positive, not {value}")
+        self._temperature = float(value)
+        self._build_graph()
+
+    @property
+    def mixed_precision(self) -> bool:
+        """Return or set whether predictions pass the network in float16.
+
+        False unless set, and not kept in files. Preparation, logits and
+        probabilities stay float32.
+        """
+        return self._mixed_precision
+
+    @mixed_precision.setter
+    def mixed_precision(self, value: bool) -> None:
+        self._mixed_precision = bool(value)
+        self._call = compiled(self._graph, self._mixed_precision)
+
+    @property
+    def batch_size(self) -> int:
+        """Return how many patterns pass the network at a time by default.
+
+        256 without a GPU, and more with one, as its memory allows.
+        """
+        return default_batch_size()
+
+    def _build_graph(self) -> None:
+        self._prepare.name, self._network.name = PREPARE, NETWORK
+        self._graph = joined(self._prepare, self._network, self._temperature)
+        self._call = compiled(self._graph, self._mixed_precision)
+
+    def predict_proba(
+        self, patterns: np.ndarray, *, batch_size: int | None = None
+    ) -> np.ndarray:
+        """Return the probability of every space group for every pattern.
+
+        Parameters
+        ----------
+        patterns
+            Patterns of shape (n, height, width) and any real data type.
+            Pixels that are not finite are left out.
+        batch_size
+            Number of patterns at a time. If None, :attr:`batch_size`.
+
+        Returns
+        -------
+        probabilities
+            Array of shape (n, number of space groups) and dtype
+            float32. Rows of patterns that cannot be classified
+            (constant, saturated or without any finite pixel) are NaN.
+
+        Raises
+        ------
+        ValueError
+            If the patterns are not a stack of images, or the batch size
+            is not positive.
+
+        Notes
+        -----
+        May be called from several threads at once.
+        """
+        n = self.batch_size if batch_size is None else batch_size
+        k = len(self.space_groups)
+        return predict_in_batches(self._call, patterns, k, n, padded_size)
+
+    def predict(
+        self, patterns: np.ndarray, *, batch_size: int | None = None
+    ) -> np.ndarray:
+        """Return the most probable space group of every pattern.
+
+        Parameters
+        ----------
+        patterns, batch_size
+            See :meth:`predict_proba`.
+
+        Returns
+        -------
+        numbers
+            Space group numbers of shape (n,), -1 where the best
+            probability is below ``min_probability`` or the pattern
+            cannot be classified.
+        """
+        probabilities = self.predict_proba(patterns, batch_size=batch_size)
+        return most_probable(probabilities, self.space_groups, self.min_probability)
+
+    def header(self) -> dict[str, Any]:
+        """Return what is written to files beside the network.
+
+        Returns
+        -------
+        header
+            Classes, temperature, thresholds and metadata, as JSON can
+            hold them.
+        """
+        return {
+            "space_groups": list(self.space_groups),
+            "temperature": self.temperature,
+            "min_probability": self.min_probability,
+            "conformal_thresholds": self.conformal_thresholds,
+            "keras_version": keras.version(),
+            "metadata": self.metadata,
+        }
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that the model's probabilities depend on.
+
+        Returns
+        -------
+        fingerprint
+            The same for models which are equal, saved and loaded or not.
+        """
+        return fingerprint(
+            list(self.space_groups),
+            self.temperature,
+            keras.saving.serialize_keras_object(self._prepare)["config"],
+            *self._network.get_weights(),
+            *(["mixed precision"] if self.mixed_precision else []),
+        )
+
+    def __reduce__(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            self.save(path)
+            return _from_bytes, (path.read_bytes(), self.mixed_precision)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model to one file.
+
+        Parameters
+        ----------
+        path
+            File name ending with ``.keras``.
+        overwrite
+            Whether to replace an existing file.
+
+        Raises
+        ------
+        ValueError
+            If the file name ends otherwise.
+        FileExistsError
+            If the file exists and ``overwrite`` is False.
+        """
+        path = Path(path)
+        if path.suffix != ".keras":
+            raise ValueError(f"File name must end with '.keras', but is {path.name!r}")
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} exists. Pass `overwrite=True` to replace it")
+        header = {"format_version": FORMAT_VERSION} | self.header()
+        with replacing(path) as part:
+            self.graph.save(part)
+            with zipfile.ZipFile(part, "a", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(MEMBER, json.dumps(header, indent=1))
+
+
+def load_model(
+    path_or_name: str | Path | None = None,
+    *,
+    custom_objects: Mapping[str, type] | None = None,
+) -> SpaceGroupModel:
+    """Return a model from a file.
+
+    Nothing in the file is unpickled or executed, and no other file read.
+
+    Parameters
+    ----------
+    path_or_name
+        Path to a file written with :meth:`SpaceGroupModel.save`, or the
+        name of a model that comes with the package. If not given, the
+        default model is loaded.
+    custom_objects
+        Layers of your own that the file may use, by the name Keras has
+        registered them under. The file decides how they are made and
+        called, so pass this only for files you trust.
+
+    Returns
+    -------
+    model
+        The model.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not one of our models, is damaged, or is of a
+        newer format, if its network has layers other than those known
+        to be safe or is larger than the file, or if there is no bundled
+        model of this name.
+
+    See Also
+    --------
+    kikuchipy.load, kikuchipy_spacegroup.models.OnnxModel
+
+    Examples
+    --------
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> kpsg.load_model().space_groups
+    (221, 222, 223, 224, 225, 226, 227, 228, 229, 230)
+    """
+    path = data.find_model("default" if path_or_name is None else path_or_name)
+    # Keras may leave the weights open if they do not fit, as Windows minds
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        return read_model(path, Path(folder), custom_objects, SpaceGroupModel)
+
+
+def _from_bytes(content: bytes, mixed_precision: bool = False) -> SpaceGroupModel:
+    """Return the model of a file, to unpickle it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(content)
+        model = load_model(path)
+    model.mixed_precision = mixed_precision
+    return model

@@ -1,0 +1,166 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our part of a model file: a .keras archive with one more member."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from kikuchipy_spacegroup.io._archive import read_archive
+from kikuchipy_spacegroup.io._hdf5_file import check_hdf5
+from kikuchipy_spacegroup.models._fork import check_not_forked
+
+# Name of the member and the newest version of it that can be read
+MEMBER = "space_groups.json"
+FORMAT_VERSION = 1
+WEIGHTS = "model.weights.h5"
+_KERAS_MEMBERS = ("metadata.json", "config.json", WEIGHTS)
+_MAX_JSON = 2**23
+
+
+def read_model_file(path: Path, folder: Path) -> tuple[dict[str, Any], Any]:
+    """Return what a model file says, and unpack its weights.
+
+    Parameters
+    ----------
+    path
+        Path to the file.
+    folder
+        Folder to write the weights to.
+
+    Returns
+    -------
+    header
+        Space groups, temperature, smallest probability, conformal
+        thresholds, version of Keras, and metadata.
+    config
+        Description of the network, not checked.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If the file is not one of our models, is damaged, or is of a
+        newer format.
+    RuntimeError
+        If no network can be made of it, see
+        :func:`~kikuchipy_spacegroup.models._fork.check_not_forked`.
+    """
+    check_not_forked()
+    limits = dict.fromkeys((MEMBER, "metadata.json", "config.json"), _MAX_JSON)
+    members = read_archive(path, "a model file (a .keras archive)", limits)
+    if not set(members).issuperset(_KERAS_MEMBERS):
+        raise ValueError(f"{path} is a zip archive, but not a Keras model")
+    if MEMBER not in members:
+        raise ValueError(
+            f"{path} is a Keras model without {MEMBER!r}, so its classes are not known."
+            " Was it saved by Keras? Save with `SpaceGroupModel.save()`, or make a "
+            "`SpaceGroupModel` from the network and its space groups"
+        )
+    unknown = sorted(set(members) - {MEMBER, *_KERAS_MEMBERS})
+    if unknown:
+        raise ValueError(
+            f"{path} has the members {unknown}, which model files do not have"
+        )
+    header = parse_header(members[MEMBER], path)
+    try:
+        config = json.loads(members["config.json"])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: 'config.json' is damaged: {error!r}") from error
+    weights = folder / WEIGHTS
+    weights.write_bytes(members[WEIGHTS])
+    try:
+        # Keras writes datasets as they are
+        check_hdf5(weights, packed=False)
+    except ValueError as error:
+        raise ValueError(f"{path}: the weights cannot be read: {error}") from error
+    return header, config
+
+
+def parse_header(content: str | bytes, path: Path) -> dict[str, Any]:
+    """Return our member of a model file from its text, checked.
+
+    Parameters
+    ----------
+    content
+        JSON.
+    path
+        Path to the file, for errors.
+
+    Returns
+    -------
+    header
+        See :func:`read_model_file`.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged or of a newer format.
+    """
+    try:
+        header = json.loads(content)
+        version = int(header["format_version"])
+        if version <= FORMAT_VERSION:
+            header = _typed(header)
+    except (
+        ArithmeticError,  # As of numbers too large
+        AttributeError,
+        KeyError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise ValueError(f"{path}: {MEMBER!r} is damaged: {error!r}") from error
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"{path} is of format {version}, but this version of the package reads up "
+            f"to {FORMAT_VERSION}. Update kikuchipy-spacegroup"
+        )
+    return header
+
+
+def _typed(header: dict[str, Any]) -> dict[str, Any]:
+    """Return our member with everything of the type it should be of."""
+    numbers = header["space_groups"]
+    if not isinstance(numbers, list) or not all(type(i) is int for i in numbers):
+        raise ValueError("space_groups is not a list of integers")
+    thresholds = header.get("conformal_thresholds", {})
+    typed = {
+        "space_groups": numbers,
+        "temperature": float(header["temperature"]),
+        "min_probability": float(header["min_probability"]),
+        "conformal_thresholds": {
+            float(k): _threshold(v, numbers) for k, v in thresholds.items()
+        },
+        "keras_version": str(header["keras_version"]),
+        "metadata": dict(header["metadata"]),
+    }
+    for value in typed["metadata"].get("accuracy", {}).values():
+        format(value, ".1%")  # As it is shown
+    probabilities = [typed["min_probability"]]
+    for coverage, value in typed["conformal_thresholds"].items():
+        of_groups = value.values() if isinstance(value, dict) else [value]
+        probabilities += [coverage, *of_groups]
+    if not all(0 <= p <= 1 for p in probabilities):
+        raise ValueError(
+            f"of the probabilities {probabilities}, some are not in [0, 1]"
+        )
+    if not 0 < typed["temperature"] < math.inf:
+        raise ValueError(
+            f"the temperature is {typed['temperature']}, but must be positive"
+        )
+    return typed
+
+
+def _threshold(value: Any, numbers: list[int]) -> float | dict[int, float]:
+    """Return the threshold of all space groups, or that of each."""
+    if not isinstance(value, dict):
+        return float(value)
+    found = {int(k): float(v) for k, v in value.items()}
+    if set(found) != set(numbers):
+        raise ValueError(
+            f"there are thresholds of {sorted(found)}, but space groups {numbers}"
+        )
+    return found

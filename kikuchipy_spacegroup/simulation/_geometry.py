@@ -1,0 +1,158 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Orientations and detectors to simulate patterns for."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from kikuchipy.detectors import EBSDDetector
+    from orix.quaternion import Rotation
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Ranges of detector geometries to draw training patterns from.
+
+    Parameters
+    ----------
+    pcx, pcy, pcz
+        Lowest and highest projection center in Bruker's convention, as
+        fractions of the side of a square pattern: x from the left, y
+        from the top, and z the distance from the sample.
+    distortion
+        Lowest and highest coefficient of radial lens distortion,
+        :math:`r' = r (1 + k r^2)` with r = 1 at half the side.
+    stretch
+        Largest relative difference between the width and the height of
+        a pixel.
+
+    See Also
+    --------
+    kikuchipy.detectors.EBSDDetector
+
+    Notes
+    -----
+    The tilts of sample and detector do not enter: with orientations
+    drawn uniformly from SO(3), they change nothing.
+
+    Examples
+    --------
+    >>> from kikuchipy_spacegroup.simulation import Geometry
+    >>> Geometry(pcz=(0.5, 0.6)).pcz
+    (0.5, 0.6)
+    """
+
+    pcx: tuple[float, float] = (0.35, 0.65)
+    pcy: tuple[float, float] = (0.0, 0.6)
+    pcz: tuple[float, float] = (0.38, 1.0)
+    distortion: tuple[float, float] = (-0.03, 0.03)
+    stretch: float = 0.03
+
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Return random geometries.
+
+        Parameters
+        ----------
+        n
+            Number of geometries.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        geometry
+            Array of shape (n, 5) and dtype float32 with the columns
+            PCx, PCy, PCz, aspect (pixel width over height) and lens
+            distortion.
+
+        See Also
+        --------
+        detector_parameters
+        kikuchipy.detectors.EBSDDetector
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kikuchipy_spacegroup.simulation import Geometry
+        >>> geometry = Geometry(pcx=(0.5, 0.5), stretch=0)
+        >>> geometry.sample(2, np.random.default_rng(1))[:, [0, 3]]
+        array([[0.5, 1. ],
+               [0.5, 1. ]], dtype=float32)
+        """
+        low, high = np.log(self.pcz)
+        columns = [
+            rng.uniform(*self.pcx, n),
+            rng.uniform(*self.pcy, n),
+            np.exp(rng.uniform(low, high, n)),
+            1 + rng.uniform(-self.stretch, self.stretch, n),
+            rng.uniform(*self.distortion, n),
+        ]
+        return np.stack(columns, axis=1).astype("float32")
+
+
+def random_rotation_matrices(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return rotation matrices drawn uniformly from SO(3).
+
+    Parameters
+    ----------
+    n
+        Number of matrices.
+    rng
+        Random number generator.
+
+    Returns
+    -------
+    matrices
+        Array of shape (n, 3, 3) and dtype float32.
+
+    Notes
+    -----
+    A normalized vector of four normal deviates is a uniformly
+    distributed unit quaternion :cite:`muller1959note`.
+    """
+    q = rng.normal(size=(n, 4))
+    w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
+    matrices = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(matrices), 2, 0).astype("float32")
+
+
+def detector_parameters(
+    rotations: "Rotation", detector: "EBSDDetector"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what :class:`~kikuchipy_spacegroup.simulation.ProjectPatterns` needs for given orientations.
+
+    Parameters
+    ----------
+    rotations
+        Rotations from the sample to the crystal reference frame of
+        shape (n,).
+    detector
+        Detector with one projection center or one per rotation.
+
+    Returns
+    -------
+    orientation
+        Matrices from the detector to the crystal frame of shape
+        (n, 3, 3) and dtype float32.
+    geometry
+        Array of shape (n, 5) and dtype float32, see
+        :meth:`Geometry.sample`.
+
+    See Also
+    --------
+    kikuchipy.detectors.EBSDDetector
+    """
+    # Gnomonic detector frame: X_d right, Y_d up, Z_d along the view
+    sample_to_detector = detector.sample_to_detector.to_matrix().squeeze()
+    orientation = rotations.flatten().to_matrix() @ sample_to_detector.T
+    n = orientation.shape[0]
+    pc = np.broadcast_to(detector.pc_flattened, (n, 3))
+    geometry = np.column_stack([pc, np.full(n, detector.aspect_ratio), np.zeros(n)])
+    return orientation.astype("float32"), geometry.astype("float32")

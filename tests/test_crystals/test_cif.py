@@ -1,0 +1,526 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whichever way a structure is written as CIF, the same crystal is read."""
+
+from dataclasses import dataclass
+
+from diffpy.structure import Atom, Lattice, Structure
+import gemmi
+import numpy as np
+from orix.crystal_map import Phase
+import pytest
+
+from kikuchipy_spacegroup.crystals import (
+    check_space_group,
+    load_phase,
+    phase_composition,
+    standard_cell,
+    unit_cell,
+)
+from kikuchipy_spacegroup.master_patterns import kinematical_master_pattern
+
+
+@dataclass
+class Crystal:
+    """Structure in the standard setting of its space group, origin choice 1."""
+
+    number: int
+    cell: tuple
+    sites: tuple
+    formula: str
+    n_atoms: int
+
+    @property
+    def group(self):
+        """Entry of gemmi's table, with origin choice 1 and hexagonal axes."""
+        groups = [g for g in gemmi.spacegroup_table() if g.number == self.number]
+        first = [g for g in groups if g.ext in ("1", "H")]
+        return (first or [g for g in groups if g.is_reference_setting()])[0]
+
+    @property
+    def operations(self):
+        return [
+            (np.array(op.rot) // 24, np.array(op.tran) / 24)
+            for op in self.group.operations()
+        ]
+
+    def phase(self):
+        """The same structure without a file."""
+        atoms = [Atom(element, xyz) for element, xyz in self.sites]
+        return Phase("x", self.number, structure=Structure(atoms, Lattice(*self.cell)))
+
+    def standard(self):
+        """The same structure with the axes that the standard setting has."""
+        return standard_cell(unit_cell(self.phase()))
+
+
+CRYSTALS = {
+    "triclinic": Crystal(
+        2,
+        (7.13, 7.85, 5.57, 90.1, 101.1, 105.9),
+        (("Al", (0.325, 0.704, 0.458)), ("Al", (0.102, 0.386, 0.64)))
+        + (("Si", (0.296, 0.065, 0.707)), ("O", (0.123, 0.5, 0.144))),
+        "Al2 Si O",
+        8,
+    ),
+    "monoclinic": Crystal(
+        14,
+        (5.17, 5.23, 5.34, 90, 99.25, 90),
+        (("Zr", (0.276, 0.040, 0.209)), ("O", (0.069, 0.342, 0.345)))
+        + (("O", (0.451, 0.758, 0.479)),),
+        "Zr O2",
+        12,
+    ),
+    "orthorhombic": Crystal(
+        62,
+        (5.09, 6.74, 4.52, 90, 90, 90),
+        (("Fe", (0.036, 0.25, 0.852)), ("Fe", (0.186, 0.063, 0.328)))
+        + (("C", (0.89, 0.25, 0.45)),),
+        "Fe3 C",
+        16,
+    ),
+    "tetragonal": Crystal(
+        141,
+        (6.61, 6.61, 5.98, 90, 90, 90),
+        (("Zr", (0, 0, 0)), ("Si", (0, 0, 0.5)), ("O", (0, 0.184, 0.32))),
+        "Zr Si O4",
+        24,
+    ),
+    "trigonal": Crystal(
+        154,
+        (4.913, 4.913, 5.405, 90, 90, 120),
+        (("Si", (0.4697, 0, 2 / 3)), ("O", (0.4135, 0.2669, 0.7858))),
+        "Si O2",
+        9,
+    ),
+    "rhombohedral": Crystal(
+        167,
+        (4.99, 4.99, 17.06, 90, 90, 120),
+        (("Ca", (0, 0, 0)), ("C", (0, 0, 0.25)), ("O", (0.257, 0, 0.25))),
+        "Ca C O3",
+        30,
+    ),
+    "hexagonal": Crystal(
+        186,
+        (3.25, 3.25, 5.207, 90, 90, 120),
+        (("Zn", (1 / 3, 2 / 3, 0)), ("O", (1 / 3, 2 / 3, 0.382))),
+        "Zn O",
+        4,
+    ),
+    "cubic": Crystal(
+        205,
+        (5.417, 5.417, 5.417, 90, 90, 90),
+        (("Fe", (0, 0, 0)), ("S", (0.385, 0.385, 0.385))),
+        "Fe S2",
+        12,
+    ),
+    "diamond": Crystal(227, (3.567,) * 3 + (90,) * 3, (("C", (0, 0, 0)),), "C", 8),
+}
+CHARGES = {"Al": "3+", "Si": "4+", "O": "2-", "Zr": "4+", "Fe": "2+", "C": "4+"}
+CHARGES |= {"Ca": "2+", "Zn": "2+", "S": "1-"}
+OLD, NEW = "_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz"
+
+
+def triplet(rotation, translation):
+    op = gemmi.Op("x,y,z")
+    op.rot = (24 * rotation).astype(int).tolist()
+    op.tran = np.rint(24 * translation).astype(int).tolist()
+    return op.wrap().triplet()
+
+
+def cif(
+    crystal,
+    *,
+    cell=None,
+    sites=None,
+    operations=None,
+    tag=OLD,
+    header=(),
+    digits=5,
+    write_site=None,
+    columns=("label", "type_symbol"),
+    formula=True,
+):
+    """Text of a CIF, by default with operations only."""
+    cell = crystal.cell if cell is None else cell
+    sites = crystal.sites if sites is None else sites
+    lines = ["data_x", *header]
+    names = ["length_a", "length_b", "length_c"]
+    names += ["angle_alpha", "angle_beta", "angle_gamma"]
+    lines += [f"_cell_{name} {value:.5f}" for name, value in zip(names, cell)]
+    if formula:
+        lines.append(f"_chemical_formula_sum '{crystal.formula}'")
+    if operations is None:
+        operations = crystal.operations
+    if operations:
+        lines += ["loop_", tag, *(f"'{triplet(*op)}'" for op in operations)]
+    lines += ["loop_", *(f"_atom_site_{i}" for i in columns)]
+    lines += [f"_atom_site_fract_{i}" for i in "xyz"] + ["_atom_site_occupancy"]
+    write_site = write_site or (lambda i, element: f"{element}{i} {element}")
+    for i, (element, xyz) in enumerate(sites):
+        numbers = " ".join(f"{x:.{digits}f}" for x in xyz)
+        lines.append(f"{write_site(i, element)} {numbers} 1.0")
+    return "\n".join(lines) + "\n"
+
+
+def whole_cell(crystal):
+    structure = unit_cell(crystal.phase())
+    return [(atom.element, atom.xyz) for atom in structure]
+
+
+def change_axes(crystal, matrix, shift=(0, 0, 0)):
+    """Cell, sites and operations with new axes (rows of a matrix) and origin."""
+    base = np.asarray(matrix) @ Lattice(*crystal.cell).base
+    to_new = np.linalg.inv(np.asarray(matrix).T)
+    sites = [
+        (element, to_new @ (np.array(xyz) - shift)) for element, xyz in crystal.sites
+    ]
+    operations = []
+    for rotation, translation in crystal.operations:
+        moved = translation + rotation @ np.array(shift) - shift
+        new = to_new @ rotation @ np.linalg.inv(to_new)
+        operations.append((np.rint(new).astype(int), to_new @ moved))
+    return Lattice(base=base).abcABG(), sites, operations
+
+
+def permuted(crystal):
+    cell, sites, operations = change_axes(crystal, [[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    return cif(crystal, cell=cell, sites=sites, operations=operations)
+
+
+def shifted(crystal):
+    cell, sites, operations = change_axes(crystal, np.eye(3), (1 / 8, 1 / 4, 1 / 3))
+    return cif(crystal, cell=cell, sites=sites, operations=operations)
+
+
+def hall_only(crystal):
+    return cif(
+        crystal,
+        operations=[],
+        header=[f"_space_group_name_Hall '{crystal.group.hall}'"],
+    )
+
+
+def symbol_only(crystal, tag="_symmetry_space_group_name_H-M"):
+    name = crystal.group.xhm()
+    return cif(crystal, operations=[], header=[f"{tag} '{name}'"])
+
+
+def number_only(crystal, tag="_symmetry_Int_Tables_number"):
+    return cif(crystal, operations=[], header=[f"{tag} {crystal.number}"])
+
+
+def with_errors(crystal):
+    """Standard uncertainties in brackets."""
+    return (
+        cif(crystal, digits=4)
+        .replace(" 1.0\n", " 1.0(2)\n")
+        .replace("0 1.0(2)", "0(3) 1.0(2)")
+    )
+
+
+WAYS = {
+    "operations": cif,
+    "new names": lambda c: cif(c, tag=NEW),
+    "dots in names": lambda c: cif(c, tag="_space_group_symop.operation_xyz"),
+    "upper case": lambda c: cif(c).replace("_cell_length", "_CELL_LENGTH"),
+    "four digits": lambda c: cif(c, digits=4),
+    "three digits": lambda c: cif(c, digits=3),
+    "whole cell": lambda c: cif(c, sites=whole_cell(c), operations=[]),
+    "whole cell with operations": lambda c: cif(c, sites=whole_cell(c)),
+    "whole cell, identity": lambda c: cif(
+        c,
+        sites=whole_cell(c),
+        operations=c.operations[:1],
+        header=["_symmetry_space_group_name_H-M 'P 1'"],
+    ),
+    "Hall symbol": hall_only,
+    "symbol with setting": symbol_only,
+    "new symbol": lambda c: symbol_only(c, "_space_group_name_H-M_alt"),
+    "number": number_only,
+    "new number": lambda c: number_only(c, "_space_group_IT_number"),
+    "ions": lambda c: cif(c, write_site=lambda i, e: f"{e}{i} {e}{CHARGES[e]}"),
+    "other ions": lambda c: cif(
+        c, write_site=lambda i, e: f"{e}{i} {e}{CHARGES[e][::-1]}"
+    ),
+    "labels": lambda c: cif(c, write_site=lambda i, e: f"{e}{i}", columns=["label"]),
+    "lettered labels": lambda c: cif(
+        c, write_site=lambda i, e: f"{e}{'ABCDEF'[i]}", columns=["label"]
+    ),
+    "upper-case types": lambda c: cif(c, write_site=lambda i, e: f"M{i} {e.upper()}"),
+    "brackets": with_errors,
+    "origin": shifted,
+    "axes": permuted,
+}
+
+
+def density(phase):
+    structure = unit_cell(phase)
+    mass = sum(gemmi.Element(i.element).weight * i.occupancy for i in structure)
+    return mass / structure.lattice.volume
+
+
+def pattern(phase):
+    return kinematical_master_pattern(phase, half_width=20, min_dspacing=0.13).data
+
+
+@pytest.fixture(scope="module")
+def references():
+    """Phase and master pattern of every crystal, without any file."""
+    return {
+        name: (crystal.standard(), pattern(crystal.standard()))
+        for name, crystal in CRYSTALS.items()
+    }
+
+
+def check_same(path, reference, crystal, *, same_axes=True):
+    phase = load_phase(path)
+    expected, expected_pattern = reference
+    assert phase.space_group.number == crystal.number
+    assert len(phase.structure) == len(unit_cell(phase)) == crystal.n_atoms
+    assert phase_composition(phase) == pytest.approx(phase_composition(expected))
+    assert density(phase) == pytest.approx(density(expected), rel=1e-3)
+    found = pattern(phase)
+    if same_axes:
+        assert np.corrcoef(found.ravel(), expected_pattern.ravel())[0, 1] > 0.99
+    return phase, found
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+@pytest.mark.parametrize("way", WAYS)
+def test_same_crystal(way, name, references, tmp_path):
+    path = tmp_path / "a.cif"
+    path.write_text(WAYS[way](CRYSTALS[name]))
+    check_same(path, references[name], CRYSTALS[name])
+
+
+ENCODINGS = {
+    "Windows": lambda text: text.replace("\n", "\r\n").encode(),
+    "old Mac": lambda text: text.replace("\n", "\r").encode(),
+    "byte-order mark": lambda text: text.encode("utf-8-sig"),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "UTF-16 without mark": lambda text: text.encode("utf-16-le"),
+    "Latin 1": lambda text: ("# Å\n" + text).encode("latin-1"),
+    "UTF-8": lambda text: ("# Å\n" + text).encode(),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_encodings(encoding, references, tmp_path):
+    path = tmp_path / "a.cif"
+    path.write_bytes(ENCODINGS[encoding](cif(CRYSTALS["hexagonal"])))
+    check_same(path, references["hexagonal"], CRYSTALS["hexagonal"])
+
+
+class TestOpenSettings:
+    """What the file leaves open is decided by what else it states."""
+
+    def test_formula_decides(self, references, tmp_path):
+        """Of two origins, one gives another composition."""
+        crystal = CRYSTALS["tetragonal"]
+        path = tmp_path / "a.cif"
+        for shift, origin in (((0, 0, 0), 1), ((0, -0.25, 0.125), 2)):
+            # The second choice has the inversion center at the origin
+            _, sites, operations = change_axes(crystal, np.eye(3), shift)
+            inversion = [t for r, t in operations if np.allclose(r, -np.eye(3))]
+            at_origin = any(np.allclose(t % 1, 0) for t in inversion)
+            assert at_origin == (origin == 2)
+            header = ["_symmetry_space_group_name_H-M 'I 41/a m d'"]
+            path.write_text(cif(crystal, sites=sites, operations=[], header=header))
+            check_same(path, references["tetragonal"], crystal)
+
+    @pytest.mark.parametrize(
+        ("symbol", "xyz"),
+        [("F d -3 m", 0), ("F d -3 m :1", 0), ("F d -3 m S", 0), ("F d -3 m :2", 1 / 8)]
+        + [("F d -3 m Z", 1 / 8), ("F d -3 m (origin choice 2)", 1 / 8)]
+        + [("F 41/d -3 2/m :2", 1 / 8), ("Fd-3m", 1 / 8)],
+    )
+    def test_diamond(self, symbol, xyz, references, tmp_path):
+        crystal = CRYSTALS["diamond"]
+        path = tmp_path / "a.cif"
+        header = [f"_symmetry_space_group_name_H-M '{symbol}'"]
+        path.write_text(
+            cif(crystal, sites=[("C", (xyz,) * 3)], operations=[], header=header)
+        )
+        check_same(path, references["diamond"], crystal)
+
+    @pytest.mark.parametrize("symbol", ["R -3 m :R", "R -3 m", "R -3 m r"])
+    def test_rhombohedral_axes(self, symbol, tmp_path):
+        path = tmp_path / "as.cif"
+        crystal = Crystal(
+            166, (4.13,) * 3 + (54.1,) * 3, (("As", (0.227,) * 3),), "As", 6
+        )
+        header = [f"_symmetry_space_group_name_H-M '{symbol}'"]
+        path.write_text(cif(crystal, operations=[], header=header))
+        phase = load_phase(path)
+        assert phase.space_group.number == 166
+        assert len(phase.structure) == 6
+        assert phase.structure.lattice.gamma == pytest.approx(120)
+        assert density(phase) == pytest.approx(
+            2 * gemmi.Element("As").weight / Lattice(*crystal.cell).volume
+        )
+
+    def test_refused_if_nothing_decides(self, tmp_path):
+        path = tmp_path / "a.cif"
+        cell = (8.0, 8.0, 9.0, 90, 90, 90)
+        crystal = Crystal(129, cell, (("Fe", (0, 0, 0)),), "Fe", 2)
+        header = ["_symmetry_space_group_name_H-M 'P 4/n m m'"]
+        text = cif(crystal, operations=[], header=header, formula=False)
+        path.write_text(text)
+        with pytest.raises(ValueError, match="a.cif is no crystal: it leaves open"):
+            load_phase(path)
+
+    def test_generators_are_completed(self, references, tmp_path, caplog):
+        """Of P 21/c, the screw axis and the inversion."""
+        crystal = CRYSTALS["monoclinic"]
+        generators = [
+            (rotation, translation)
+            for rotation, translation in crystal.operations
+            if np.trace(rotation) in (-1, -3)
+        ]
+        assert len(generators) == 2
+        path = tmp_path / "a.cif"
+        path.write_text(cif(crystal, operations=generators))
+        check_same(path, references["monoclinic"], crystal)
+        assert "2 symmetry operations are missing and added" in caplog.text
+
+    def test_hydrogen_may_be_missing(self, tmp_path, caplog):
+        crystal = CRYSTALS["hexagonal"]
+        path = tmp_path / "a.cif"
+        path.write_text(cif(crystal).replace("'Zn O'", "'Zn O H2'"))
+        assert load_phase(path).space_group.number == 186
+        assert "hydrogen is in the formula but not among the atoms" in caplog.text
+
+
+class TestRefused:
+    """One clear message that names the file and the atoms."""
+
+    def load(self, tmp_path, text):
+        path = tmp_path / "bad.cif"
+        path.write_text(text)
+        return load_phase(path)
+
+    def test_near_atoms(self, tmp_path):
+        crystal = CRYSTALS["cubic"]
+        sites = (*crystal.sites, ("S", (0.1, 0.05, 0)))
+        with pytest.raises(ValueError, match="bad.cif .*atoms Fe0 and S2 are 0.6"):
+            self.load(tmp_path, cif(crystal, sites=sites, formula=False))
+
+    def test_occupancies(self, tmp_path):
+        crystal = CRYSTALS["hexagonal"]
+        sites = (*crystal.sites, ("Mg", crystal.sites[0][1]))
+        text = cif(crystal, sites=sites, formula=False)
+        match = r"bad.cif .*sites \['Mg2', 'Zn0'\] .*sum up to 2"
+        with pytest.raises(ValueError, match=match):
+            self.load(tmp_path, text)
+        # A shared site is fine
+        shared = text.replace("1.0", "0.5")
+        assert self.load(tmp_path, shared).space_group.number == 186
+        with pytest.raises(ValueError, match="site 'Zn0' has an occupancy of 1.5"):
+            self.load(tmp_path, text.replace("1.0", "1.5"))
+
+    def test_formula(self, tmp_path):
+        text = cif(CRYSTALS["cubic"]).replace("'Fe S2'", "'Fe S'")
+        match = "bad.cif .*formula is Fe1 S1, but the atoms are Fe0.6667 S1.333"
+        with pytest.raises(ValueError, match=match):
+            self.load(tmp_path, text)
+        path = tmp_path / "bad.cif"
+        assert load_phase(path, check_formula=False).space_group.number == 205
+
+    def test_stated_group(self, tmp_path):
+        header = ["_symmetry_Int_Tables_number 225"]
+        with pytest.raises(ValueError, match="bad.cif .*states space group 225, but"):
+            self.load(tmp_path, cif(CRYSTALS["cubic"], header=header))
+
+    @pytest.mark.parametrize("label", ["CO1", "SN1"])
+    def test_ambiguous_labels(self, tmp_path, label):
+        crystal = Crystal(221, (3.0,) * 3 + (90,) * 3, (("Co", (0, 0, 0)),), "Co", 1)
+        kwargs = {"write_site": lambda i, e: label, "columns": ["label"]}
+        with pytest.raises(ValueError, match=f"{label}' may stand for"):
+            self.load(tmp_path, cif(crystal, formula=False, **kwargs))
+        text = cif(crystal, **kwargs).replace("'Co'", f"'{label[:2].capitalize()}'")
+        (atom,) = self.load(tmp_path, text).structure
+        assert atom.element == label[:2].capitalize()
+
+    @pytest.mark.parametrize("label", ["M1", "X", "1", "(Fe,Mg)"])
+    def test_no_element(self, tmp_path, label):
+        kwargs = {"write_site": lambda i, e: label, "columns": ["label"]}
+        with pytest.raises(ValueError, match="bad.cif .*does not begin with"):
+            self.load(tmp_path, cif(CRYSTALS["diamond"], **kwargs))
+
+    def test_lattice_without_the_symmetry(self, tmp_path):
+        cell = (5.4, 5.4, 6.0, 90, 90, 90)
+        with pytest.raises(ValueError, match="lattice parameters .* do not have its"):
+            self.load(tmp_path, cif(CRYSTALS["cubic"], cell=cell))
+
+
+class TestUnits:
+    def phase(self, factor):
+        crystal = CRYSTALS["hexagonal"]
+        atoms = [Atom(element, xyz) for element, xyz in crystal.sites]
+        cell = (*(factor * edge for edge in crystal.cell[:3]), *crystal.cell[3:])
+        return Phase("zincite", 186, structure=Structure(atoms, Lattice(*cell)))
+
+    def test_said(self):
+        a, b = self.phase(1), self.phase(0.1)
+        assert np.allclose(
+            unit_cell(a).lattice.abcABG(),
+            unit_cell(b, lattice_unit="nm").lattice.abcABG(),
+        )
+        kwargs = {"half_width": 10, "min_dspacing": 0.13}
+        patterns = [
+            kinematical_master_pattern(a, **kwargs),
+            kinematical_master_pattern(b, lattice_unit="nm", **kwargs),
+        ]
+        assert np.allclose(*(i.data for i in patterns))
+        # The phases of both are in angstrom, those given are as they were
+        assert {i.phase.structure.lattice.a for i in patterns} == {3.25}
+        assert b.structure.lattice.a == 0.325
+        assert check_space_group(b, lattice_unit="nm").agrees
+        assert phase_composition(b) == phase_composition(a)
+
+    @pytest.mark.parametrize("factor", [0.1, 10, 100])
+    def test_another_is_refused(self, factor):
+        match = "phase 'zincite' is .* give lattice_unit='nm'"
+        with pytest.raises(ValueError, match=match):
+            unit_cell(self.phase(factor))
+        with pytest.raises(ValueError, match="lattice_unit must be 'angstrom' or 'nm'"):
+            unit_cell(self.phase(1), lattice_unit="pm")
+
+    def test_large_cells_are_refused_at_once(self):
+        lattice = Lattice(80, 80, 80, 90, 90, 90)
+        rng = np.random.default_rng(0)
+        atoms = [
+            Atom("Fe", xyz) for xyz in rng.permutation(list(np.ndindex(9, 9, 9))) / 9
+        ]
+        for atom in atoms:
+            atom.xyz = atom.xyz * 0.5
+        phase = Phase("large", 1, structure=Structure(atoms, lattice))
+        with pytest.raises(ValueError, match="beams .* Use a min_dspacing of at least"):
+            kinematical_master_pattern(phase, min_dspacing=0.05)
+
+
+def test_copies_of_phases():
+    """orix forgets how axes were turned when a phase is copied."""
+    for name in ("monoclinic", "trigonal", "triclinic"):
+        crystal = CRYSTALS[name]
+        phase = crystal.phase()
+        expected = unit_cell(phase)
+        for copy in (Phase(phase), phase.deepcopy(), Phase(Phase(phase))):
+            found = unit_cell(copy)
+            if name == "trigonal":  # A special position tells
+                assert np.allclose(found.xyz, expected.xyz, atol=1e-6)
+            assert len(found) == len(expected) == crystal.n_atoms
+        # Whole cells tell in any case
+        listed = Phase(space_group=crystal.number, structure=expected)
+        for copy in (listed, Phase(listed)):
+            assert len(unit_cell(copy)) == crystal.n_atoms
+
+
+def test_no_code_is_run(tmp_path):
+    """gemmi parses operations, and evaluates nothing."""
+    text = cif(CRYSTALS["cubic"]).replace("'x,y,z'", "'x,y,__import__(\"os\")'")
+    path = tmp_path / "a.cif"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="is not a symmetry operation"):
+        load_phase(path)

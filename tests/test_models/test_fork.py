@@ -1,0 +1,100 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Forked processes compute, or say why they cannot, and never hang."""
+
+from importlib.util import find_spec
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork"),
+    pytest.mark.filterwarnings("ignore"),
+]
+SCRIPT = """
+import os, signal, warnings
+warnings.simplefilter("ignore")
+import dask, dask.array as da, keras, kikuchipy as kp, numpy as np
+from kikuchipy_spacegroup import classify_space_group, load_model
+from kikuchipy_spacegroup.models import SpaceGroupModel
+
+patterns = np.random.default_rng(1).integers(1, 250, (4, 20, 20)).astype("uint8")
+
+def create():
+    keras.utils.set_random_seed(1)
+    return SpaceGroupModel.create([221, 225], size=32, filters=(8, 8), stem=8)
+
+def in_child(name, function):
+    pid = os.fork()
+    if not pid:
+        signal.alarm(60)  # Which ends it if it hangs
+        try:
+            print(name, "gives", function(), flush=True)
+        except Exception as error:
+            print(name, "raises", type(error).__name__, error, flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+"""
+EARLY = """
+for _ in range(2):
+    in_child("early", lambda: create().predict_proba(patterns).shape)
+"""
+LATE = """
+model = create()
+in_child("unused", lambda: model.predict_proba(patterns))
+model.predict_proba(patterns)
+in_child("used", lambda: model.predict_proba(patterns))
+in_child("loaded", load_model)
+in_child("created", create)
+print("parent gives", model.predict_proba(patterns).shape, flush=True)
+"""
+NAMES = ("unused", "used", "loaded", "created")
+DASK = """
+model = create()
+s = kp.signals.LazyEBSD(da.from_array(patterns.reshape(2, 2, 20, 20)))
+options = {"scheduler": "processes", "num_workers": 1}
+for context in ("fork", "spawn"):
+    with dask.config.set({"multiprocessing.context": context}, **options):
+        try:
+            xmap = classify_space_group(s, model, show_progressbar=False)
+            print(context, "gives", xmap.shape, flush=True)
+        except Exception as error:
+            print(context, "raises", type(error).__name__, error, flush=True)
+"""
+
+
+def run(script: str, backend: str = "tensorflow") -> list[str]:
+    """Return the lines that a script prints, if it does not hang."""
+    if find_spec(backend) is None:
+        pytest.skip(f"no {backend}")
+    found = subprocess.run(
+        [sys.executable, "-c", SCRIPT + script],
+        env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    return found.stdout.splitlines()
+
+
+def refused(line: str, name: str) -> bool:
+    words = ("RuntimeError", "was forked from process", "'spawn')` or 'forkserver'")
+    return line.startswith(f"{name} raises") and all(word in line for word in words)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_forks(backend):
+    early, again, *late, parent = run(EARLY + LATE, backend)
+    assert early == again == "early gives (4, 2)"
+    for line, name in zip(late, NAMES, strict=True):
+        assert refused(line, name)
+    assert parent == "parent gives (4, 2)"
+
+
+def test_forks_of_dask():
+    fork, spawn = run(DASK)
+    assert refused(fork, "fork")
+    assert spawn == "spawn gives (2, 2)"
