@@ -18,6 +18,8 @@ _logger = logging.getLogger(__name__)
 
 # Seconds from which on a progress bar is shown, and a simulation is told of
 _LONG = 10.0
+# Directions in a batch from which on the time of each is that of the others
+_LARGE_BATCH = 64
 
 
 def check_number_of_beams(
@@ -126,7 +128,7 @@ class Progress:
         self.details = details
         self._bar: Any = None
         self._start = perf_counter()
-        self._told = False
+        self._told, self._done = False, 0
 
     def __enter__(self) -> "Progress":
         return self
@@ -152,8 +154,10 @@ class Progress:
         """
         elapsed = perf_counter() - self._start
         remaining = seconds_each * (self.total - done)
-        # The first directions are slower than large batches of them
-        if not self._told and elapsed > 3:
+        # Directions are slower in small batches, of which the first ones are
+        large = done - self._done >= _LARGE_BATCH
+        self._done = done
+        if not self._told and ((elapsed > 3 and large) or elapsed > 20):
             self._told = True
             self._tell(remaining)
         if self._bar is not None:

@@ -213,8 +213,6 @@ class TestSpaceGroupCheck:
         for kwargs in ({"check": False}, {"space_groups": [194]}):
             MasterPatternLibrary.from_signals([nickeline], half_width=10, **kwargs)
 
-    @pytest.mark.filterwarnings("error")
-
 
 class TestFromFiles:
     def test_emsoft(self):
