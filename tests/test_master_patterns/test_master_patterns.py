@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Test libraries of master patterns."""
 
-import logging
 from pathlib import Path
-import sys
 
 from diffpy.structure import Atom, Lattice, Structure
 import h5py
