@@ -46,7 +46,7 @@ def identify_phases(
     none_prior: float = 0.1,
     min_probability: float = 0.0,
 ) -> CrystalMap:
-    r"""Return which of some candidate phases each point is of, if any.
+    r"""Identify the phase of each point among candidates, if it is one of them.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def candidate_probabilities(
     prior: Mapping[str, float] | None = None,
     none_prior: float = 0.1,
 ) -> np.ndarray:
-    r"""Return probabilities of phases from space groups and compositions.
+    r"""Return posterior probabilities of phases from space groups and compositions.
 
     Parameters
     ----------

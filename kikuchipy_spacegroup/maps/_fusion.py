@@ -328,7 +328,7 @@ def _prior(
 def _of_grains(
     log_p: np.ndarray, there: np.ndarray, grain_id: np.ndarray
 ) -> np.ndarray:
-    """Return what the points of a grain say together."""
+    """Return the joint log-probabilities of the points of each grain."""
     inside = grain_id >= 0
     _, index, size = np.unique(
         grain_id[inside], return_inverse=True, return_counts=True

@@ -215,7 +215,7 @@ def fit_correlation(
 
 
 def effective_number(n: np.ndarray, correlation: float) -> np.ndarray:
-    """Return how many independent patterns those of a grain count like.
+    """Return the effective number of independent patterns of a grain.
 
     Parameters
     ----------

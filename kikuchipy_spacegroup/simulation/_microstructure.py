@@ -310,7 +310,7 @@ def _mixture(
     overlap: float,
     distance: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return which grains overlap where, and how much.
+    """Return the grains that overlap at each point, and how much.
 
     Distances to boundaries are taken from the points if not given.
     """
