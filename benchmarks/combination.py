@@ -188,7 +188,7 @@ def measure(name: str, dose: float, scan_masters: list, masters: list, model) ->
     everywhere = time.perf_counter() - start
     add(ALL_MATCHED, best[scores.argmax(axis=0)], everywhere, 1)
     start = time.perf_counter()
-    alone = kpsg.combine(xmap, maps, labels=grains, weights={"classifier": 0})
+    alone = kpsg.combine(xmap, maps, grain_ids=grains, weights={"classifier": 0})
     seconds = everywhere + pooling + time.perf_counter() - start
     add("dictionary indexing, over grains", names_of(alone), seconds, 1)
 
@@ -234,7 +234,7 @@ def measure(name: str, dose: float, scan_masters: list, masters: list, model) ->
         ("with both", [*maps, *each], None, everywhere + bands, 1),
     ):
         start = time.perf_counter()
-        combined = kpsg.combine(xmap, several, labels=labels)
+        combined = kpsg.combine(xmap, several, grain_ids=labels)
         seconds += classified + time.perf_counter() - start
         add(title, names_of(combined), seconds, float(share))
     for row in rows:

@@ -76,7 +76,7 @@ def pairs_with(
     return first[both], second[both]
 
 
-def on_one_scale(
+def calibrate_scores(
     tables: Mapping[str, np.ndarray],
     prior: np.ndarray,
     pairs: tuple[np.ndarray, np.ndarray],
