@@ -37,7 +37,6 @@ written next to it. For some scans or doses only, OUTPUT must be given.
 """
 
 import argparse
-import csv
 from datetime import date
 import os
 from pathlib import Path
@@ -52,6 +51,7 @@ import numpy as np
 from orix.crystal_map import CrystalMap, Phase, PhaseList
 from orix.sampling import get_sample_fundamental
 from orix.vector import Miller
+from tables import write_table
 
 import kikuchipy_spacegroup as kpsg
 
@@ -280,10 +280,7 @@ def seconds_of(rows: list[dict], method: str, scans: list[str]) -> float:
 def write(rows: list[dict], path: Path) -> None:
     """Write rows as CSV."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(path, rows)
 
 
 def main() -> None:

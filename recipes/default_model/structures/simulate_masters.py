@@ -56,8 +56,13 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 import zlib
 
-from bloch_waves import atoms_per_lattice_point, simulate, to_crystal
 import numpy as np
+
+from recipes.default_model.bloch_waves import (
+    atoms_per_lattice_point,
+    simulate,
+    to_crystal,
+)
 
 if TYPE_CHECKING:
     from orix.crystal_map import Phase
