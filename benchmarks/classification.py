@@ -17,7 +17,6 @@ the network alone on prepared patterns. OUTPUT is a CSV file, by default
 
 import argparse
 from collections.abc import Callable
-import csv
 from datetime import date
 import os
 from pathlib import Path
@@ -31,6 +30,7 @@ import kikuchipy as kp
 import numpy as np
 from orix.crystal_map import Phase, PhaseList
 from orix.quaternion import Rotation
+from tables import write_table
 
 import kikuchipy_spacegroup as kpsg
 
@@ -201,10 +201,7 @@ def main() -> None:
                 }
             )
             print(rows[-1], flush=True)
-    with open(args.output, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(args.output, rows)
 
 
 if __name__ == "__main__":

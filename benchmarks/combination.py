@@ -37,7 +37,6 @@ written next to it. For some scans or doses only, OUTPUT must be given.
 """
 
 import argparse
-import csv
 from datetime import date
 import os
 from pathlib import Path
@@ -52,6 +51,7 @@ import numpy as np
 from orix.crystal_map import CrystalMap, Phase, PhaseList
 from orix.sampling import get_sample_fundamental
 from orix.vector import Miller
+from tables import write_table
 
 import kikuchipy_spacegroup as kpsg
 
@@ -188,7 +188,7 @@ def measure(name: str, dose: float, scan_masters: list, masters: list, model) ->
     everywhere = time.perf_counter() - start
     add(ALL_MATCHED, best[scores.argmax(axis=0)], everywhere, 1)
     start = time.perf_counter()
-    alone = kpsg.combine(xmap, maps, labels=grains, weights={"classifier": 0})
+    alone = kpsg.combine(xmap, maps, grain_ids=grains, weights={"classifier": 0})
     seconds = everywhere + pooling + time.perf_counter() - start
     add("dictionary indexing, over grains", names_of(alone), seconds, 1)
 
@@ -234,7 +234,7 @@ def measure(name: str, dose: float, scan_masters: list, masters: list, model) ->
         ("with both", [*maps, *each], None, everywhere + bands, 1),
     ):
         start = time.perf_counter()
-        combined = kpsg.combine(xmap, several, labels=labels)
+        combined = kpsg.combine(xmap, several, grain_ids=labels)
         seconds += classified + time.perf_counter() - start
         add(title, names_of(combined), seconds, float(share))
     for row in rows:
@@ -280,10 +280,7 @@ def seconds_of(rows: list[dict], method: str, scans: list[str]) -> float:
 def write(rows: list[dict], path: Path) -> None:
     """Write rows as CSV."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(path, rows)
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ device. No row is started when the seconds have passed.
 
 import argparse
 from collections.abc import Callable
-import csv
 from datetime import date
 import functools
 import os
@@ -33,6 +32,7 @@ import keras
 import kikuchipy as kp
 import numpy as np
 from orix.quaternion import Rotation
+from tables import write_table
 
 import kikuchipy_spacegroup as kpsg
 from kikuchipy_spacegroup.models._inference import _in_half_precision
@@ -108,10 +108,7 @@ class Table:
         seconds = {"at_s": round(time.perf_counter() - START, 1)}
         self.rows.append(row | memory | seconds | self.same)
         print({k: v for k, v in row.items() if v != ""}, seconds, memory, flush=True)
-        with open(self.path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(self.rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
+        write_table(self.path, self.rows)
 
 
 def device_name() -> str:

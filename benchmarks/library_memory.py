@@ -14,12 +14,13 @@ default ``results/library_memory.csv`` beside this file.
 """
 
 import argparse
-import csv
 from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 import resource
 import tempfile
+
+from tables import write_table
 
 N, HALF_WIDTH = 1000, 150
 RESULT = Path(__file__).parent / "results" / "library_memory.csv"
@@ -102,10 +103,7 @@ def main() -> None:
         }
         for step, value in peaks.items()
     ]
-    with open(args.output, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(args.output, rows)
     for row in rows:
         print(row)
 

@@ -15,13 +15,14 @@ by default ``results/scan_memory.csv`` beside this file.
 """
 
 import argparse
-import csv
 from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 import resource
 import tempfile
 import time
+
+from tables import write_table
 
 RESULT = Path(__file__).parent / "results" / "scan_memory.csv"
 SIDE, COLUMNS, SEED = 60, 500, 1
@@ -114,10 +115,7 @@ def main() -> None:
             write_scan(path, n)
             rows.append(measure(path))
             print(rows[-1], flush=True)
-        with open(args.output, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_table(args.output, rows)
 
 
 if __name__ == "__main__":

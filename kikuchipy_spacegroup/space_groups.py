@@ -309,7 +309,7 @@ def phase_list(
 
 
 def coarsen(numbers: Sequence[int] | np.ndarray, level: str) -> np.ndarray:
-    """Return what space groups belong to at a level of symmetry.
+    """Return the class of space groups at a level of symmetry.
 
     Parameters
     ----------

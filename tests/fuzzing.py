@@ -157,7 +157,7 @@ def damage_sht(data: bytes, rng: np.random.Generator) -> bytes:
 
 def damage_onnx(data: bytes, rng: np.random.Generator) -> bytes:
     """Return an ONNX file with a right checksum."""
-    from kikuchipy_spacegroup.models import _onnx_file as _onnx_file
+    from kikuchipy_spacegroup.models import _onnx_file
 
     return _onnx_file.sealed(damage(data[: -_onnx_file._SEAL_BYTES], rng))
 

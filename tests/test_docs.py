@@ -13,7 +13,7 @@ import pytest
 
 import kikuchipy_spacegroup
 from kikuchipy_spacegroup import data
-from kikuchipy_spacegroup.classification import _results_store as _results_store
+from kikuchipy_spacegroup.classification import _results_store
 
 ROOT = Path(__file__).parents[1]
 NAME = kikuchipy_spacegroup.__name__

@@ -104,8 +104,8 @@ xmap = s.classify_space_group(model, keep_probabilities=True)
 corrected = s.deepcopy()
 corrected.remove_static_background(static_bg=s.mean((0, 1)).data.astype("uint8"))
 corrected.remove_dynamic_background()
-labels = kpsg.maps.grains_from_patterns(corrected)
-pooled = kpsg.pool_grains(xmap, labels)
+grain_ids = kpsg.maps.grains_from_patterns(corrected)
+pooled = kpsg.pool_grains(xmap, grain_ids)
 
 # %%
 # Pooling makes a grain right more often than its patterns, if they are right more often than not.

@@ -57,14 +57,14 @@ print(f"Right: {(xmap.phase_id == truth).mean():.0%}")
 corrected = s.deepcopy()
 corrected.remove_static_background(static_bg=s.mean((0, 1)).data.astype("uint8"))
 corrected.remove_dynamic_background()
-labels = kpsg.maps.grains_from_patterns(corrected)
-pooled = kpsg.pool_grains(xmap, labels)
+grain_ids = kpsg.maps.grains_from_patterns(corrected)
+pooled = kpsg.pool_grains(xmap, grain_ids)
 print(f"Right: {(pooled.phase_id == truth).mean():.0%}")
 
 fig, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")
 axes = axes.ravel()
 axes[0].imshow(true_names.reshape(s.data.shape[:2]) == "silicon", cmap="Greys", vmax=2)
-axes[1].imshow(np.asarray(labels).reshape(s.data.shape[:2]) % 20, cmap="tab20")
+axes[1].imshow(np.asarray(grain_ids).reshape(s.data.shape[:2]) % 20, cmap="tab20")
 for ax, title in zip(axes, ("Truth: silicon is gray", "Grains")):
     ax.set(title=title, xticks=[], yticks=[])
 for ax, title, each in zip(axes[2:], ("By pattern", "By grain"), (xmap, pooled)):

@@ -22,8 +22,7 @@ import pandas as pd
 from scipy.special import softmax
 
 import kikuchipy_spacegroup as kpsg
-from kikuchipy_spacegroup import evaluation
-from kikuchipy_spacegroup.plot import _plot_map as plot
+from kikuchipy_spacegroup import evaluation, plot
 from kikuchipy_spacegroup.training import simulate_logits
 
 keras.utils.set_random_seed(2)

@@ -28,7 +28,7 @@ def map_model(
     inside: np.ndarray,
     navigation_mask: np.ndarray | None,
 ) -> da.Array:
-    """Return lazy probabilities."""
+    """Return lazy probabilities of the patterns of a scan."""
     n_dims = patterns.ndim - 2
     n_classes = len(model.space_groups)
     # Names of our own, so that dask does not hash the model

@@ -47,7 +47,7 @@ def active_client() -> Any:
 
 
 def n_threads(model: Any) -> int:
-    """Return how many blocks of patterns to work on at a time.
+    """Return the number of blocks of patterns to work on at a time.
 
     The network uses all cores by itself: one block is read while another
     one is classified. If it is on a GPU, cores only read and divide.
@@ -57,7 +57,7 @@ def n_threads(model: Any) -> int:
 
 
 def compute(lazy: Any, show_progressbar: bool, threads: int = 2) -> Any:
-    """Return what a lazy array or task is.
+    """Compute a lazy array or task.
 
     Parameters
     ----------

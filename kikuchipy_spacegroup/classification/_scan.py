@@ -124,7 +124,7 @@ def store_header(
     inside: np.ndarray,
     navigation_mask: np.ndarray | None,
 ) -> dict[str, str]:
-    """Return what must be the same to go on with results: fingerprints."""
+    """Return fingerprints of all that must be the same to go on with results."""
     sample = sample_patterns(patterns, navigation_mask)[::20]
     return {
         "scan": fingerprint(sample, list(patterns.shape)),

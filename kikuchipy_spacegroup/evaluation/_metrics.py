@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How right a model is: arrays and scans in, tables out.
+"""Accuracy, confusion matrix and reliability diagram of a model, as tables.
 
 Everything starts from a table with one row per pattern, which
 :func:`evaluate` or :func:`pattern_table` make. It can be written to a
@@ -36,7 +36,7 @@ COARSER_LEVELS = ("point_group", "laue_class", "crystal_system")
 
 
 def counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Return how many patterns of a material get each space group.
+    """Count the patterns of each material by predicted space group.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def confusion_matrix(table: pd.DataFrame, *, normalize: bool = False) -> pd.Data
 
 
 def reliability_diagram(table: pd.DataFrame, n_bins: int = 10) -> pd.DataFrame:
-    """Return how right the model is when it is how sure.
+    """Return the reliability diagram: accuracy by probability.
 
     Parameters
     ----------
@@ -358,7 +358,7 @@ def _materials(table: pd.DataFrame) -> pd.Series:
 
 
 def _context(table: pd.DataFrame) -> dict[str, int | float]:
-    """Return what must stand in every table, as in :func:`accuracy`."""
+    """Return the context that stands in every table, as in :func:`accuracy`."""
     _, groups = class_probabilities(table)
     materials = _materials(table)
     return {

@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which materials of scans a model was trained on, by name or formula."""
+"""Find the materials a model was trained on, by name or formula."""
 
 from collections.abc import Iterable, Sequence
 import logging
@@ -45,7 +45,7 @@ class _Material(NamedTuple):
 def seen_materials(
     materials: "Iterable[tuple[str, int, Phase | None]]", trained: Sequence[str]
 ) -> set[tuple[str, int]]:
-    """Return which materials are among those of training.
+    """Return a mask of materials that are among those of training.
 
     Parameters
     ----------

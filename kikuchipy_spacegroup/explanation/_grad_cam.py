@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a network looks at: Grad-CAM and guided Grad-CAM.
+"""Grad-CAM and guided Grad-CAM: what a network looks at.
 
 Arrays in, arrays out. Pictures of them are in
 :mod:`kikuchipy_spacegroup.plot`, and whether they agree with the zone
@@ -137,7 +137,7 @@ class GradCAM:
         *,
         batch_size: int = 16,
     ) -> np.ndarray:
-        """Return what speaks for a space group in every pattern.
+        """Return Grad-CAM maps of patterns for a space group.
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ def grad_cam(
     guided: bool = False,
     batch_size: int = 16,
 ) -> np.ndarray:
-    """Return what speaks for a space group in every pattern.
+    """Return Grad-CAM maps of patterns for a space group.
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ def guided_backpropagation(
     *,
     batch_size: int = 16,
 ) -> np.ndarray:
-    """Return the size of the guided gradient at the network input.
+    """Return guided backpropagation maps at the network input.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def guided_grad_cam(
     layer: "str | keras.layers.Layer | None" = None,
     batch_size: int = 16,
 ) -> np.ndarray:
-    """Return Grad-CAM at the resolution of the network input.
+    """Return guided Grad-CAM maps at the resolution of the network input.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ class Tap:
 
 
 def traced(network: keras.Model, size: int) -> dict[int, list[tuple[int, ...]]]:
-    """Return which layers are called, in this order.
+    """Return the layers that are called, in this order.
 
     Returns
     -------

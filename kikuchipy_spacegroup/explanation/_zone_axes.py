@@ -184,7 +184,7 @@ class ZoneAxisTest:
 
     @property
     def z_score(self) -> float:
-        """Return how many standard deviations of the control it is off."""
+        """Return the z-score: by how many standard deviations it is off the control."""
         spread = self.control.std(ddof=1)
         return float((self.mean_auc - self.control.mean()) / spread) if spread else 0.0
 
@@ -218,7 +218,7 @@ def zone_axis_test(
     n_random: int = 999,
     seed: int = 0,
 ) -> ZoneAxisTest:
-    r"""Ask whether maps have more weight near zone axes than by chance.
+    r"""Test whether maps have more weight near zone axes than by chance.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ _DAMAGED = (
 
 
 def most_bytes(size: int) -> int:
-    """Return how many bytes a file may unpack to.
+    """Return the number of bytes a file may unpack to.
 
     Parameters
     ----------

@@ -124,7 +124,7 @@ def _import_ducc0():
 
 
 def _rings(theta: np.ndarray, nphi: np.ndarray, bandwidth: int) -> dict:
-    """Return what ducc0 asks for to describe rings on the sphere."""
+    """Return the rings on the sphere as ducc0 describes them."""
     n = np.asarray(nphi, dtype="uint64")
     return {
         "theta": np.asarray(theta, dtype="float64"),

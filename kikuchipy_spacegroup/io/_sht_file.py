@@ -42,7 +42,7 @@ _ORIGIN_SHIFTS = {
 
 @dataclass(frozen=True)
 class Content:
-    """What is read from a file, in keV, degrees and nm."""
+    """Content of a file, in keV, degrees and nm."""
 
     modality: str
     energy: float

@@ -18,7 +18,7 @@ from kikuchipy_spacegroup.maps._composition import (
 )
 from kikuchipy_spacegroup.maps._crystal_map import probabilities_from_map
 from kikuchipy_spacegroup.maps._map_like import map_like
-from kikuchipy_spacegroup.maps._pooling import check_labels
+from kikuchipy_spacegroup.maps._pooling import check_grain_ids
 from kikuchipy_spacegroup.maps._uncertainty import (
     of_map,
     read_uncertainties,
@@ -38,14 +38,14 @@ def identify_phases(
     composition: "Mapping[str, np.ndarray] | np.ndarray | Sequence[BaseSignal] | None" = None,
     *,
     elements: Sequence[str] | None = None,
-    labels: np.ndarray | None = None,
+    grain_ids: np.ndarray | None = None,
     uncertainty: "float | Mapping[str, float | np.ndarray | BaseSignal] | np.ndarray" = 0.05,
     relative_uncertainty: float = 0.125,
     prior: Mapping[str, float] | None = None,
     none_prior: float = 0.1,
     min_probability: float = 0.0,
 ) -> CrystalMap:
-    r"""Return which of some candidate phases each point is of, if any.
+    r"""Identify the phase of each point among candidates, if it is one of them.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def identify_phases(
         apart by their space groups only.
     elements
         Names of the elements, if the composition is an array.
-    labels
+    grain_ids
         Integer array with the grain of each point, negative for points
         of no grain. If given, the mean composition of a grain is used
         for all its points, and the uncertainty is that of this mean.
@@ -108,7 +108,7 @@ def identify_phases(
         * ``candidate_probabilities`` (n, k + 1) of the k candidates,
           followed by that of none of them
         * ``scores`` (n,), the best of them
-        * ``grain_id`` (n,), if labels are given
+        * ``grain_id`` (n,), if *grain_ids* are given
 
     Raises
     ------
@@ -169,8 +169,8 @@ def identify_phases(
     check_probability("min_probability", min_probability)
     phases = _check_candidates(candidates)
     own = {}
-    if labels is not None:
-        own["grain_id"] = check_labels(labels, xmap)
+    if grain_ids is not None:
+        own["grain_id"] = check_grain_ids(grain_ids, xmap)
     arrays = {}
     if composition is not None:
         arrays, uncertainty = of_map(
@@ -212,7 +212,7 @@ def candidate_probabilities(
     prior: Mapping[str, float] | None = None,
     none_prior: float = 0.1,
 ) -> np.ndarray:
-    r"""Return probabilities of phases from space groups and compositions.
+    r"""Return posterior probabilities of phases from space groups and compositions.
 
     Parameters
     ----------

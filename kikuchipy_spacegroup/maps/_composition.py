@@ -96,7 +96,7 @@ def as_array(values: Any) -> np.ndarray:
 
 
 def _of_single_signal(signal: BaseSignal) -> str:
-    """Return what is wrong with a signal as a composition."""
+    """Return why a signal is no composition."""
     axes = signal.axes_manager
     return (
         "composition must be a dictionary of arrays or signals by element, an array, or "
@@ -150,7 +150,7 @@ def normalized_fractions(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
 def log_evidence(
     fractions: np.ndarray, expected: np.ndarray, uncertainty: np.ndarray
 ) -> np.ndarray:
-    r"""Return how well compositions fit a phase, against any composition.
+    r"""Return the log-evidence of compositions for a phase, against any composition.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What indexed maps say of every point of a scan."""
+"""Evidence of indexed maps for the phases of every point of a scan."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -170,7 +170,7 @@ def _add(phases: dict[str, Phase], phase: Phase) -> None:
 
 
 def _kind(xmap: CrystalMap) -> str:
-    """Return which kind of scores a map has."""
+    """Return the kind of scores a map has."""
     if {"top_space_groups", "candidate_probabilities"} & set(xmap.prop):
         raise ValueError(
             "One of the indexed maps is a map of space groups or one that was combined "
@@ -207,7 +207,7 @@ def fit_weights(
     pairs: tuple[np.ndarray, np.ndarray],
     given: Mapping[str, float],
 ) -> dict[str, float]:
-    """Return weights with which neighbors agree best.
+    """Fit weights of evidence, with which neighbors agree best.
 
     Parameters
     ----------

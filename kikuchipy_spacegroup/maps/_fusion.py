@@ -22,10 +22,10 @@ from kikuchipy_spacegroup.maps._evidence import (
 from kikuchipy_spacegroup.maps._map_like import neighbors
 from kikuchipy_spacegroup.maps._pooling import (
     CORRELATION,
-    check_labels,
+    check_grain_ids,
     effective_number,
 )
-from kikuchipy_spacegroup.maps._score_model import on_one_scale, pairs_with
+from kikuchipy_spacegroup.maps._score_model import calibrate_scores, pairs_with
 from kikuchipy_spacegroup.patterns._checks import check_probability
 
 _logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def combine(
     indexed: CrystalMap | Sequence[CrystalMap],
     *,
     kinds: Sequence[str] | None = None,
-    labels: np.ndarray | None = None,
+    grain_ids: np.ndarray | None = None,
     weights: Mapping[str, float] | None = None,
     min_probability: float = 0.0,
 ) -> CrystalMap:
@@ -58,7 +58,7 @@ def combine(
         or ``"hough"``. If not given, maps with ``"cm"`` are of Hough
         indexing, and of those with ``"scores"``, the ones with
         ``"num_evals"`` are refined.
-    labels
+    grain_ids
         Grain of each point, as in
         :func:`~kikuchipy_spacegroup.maps.pool_grains`, to which the map
         of space groups should not be pooled then. All points of a grain
@@ -104,7 +104,7 @@ def combine(
         If the map has no probabilities, maps are of different scans,
         scores are missing, a map is of space groups instead of indexed,
         phases of the same name differ or lack names or space groups, or
-        *labels* are given with a map that was pooled before.
+        *grain_ids* are given with a map that was pooled before.
 
     See Also
     --------
@@ -215,10 +215,10 @@ def combine(
                 f"Indexed map {i} must be an orix CrystalMap, not {type(other).__name__}"
             )
         _check_same_scan(xmap, other, i)
-    if labels is not None and "grain_size" in xmap.prop:
+    if grain_ids is not None and "grain_size" in xmap.prop:
         raise ValueError(
-            "Probabilities of the map are those of grains already, so `labels` would "
-            "count them twice. Give the map as classified, or no labels"
+            "Probabilities of the map are those of grains already, so `grain_ids` would "
+            "count them twice. Give the map as classified, or no `grain_ids`"
         )
     found, phases = gather(maps, kinds)
     if not phases:
@@ -235,13 +235,13 @@ def combine(
     there &= _has_solution(found, shape)[points]
     _warn_of_unlike(tables, phases)
     pairs = neighbors(xmap)
-    tables, known = on_one_scale(tables, prior, pairs, dict(weights or {}))
+    tables, known = calibrate_scores(tables, prior, pairs, dict(weights or {}))
     evidence = {"classifier": prior}
     evidence |= {kind: centered(table) for kind, table in tables.items()}
     weights = fit_weights(evidence, pairs_with(there, pairs), known)
     log_p = sum(weights[kind] * table for kind, table in evidence.items())
-    if labels is not None:
-        log_p = _of_grains(log_p, there, check_labels(labels, xmap))
+    if grain_ids is not None:
+        log_p = _of_grains(log_p, there, check_grain_ids(grain_ids, xmap))
     log_p = np.where(there, log_p, -np.inf)
     solved = there.any(axis=1)
     posterior = np.zeros(log_p.shape)
@@ -328,7 +328,7 @@ def _prior(
 def _of_grains(
     log_p: np.ndarray, there: np.ndarray, grain_id: np.ndarray
 ) -> np.ndarray:
-    """Return what the points of a grain say together."""
+    """Return the joint log-probabilities of the points of each grain."""
     inside = grain_id >= 0
     _, index, size = np.unique(
         grain_id[inside], return_inverse=True, return_counts=True

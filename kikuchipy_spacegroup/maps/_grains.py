@@ -247,7 +247,7 @@ def _standardized(patterns: np.ndarray) -> np.ndarray:
 
 
 def _across(next_one: np.ndarray, next_but_one: np.ndarray) -> np.ndarray:
-    """Return how alike patterns above and below each one are.
+    """Return the similarity of the patterns above and below each one.
 
     Where there is only one, it is compared to the pattern itself.
     """

@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which points to index with which phase."""
+"""Navigation masks: points to index with each phase."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -23,7 +23,7 @@ CORRELATION = 0.9
 
 def pool_grains(
     xmap: CrystalMap,
-    labels: np.ndarray,
+    grain_ids: np.ndarray,
     *,
     correlation: float = CORRELATION,
     min_probability: float = 0.0,
@@ -34,7 +34,7 @@ def pool_grains(
     ----------
     xmap
         Map of space groups made with ``keep_probabilities=True``.
-    labels
+    grain_ids
         Integer array with the grain of each point in the scan or of
         each point in the data, negative for points of no grain.
     correlation
@@ -51,7 +51,7 @@ def pool_grains(
         Map as from :func:`~kikuchipy_spacegroup.classification.classify_space_group`
         with the results of the grains, and the further properties
 
-        * ``grain_id`` (n,), the label, -1 for points of no grain, which
+        * ``grain_id`` (n,), the grain, -1 for points of no grain, which
           keep their own probabilities
         * ``grain_size`` (n,), the number of classified points in the
           grain, 0 for points of no grain
@@ -60,7 +60,7 @@ def pool_grains(
     ------
     ValueError
         If the map has no probabilities or was pooled before, or if
-        labels or a number do not fit.
+        grain IDs or a number do not fit.
 
     See Also
     --------
@@ -117,7 +117,7 @@ def pool_grains(
             "The map is pooled already. Pool the map from `classify_space_group()`, "
             "as patterns would count twice"
         )
-    grain_id = check_labels(labels, xmap)
+    grain_id = check_grain_ids(grain_ids, xmap)
     grains, index = np.unique(grain_id[grain_id >= 0], return_inverse=True)
     pooled, size = _pool(probabilities[grain_id >= 0], index, len(grains), correlation)
     result = probabilities.copy()
@@ -215,7 +215,7 @@ def fit_correlation(
 
 
 def effective_number(n: np.ndarray, correlation: float) -> np.ndarray:
-    """Return how many independent patterns those of a grain count like.
+    """Return the effective number of independent patterns of a grain.
 
     Parameters
     ----------
@@ -240,12 +240,12 @@ def effective_number(n: np.ndarray, correlation: float) -> np.ndarray:
     return n / (1 + np.maximum(n - 1, 0) * correlation)
 
 
-def check_labels(labels: np.ndarray, xmap: CrystalMap) -> np.ndarray:
-    """Return labels of the points in the data, -1 where there is none.
+def check_grain_ids(grain_ids: np.ndarray, xmap: CrystalMap) -> np.ndarray:
+    """Return grain IDs of the points in the data, -1 where there is none.
 
     Parameters
     ----------
-    labels
+    grain_ids
         Integer array with one number per point in the scan or in the
         data, of any shape.
     xmap
@@ -253,7 +253,7 @@ def check_labels(labels: np.ndarray, xmap: CrystalMap) -> np.ndarray:
 
     Returns
     -------
-    labels
+    grain_ids
         Array of shape (n,) for the n points in the data.
 
     Raises
@@ -261,11 +261,11 @@ def check_labels(labels: np.ndarray, xmap: CrystalMap) -> np.ndarray:
     ValueError
         If these are not integers, or not one per point.
     """
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu":
-        raise ValueError(f"Labels of grains must be integers, not {labels.dtype}")
-    labels = of_points(labels, xmap, "Labels of grains").astype("int64")
-    return np.maximum(labels, -1)
+    grain_ids = np.asarray(grain_ids)
+    if grain_ids.dtype.kind not in "iu":
+        raise ValueError(f"IDs of grains must be integers, not {grain_ids.dtype}")
+    grain_ids = of_points(grain_ids, xmap, "IDs of grains").astype("int64")
+    return np.maximum(grain_ids, -1)
 
 
 def _pool(

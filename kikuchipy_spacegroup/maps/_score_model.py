@@ -28,7 +28,7 @@ _N_ITERATIONS = 60
 
 @dataclass
 class ScoreModel:
-    """How the evidence of a pattern is distributed if its phase is known.
+    """Normal distributions of the evidence of a pattern given its phase.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def pairs_with(
     return first[both], second[both]
 
 
-def on_one_scale(
+def calibrate_scores(
     tables: Mapping[str, np.ndarray],
     prior: np.ndarray,
     pairs: tuple[np.ndarray, np.ndarray],
@@ -125,7 +125,7 @@ def on_one_scale(
 def fit_score_model(
     table: np.ndarray, prior: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]
 ) -> ScoreModel | None:
-    r"""Return what makes scores and the classifier agree best, if they do at all.
+    r"""Fit the model of scores by expectation-maximization, if they agree at all.
 
     Parameters
     ----------

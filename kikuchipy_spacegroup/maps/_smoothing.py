@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Weigh what a pattern says against what its neighbors are."""
+"""Smooth maps of probabilities by those of neighbors."""
 
 import logging
 

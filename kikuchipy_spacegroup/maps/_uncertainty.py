@@ -135,7 +135,7 @@ def read_uncertainties(
 
 
 def _by_symbol(uncertainty: Mapping, elements: list[str]) -> dict[str, Any]:
-    """Return what is given by the symbols of elements."""
+    """Return values by the symbols of elements."""
     given = {element_symbol(name): values for name, values in uncertainty.items()}
     if len(given) < len(uncertainty):
         raise ValueError(
@@ -193,7 +193,7 @@ def uncertainty_table(
 
 
 def _kinds_of_bad(values: np.ndarray) -> str:
-    """Return how many numbers are NaN, negative or small."""
+    """Count numbers that are NaN, negative or small."""
     counts = {
         "NaN": np.isnan(values).sum(),
         "negative": (values < 0).sum(),

@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tell whether things are the same."""
+"""Fingerprints of arrays, files and settings."""
 
 import hashlib
 import json

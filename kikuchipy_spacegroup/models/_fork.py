@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tell processes that were forked when threads of a network were there."""
+"""Detect processes that were forked while a network had threads."""
 
 import os
 

@@ -22,12 +22,12 @@ _ASSUMED_MEMORY = 8 * 2**30
 
 
 def gpu_memory() -> int:
-    """Return how many bytes of a GPU batches may count on, 0 without a GPU."""
+    """Return the bytes of a GPU that batches may count on, 0 without a GPU."""
     return _MEMORY[keras.backend.backend()]()
 
 
 def default_batch_size() -> int:
-    """Return how many patterns to pass to a network at a time.
+    """Return the default number of patterns to pass to a network at a time.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def default_batch_size() -> int:
 
 
 def padded_size(n: int, batch_size: int) -> int:
-    """Return how many patterns to run instead of n, so that few sizes occur.
+    """Return a padded number of patterns to run instead of n, so that few sizes occur.
 
     Parameters
     ----------

@@ -253,7 +253,7 @@ class SpaceGroupModel:
 
     @property
     def batch_size(self) -> int:
-        """Return how many patterns pass the network at a time by default.
+        """Return the default number of patterns that pass the network at a time.
 
         256 without a GPU, and more with one, as its memory allows.
         """
@@ -319,7 +319,7 @@ class SpaceGroupModel:
         return most_probable(probabilities, self.space_groups, self.min_probability)
 
     def header(self) -> dict[str, Any]:
-        """Return what is written to files beside the network.
+        """Return the header that is written to files beside the network.
 
         Returns
         -------

@@ -20,7 +20,7 @@ _MAX_JSON = 2**23
 
 
 def read_model_file(path: Path, folder: Path) -> tuple[dict[str, Any], Any]:
-    """Return what a model file says, and unpack its weights.
+    """Read the header and description in a model file, and unpack its weights.
 
     Parameters
     ----------

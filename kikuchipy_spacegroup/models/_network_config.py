@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the description of a network in a model file may ask for.
+"""Allowed layers: what the description of a network in a file may ask for.
 
 Keras makes whatever class a file names, with whatever arguments. Some
 run code or read files. Here are those that only compute.
@@ -66,7 +66,7 @@ _OURS = "kikuchipy_spacegroup>PreparePatterns"
 
 
 class RefusedError(ValueError):
-    """What a file asks for is not safe, or too much."""
+    """An error: what a file asks for is not safe, or too much."""
 
 
 def check_config(

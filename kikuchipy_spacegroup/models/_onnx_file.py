@@ -134,7 +134,7 @@ def check_seal(content: bytes, path: Path) -> None:
 
 
 class _RefusedError(ValueError):
-    """What a file has is not damage, but not allowed."""
+    """An error: what a file has is no damage, but is not allowed."""
 
 
 def _check(message: memoryview, kind: str) -> None:

@@ -28,7 +28,7 @@ def read_model(
     custom_objects: Mapping[str, type] | None,
     make: Callable[..., Any],
 ) -> Any:
-    """Return what is made of the parts of a model file.
+    """Make a model of the parts of a model file.
 
     Parameters
     ----------

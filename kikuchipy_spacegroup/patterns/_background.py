@@ -23,7 +23,7 @@ _DARK = 0.1
 
 
 def unusable_patterns(patterns: np.ndarray) -> np.ndarray:
-    """Return which patterns cannot be classified at all.
+    """Return a mask of patterns that cannot be classified at all.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def _unusable(flat: np.ndarray) -> np.ndarray:
 
 
 def _count(flags: np.ndarray) -> np.ndarray:
-    """Return how many are True per row, faster than their sum as booleans."""
+    """Count what is True per row, faster than by the sum of booleans."""
     return flags.view("uint8").sum(axis=1, dtype="uint32")
 
 

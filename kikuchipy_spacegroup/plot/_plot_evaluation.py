@@ -416,7 +416,7 @@ def _split(table: "pd.DataFrame") -> "dict[str, pd.DataFrame]":
 
 
 def _summary(table: "pd.DataFrame") -> str:
-    """Return what must stand in every figure."""
+    """Return the context that stands in every figure."""
     row = ev.accuracy(table).iloc[0]
     n = int(row["materials"])
     materials = "1 material" if n == 1 else f"{n} materials"

@@ -27,7 +27,7 @@ LOGARITHMIC = ("resolution", "contrast", "noise")
 
 @dataclass(frozen=True)
 class Acquisition:
-    r"""Ranges of what a camera and its user do to a pattern.
+    r"""Ranges of the noise, blur, contrast and background of patterns.
 
     Every pattern draws its own value of every quantity, uniformly (U)
     or log-uniformly (L) between the two given numbers. Probabilities

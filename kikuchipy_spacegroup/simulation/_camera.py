@@ -27,7 +27,7 @@ _LIMITS = {
 
 @dataclass(frozen=True)
 class Camera:
-    """What one camera does to all patterns of a scan.
+    """One camera, with its dose, contrast, blur, noise and background.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class Camera:
         return background / background.mean()
 
     def expected(self, signal: np.ndarray, background: np.ndarray) -> np.ndarray:
-        """Return what is recorded on average.
+        """Return the expected intensities, without noise.
 
         Parameters
         ----------

@@ -35,7 +35,7 @@ def estimate_acquisition(
     static_background: np.ndarray | str | None = "auto",
     margin: float = 1.25,
 ) -> Acquisition:
-    """Return ranges of what the camera did to the patterns of a scan.
+    """Estimate the noise, blur, contrast and background of a scan.
 
     A model trained with them on patterns as noisy as those of the scan,
     and not on all that cameras do, tells more of the scan.

@@ -126,7 +126,7 @@ def random_rotation_matrices(n: int, rng: np.random.Generator) -> np.ndarray:
 def detector_parameters(
     rotations: "Rotation", detector: "EBSDDetector"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what :class:`~kikuchipy_spacegroup.simulation.ProjectPatterns` needs for given orientations.
+    """Return matrices and geometries of a detector for given orientations.
 
     Parameters
     ----------

@@ -292,7 +292,7 @@ class SimulateCamera(keras.layers.Layer):
         return separable(matrix, patterns, matrix)
 
     def _illumination(self, n):
-        """Return how much light falls on every pixel, 1 on average."""
+        """Return the illumination of every pixel, 1 on average."""
         x, y = self._grid()
         x = x - self._uniform(n, (-0.4, 0.4))
         y = y - self._uniform(n, (-0.4, 0.4))
@@ -302,7 +302,7 @@ class SimulateCamera(keras.layers.Layer):
         return light / ops.mean(light, axis=(1, 2), keepdims=True)
 
     def _marks(self, n, illumination):
-        """Return how much of the signal three marks let through."""
+        """Return the share of the signal that three marks let through."""
         a = self.acquisition
         through = ops.ones_like(illumination)
         grid_x, grid_y = self._grid()
@@ -387,7 +387,7 @@ class SimulateCamera(keras.layers.Layer):
         return ops.exp(self._uniform(n, np.log(limits).astype("float32")))
 
     def chance(self, n, probability: float):
-        """Return which patterns something happens to.
+        """Return a random choice of patterns that something happens to.
 
         Parameters
         ----------

@@ -68,7 +68,7 @@ def random_map(
         Map with IDs of phases being their places in the list, and the
         properties
 
-        * ``grain_ids``, the grain of each point, numbered from 0
+        * ``grain_id``, the grain of each point, numbered from 0
         * ``purity``, ``mixed_with`` and ``second_phase_id``, see
           :func:`overlap_grains`.
 
@@ -104,7 +104,7 @@ def random_map(
     Phase  Orientations     Name  Space group  Point group  Proper point group       Color
         0   778 (64.8%)  ferrite        Im-3m         m-3m                 432    tab:blue
         1   422 (35.2%)     FeAl        Pm-3m         m-3m                 432  tab:orange
-    Properties: grain_ids, purity, mixed_with, second_phase_id
+    Properties: grain_id, purity, mixed_with, second_phase_id
     Scan unit: um
     """
     _check_shape(shape)
@@ -128,7 +128,7 @@ def random_map(
         phase_id=phase_id,
         phase_list=_phase_list(phases, np.unique(phase_id).tolist()),
         prop={
-            "grain_ids": labels.ravel(),
+            "grain_id": labels.ravel(),
             **_mixture(labels, phase_id, overlap, distance),
         },
         scan_unit="um",
@@ -137,7 +137,7 @@ def random_map(
 
 
 def overlap_grains(
-    xmap: CrystalMap, labels: np.ndarray, overlap: float = 1.0
+    xmap: CrystalMap, grain_ids: np.ndarray, overlap: float = 1.0
 ) -> CrystalMap:
     r"""Return a map that tells which patterns overlap at boundaries.
 
@@ -145,7 +145,7 @@ def overlap_grains(
     ----------
     xmap
         Map of one or two dimensions with all points in the data.
-    labels
+    grain_ids
         Grain of each of the n points, as from
         :func:`~kikuchipy_spacegroup.maps.grains_from_orientations`.
     overlap
@@ -157,7 +157,7 @@ def overlap_grains(
     xmap
         Copy of the map with the properties of shape (n,)
 
-        * ``grain_ids``, the labels
+        * ``grain_id``, the grains
         * ``purity``, the share of the point's own phase and orientation
           in its pattern. It is 0.5 on a boundary and 1 far from it.
         * ``mixed_with``, the ID of the nearest point in another grain,
@@ -169,7 +169,7 @@ def overlap_grains(
     Raises
     ------
     ValueError
-        If labels do not fit, points are not in the data, or the overlap
+        If grain IDs do not fit, points are not in the data, or the overlap
         is out of range.
 
     See Also
@@ -202,17 +202,17 @@ def overlap_grains(
             f"{xmap.size} of the {xmap.is_in_data.size} points of the map are in the "
             "data. Give a rectangular map with all of them"
         )
-    labels = np.asarray(labels)
-    if labels.size != xmap.size or labels.dtype.kind not in "ui":
+    grain_ids = np.asarray(grain_ids)
+    if grain_ids.size != xmap.size or grain_ids.dtype.kind not in "ui":
         raise ValueError(
-            f"labels must be {xmap.size} integers, one per point of the map, not "
-            f"{labels.size} of type {labels.dtype}"
+            f"grain_ids must be {xmap.size} integers, one per point of the map, not "
+            f"{grain_ids.size} of type {grain_ids.dtype}"
         )
     if not 0 <= overlap <= _WIDEST:
         raise ValueError(f"overlap must be from 0 to {_WIDEST}, not {overlap}")
-    grid = labels.reshape(xmap.shape if xmap.ndim == 2 else (1, -1))
+    grid = grain_ids.reshape(xmap.shape if xmap.ndim == 2 else (1, -1))
     new = copy_of(xmap)
-    new.prop["grain_ids"] = labels.ravel().astype("int64")
+    new.prop["grain_id"] = grain_ids.ravel().astype("int64")
     for name, values in _mixture(grid, xmap.phase_id, overlap).items():
         new.prop[name] = values
     return new
@@ -310,7 +310,7 @@ def _mixture(
     overlap: float,
     distance: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return which grains overlap where, and how much.
+    """Return the grains that overlap at each point, and how much.
 
     Distances to boundaries are taken from the points if not given.
     """

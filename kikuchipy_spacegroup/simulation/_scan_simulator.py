@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Points:
-    """What is needed to simulate the pattern of any point of a map."""
+    """The master patterns, detector and camera of the points of a map."""
 
     def __init__(
         self,

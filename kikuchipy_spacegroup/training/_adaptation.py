@@ -180,7 +180,7 @@ def self_train(
     show_progressbar: bool = True,
     **kwargs: Any,
 ) -> "SpaceGroupModel":
-    """Train a model further on the camera of a scan and what it is sure of.
+    """Train a model further on a scan by its own pseudo-labels.
 
     Simulated patterns with true labels are made by a camera like that
     of the scan. Beside these, the patterns of the scan which the model
@@ -335,7 +335,7 @@ def self_train(
 def _sure_of(
     model: "SpaceGroupModel", patterns: np.ndarray, confidence: float, least: float
 ) -> LabelledPatterns | None:
-    """Return what a model is sure of, or None if it is too little."""
+    """Return patterns with pseudo-labels the model is sure of, or None if few."""
     probabilities = _probabilities_of_views(model, patterns)
     sure = probabilities.max(axis=1) >= confidence
     if sure.sum() < max(FEWEST, least * sure.size):

@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make probabilities mean what they say, and know when to say nothing."""
+"""Calibrate probabilities, and set the threshold below which none is told."""
 
 from collections.abc import Sequence
 import logging
@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the temperature which makes probabilities most likely.
+    """Fit the temperature of temperature scaling by maximum likelihood.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 def calibration_error(
     probabilities: np.ndarray, labels: np.ndarray, *, n_bins: int = 15
 ) -> float:
-    """Return how far best probabilities are from the share that is right.
+    """Return the expected calibration error of best probabilities.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def calibration_error(
 def precision_threshold(
     probabilities: np.ndarray, labels: np.ndarray, precision: float
 ) -> float:
-    """Return the probability above which enough patterns are right.
+    """Return the probability above which the precision is as wanted.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def calibrate(
     acquisition: "Acquisition | None" = None,
     seed: int = 0,
 ) -> None:
-    """Set temperature and thresholds of a model.
+    """Calibrate a model: set its temperature and its thresholds.
 
     Parameters
     ----------
@@ -276,7 +276,7 @@ def simulate_logits(
     seed: int = 0,
     batch_size: int = 50,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return logits of simulated patterns, their classes and phases.
+    """Simulate patterns, and return their logits, classes and phases.
 
     Parameters
     ----------

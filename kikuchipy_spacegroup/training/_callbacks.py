@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens after every epoch."""
+"""Callbacks of training."""
 
 import keras
 import numpy as np

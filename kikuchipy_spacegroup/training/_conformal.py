@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sets of all classes a pattern may be of."""
+"""Conformal prediction sets of classes."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ import numpy as np
 def conformal_threshold(
     probabilities: np.ndarray, labels: np.ndarray, coverage: float = 0.9
 ) -> float:
-    """Return how probable a class must be to belong to prediction sets.
+    """Return the conformal threshold of probabilities for a coverage.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def class_conformal_thresholds(
     *,
     materials: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return how probable each class must be to belong to prediction sets.
+    """Return conformal thresholds of probabilities, one per class.
 
     Parameters
     ----------
@@ -141,14 +141,14 @@ def class_conformal_thresholds(
 
 
 def _rank(n: int, coverage: float) -> int:
-    """Return how many of n patterns and one more must be covered."""
+    """Return the conformal rank: how many of n + 1 patterns must be covered."""
     return int(np.ceil(round((n + 1) * coverage, 9)))
 
 
 def prediction_sets(
     probabilities: np.ndarray, threshold: float | np.ndarray
 ) -> np.ndarray:
-    """Return which classes a pattern may be of.
+    """Return prediction sets: the classes a pattern may be of.
 
     Parameters
     ----------

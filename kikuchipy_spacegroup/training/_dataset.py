@@ -184,7 +184,7 @@ class SimulatedDataset(keras.utils.PyDataset):
 
     @property
     def _known(self) -> float:
-        """Return how many patterns of a batch are not outliers, on average."""
+        """Return the mean number of patterns of a batch that are not outliers."""
         return self.batch_size * (1 - self.outlier_share)
 
     def _beside(self, experimental: "ExperimentalDataset") -> "SimulatedDataset":
@@ -207,7 +207,7 @@ class SimulatedDataset(keras.utils.PyDataset):
     def recipe(
         self, phases: np.ndarray, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
-        """Return what is needed to simulate patterns of given phases.
+        """Return a random recipe to simulate patterns of given phases.
 
         Parameters
         ----------

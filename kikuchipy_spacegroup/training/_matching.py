@@ -57,7 +57,7 @@ def match_acquisition(
     static_background: np.ndarray | str | None = "auto",
     seed: int = 0,
 ) -> Acquisition:
-    """Return what the camera of a scan does, found by simulating others.
+    """Match the camera of a scan with simulated cameras.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ class _Cameras(SimulateCamera):
 
 
 def _first_layers(model: "SpaceGroupModel") -> keras.Model:
-    """Return what the first batch normalizations get."""
+    """Return a network up to the input of its first batch normalizations."""
     inputs = [
         layer.input
         for layer in model.network.layers

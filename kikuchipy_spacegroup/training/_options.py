@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Sampling:
-    """What patterns batches are made of.
+    """Options of sampling: what patterns batches are made of.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Optimization:
-    """How weights are changed.
+    """Options of optimization: how weights are changed.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class Optimization:
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """When training stops before its last epoch.
+    """Options of early stopping, by the validation loss.
 
     The best weights are kept then.
 

@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a model says of its training."""
+"""Metadata of a model on its training."""
 
 import logging
 from typing import TYPE_CHECKING

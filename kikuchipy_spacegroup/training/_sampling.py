@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How often what is drawn for training."""
+"""Sampling weights of space groups and phases in training."""
 
 from collections.abc import Mapping, Sequence
 import logging
@@ -82,7 +82,7 @@ def warn_if_unbalanced(
 def fill_up(
     shares: np.ndarray, given: np.ndarray, amount: float, least: float = 0.0
 ) -> np.ndarray:
-    """Return how much to add to each part, so that the whole gets its shares.
+    """Return what to add to each part, so that the whole gets its shares.
 
     Parameters
     ----------

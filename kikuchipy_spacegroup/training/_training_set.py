@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a model is trained on: simulated patterns, experimental ones, or both."""
+"""Training sets of simulated patterns, experimental ones, or both."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

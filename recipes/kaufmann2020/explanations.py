@@ -32,7 +32,7 @@ from kikuchipy_spacegroup.explanation import (
 )
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.plot._plot_explanation import find_bands, n_shared
+from kikuchipy_spacegroup.plot import find_bands, n_shared
 
 _Explain = Callable[[np.ndarray], np.ndarray]
 # Feature maps to look at where the last ones are smaller than this

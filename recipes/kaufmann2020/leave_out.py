@@ -7,8 +7,8 @@ Usage::
     python recipes/kaufmann2020/leave_out.py LIBRARIES OUTPUT
 
 where LIBRARIES is the folder written by
-``recipes/default_model/library.py``. OUTPUT can be given to
-``recipes/default_model/train.py`` instead. Every phase with the elements
+``recipes/default_model/structures/library.py``. OUTPUT can be given to
+``recipes/default_model/training/train.py`` instead. Every phase with the elements
 and the space group of one of the materials is left out, those with made-up
 structures or lattice parameters too, see ``is_like_a_material``.
 """

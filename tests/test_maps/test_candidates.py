@@ -601,7 +601,7 @@ class TestIdentifyPhases:
         labels = np.array([0, 0, 0, 0, 0, 1, 1, -1])
         xmap = pool_grains(self.map(p), labels)
         found = identify_phases(
-            xmap, [NBC, TIC], {"Nb": nb, "Ti": 1 - nb}, labels=labels
+            xmap, [NBC, TIC], {"Nb": nb, "Ti": 1 - nb}, grain_ids=labels
         )
         assert found.phase_id.tolist() == [0] * 5 + [1] * 3
         means = np.array([0.92, 0.05, 0.15])
@@ -661,7 +661,11 @@ class TestIdentifyPhases:
         u = np.array([0.05, 0.1, 0.4, np.nan, 0.2, 0.2, 0.3])
         composition = {"Nb": nb, "Ti": 1 - nb}
         found = identify_phases(
-            self.map(p), [NBC, TIC], composition, labels=labels, uncertainty={"Nb": u}
+            self.map(p),
+            [NBC, TIC],
+            composition,
+            grain_ids=labels,
+            uncertainty={"Nb": u},
         ).candidate_probabilities
         means = np.array([0.9, 0.075, 0.15])
         rms = np.array([np.sqrt((0.05**2 + 0.1**2 + 0.4**2) / 3), 0.2, 0.3])
@@ -678,11 +682,15 @@ class TestIdentifyPhases:
             self.map(p),
             [NBC, TIC],
             composition,
-            labels=labels,
+            grain_ids=labels,
             uncertainty={"Nb": np.full(7, 0.1)},
         )
         scalar = identify_phases(
-            self.map(p), [NBC, TIC], composition, labels=labels, uncertainty={"Nb": 0.1}
+            self.map(p),
+            [NBC, TIC],
+            composition,
+            grain_ids=labels,
+            uncertainty={"Nb": 0.1},
         )
         assert np.allclose(same.scores, scalar.scores, rtol=1e-5)
         for bad in (0, np.nan):
@@ -692,7 +700,7 @@ class TestIdentifyPhases:
                     self.map(p),
                     [NBC, TIC],
                     composition,
-                    labels=labels,
+                    grain_ids=labels,
                     uncertainty={"Nb": u},
                 )
 
@@ -724,5 +732,5 @@ class TestIdentifyPhases:
             identify_phases(xmap, [AL], {"Al": np.ones(3)})
         with pytest.raises(TypeError, match="not a single Signal1D"):
             identify_phases(xmap, [AL], hs.signals.Signal1D(np.ones((2, 3, 64))))
-        with pytest.raises(ValueError, match="Labels of grains of shape"):
-            identify_phases(xmap, [AL], labels=np.zeros(3, int))
+        with pytest.raises(ValueError, match="IDs of grains of shape"):
+            identify_phases(xmap, [AL], grain_ids=np.zeros(3, int))

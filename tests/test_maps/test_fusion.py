@@ -129,9 +129,9 @@ class TestCombine:
         labels = np.arange(N).reshape(SHAPE) // 5
         pooled = kpsg.pool_grains(xmap, labels)
         with pytest.raises(ValueError, match="count them twice"):
-            kpsg.combine(pooled, [indexed(NI, 0.5)], labels=labels)
+            kpsg.combine(pooled, [indexed(NI, 0.5)], grain_ids=labels)
         with pytest.raises(ValueError, match="do not fit the map"):
-            kpsg.combine(xmap, [indexed(NI, 0.5)], labels=labels.T)
+            kpsg.combine(xmap, [indexed(NI, 0.5)], grain_ids=labels.T)
 
     def test_order_of_maps_does_not_matter(self):
         rng = np.random.default_rng(3)
@@ -244,12 +244,12 @@ class TestCombine:
         scores = rng.normal(0.4, 0.05, (2, N))
         scores[truth, np.arange(N)] += 0.05
         maps = [indexed(i, s) for i, s in zip((NI, FE), scores)]
-        found = kpsg.combine(classified([0.4, 0.2, 0.4]), maps, labels=truth)
+        found = kpsg.combine(classified([0.4, 0.2, 0.4]), maps, grain_ids=truth)
         names = np.array([found.phases[i].name for i in found.phase_id])
         assert (names == np.where(truth, "Fe", "Ni")).all()
         # Points which are in no grain have a say of their own
         labels = np.where(np.arange(N) < 30, truth, -1)
-        found = kpsg.combine(classified([0.4, 0.2, 0.4]), maps, labels=labels)
+        found = kpsg.combine(classified([0.4, 0.2, 0.4]), maps, grain_ids=labels)
         names = np.array([found.phases[i].name for i in found.phase_id])
         assert len(np.unique(names[30:][truth[30:] == 0])) == 2
 

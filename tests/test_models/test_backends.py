@@ -19,7 +19,7 @@ from kikuchipy_spacegroup.classification import classify_space_group
 from kikuchipy_spacegroup.classification._compute import n_threads
 from kikuchipy_spacegroup.explanation import GradCAM, guided_grad_cam
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.models import _inference as _inference
+from kikuchipy_spacegroup.models import _inference
 from kikuchipy_spacegroup.patterns._scan import blocks_of_patterns
 from kikuchipy_spacegroup.simulation import ProjectPatterns
 from kikuchipy_spacegroup.training import SimulatedDataset

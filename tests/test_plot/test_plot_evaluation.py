@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from kikuchipy_spacegroup import evaluation as ev
-from kikuchipy_spacegroup.plot import _plot_map as plot
+from kikuchipy_spacegroup import plot
 
 GROUPS = (221, 225, 229)
 

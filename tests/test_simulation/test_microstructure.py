@@ -38,7 +38,7 @@ class TestRandomMap:
         assert xmap.rotations_per_point == 1
 
     def test_fractions(self, xmap):
-        largest = np.bincount(xmap.grain_ids).max() / xmap.size
+        largest = np.bincount(xmap.grain_id).max() / xmap.size
         for i, fraction in enumerate((0.5, 0.3, 0.2)):
             assert np.mean(xmap.phase_id == i) == pytest.approx(fraction, abs=largest)
 
@@ -57,47 +57,47 @@ class TestRandomMap:
     @pytest.mark.parametrize("size", [5, 12, 30])
     def test_grain_size(self, size):
         xmap = random_map(PHASES, (100, 150), grain_size=size)
-        area = np.bincount(xmap.grain_ids).mean()
+        area = np.bincount(xmap.grain_id).mean()
         assert np.sqrt(4 * area / np.pi) == pytest.approx(size, rel=0.03)
 
     def test_grains(self, xmap):
         """Each grain is one piece of one phase, numbered as it appears."""
-        grid = xmap.get_map_data("grain_ids")
+        grid = xmap.get_map_data("grain_id")
         corners = np.ones((3, 3))
         assert all(label(grid == i, corners)[1] == 1 for i in np.unique(grid))
-        values, first = np.unique(xmap.grain_ids, return_index=True)
+        values, first = np.unique(xmap.grain_id, return_index=True)
         assert (np.diff(first) > 0).all()
         assert np.array_equal(values, np.arange(len(values)))
         for i in values:
-            assert len(set(xmap.phase_id[xmap.grain_ids == i])) == 1
+            assert len(set(xmap.phase_id[xmap.grain_id == i])) == 1
 
     def test_found_by_orientations(self):
         """Neighbors in a grain are alike, and others are not."""
         xmap = random_map(PHASES[:1], (50, 50))
         found = grains_from_orientations(xmap)
-        assert adjusted_rand_score(found, xmap.grain_ids) > 0.99
+        assert adjusted_rand_score(found, xmap.grain_id) > 0.99
 
     @pytest.mark.parametrize("spread", [0.5, 3])
     def test_spread(self, spread):
         xmap = random_map(PHASES[1:2], (60, 80), orientation_spread=spread)
         group = PHASES[1].point_group
         angles = np.zeros(xmap.size)
-        for i in np.unique(xmap.grain_ids):
-            of_grain = xmap.grain_ids == i
+        for i in np.unique(xmap.grain_id):
+            of_grain = xmap.grain_id == i
             o = Orientation(xmap.rotations[of_grain], group)
             angles[of_grain] = o.angle_with(o.mean(), degrees=True)
         assert angles.mean() == pytest.approx(spread, rel=0.02)
 
     def test_no_spread(self):
         xmap = random_map(PHASES, (20, 20), orientation_spread=0)
-        for i in np.unique(xmap.grain_ids):
-            q = xmap.rotations[xmap.grain_ids == i].data
+        for i in np.unique(xmap.grain_id):
+            q = xmap.rotations[xmap.grain_id == i].data
             assert np.allclose(q, q[0], atol=1e-12)
 
     def test_uniform_orientations(self):
         """The angle w of rotations goes as (w - sin w) / pi."""
         xmap = random_map(PHASES, (60, 80), grain_size=2, orientation_spread=0)
-        _, first = np.unique(xmap.grain_ids, return_index=True)
+        _, first = np.unique(xmap.grain_id, return_index=True)
         angles = xmap.rotations[first].angle
         assert len(first) > 1000
         assert kstest(angles, lambda w: (w - np.sin(w)) / np.pi).pvalue > 0.01
@@ -115,7 +115,7 @@ class TestRandomMap:
         assert not np.array_equal(other.phase_id, xmap.phase_id)
 
     def test_purity(self, xmap):
-        grain, other = xmap.grain_ids, xmap.mixed_with
+        grain, other = xmap.grain_id, xmap.mixed_with
         pure = xmap.purity == 1
         assert 0.5 < pure.mean() < 0.95
         assert xmap.purity.min() >= 0.5
@@ -130,7 +130,7 @@ class TestRandomMap:
 
     def test_purity_of_boundaries_anywhere(self, xmap):
         """Points next to boundaries are at all distances from them."""
-        grid = xmap.get_map_data("grain_ids")
+        grid = xmap.get_map_data("grain_id")
         across = grid[:, 1:] != grid[:, :-1]
         purity = xmap.get_map_data("purity")
         lower = np.minimum(purity[:, 1:], purity[:, :-1])[across]
@@ -142,7 +142,7 @@ class TestRandomMap:
 
     def test_one_grain(self):
         xmap = random_map(PHASES[:1], (10, 10), grain_size=100)
-        assert (xmap.grain_ids == 0).all() and (xmap.purity == 1).all()
+        assert (xmap.grain_id == 0).all() and (xmap.purity == 1).all()
 
     def test_step_size(self):
         xmap = random_map(PHASES, (4, 5), step_size=0.25)
@@ -223,9 +223,9 @@ class TestOverlapGrains:
     def test_errors(self):
         labels = np.zeros((3, 4), int)
         xmap = self.map_of(labels)
-        with pytest.raises(ValueError, match="labels must be 12 integers"):
+        with pytest.raises(ValueError, match="grain_ids must be 12 integers"):
             overlap_grains(xmap, labels[:2])
-        with pytest.raises(ValueError, match="labels must be 12 integers"):
+        with pytest.raises(ValueError, match="grain_ids must be 12 integers"):
             overlap_grains(xmap, labels.astype(float))
         with pytest.raises(ValueError, match="overlap must"):
             overlap_grains(xmap, labels, -1)

@@ -233,7 +233,7 @@ class TestSignal:
         assert s.xmap.phases.names == ["ferrite", "FeAl"]
         assert [len(p.structure) for _, p in s.xmap.phases] == [1, 2]
         assert set(s.xmap.prop) == {
-            "grain_ids", "purity", "mixed_with", "second_phase_id"
+            "grain_id", "purity", "mixed_with", "second_phase_id"
         }  # fmt: skip
         for axis in s.axes_manager.navigation_axes:
             assert (axis.scale, axis.units) == (0.2, "um")

@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/train_torch.py LIBRARIES START OUTPUT [--real FOLDER]
+    python -m recipes.default_model.training.train_torch LIBRARIES START OUTPUT [--real FOLDER]
 
 Patterns are made by the layers of the package under TensorFlow, which is fastest at
 that, and the network is trained by PyTorch in bfloat16 (``torch_network.py``). What is
@@ -29,13 +29,13 @@ import keras
 import numpy as np
 import torch
 from torch.nn import functional
-from torch_network import Residual
-from train import RARE, RealPatterns, describe, log_to
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.simulation import Acquisition, ProjectPatterns, SimulateCamera
 from kikuchipy_spacegroup.training import SimulatedDataset
+from recipes.default_model.training.torch_network import Residual
+from recipes.default_model.training.train import RARE, RealPatterns, describe, log_to
 
 LABEL_SMOOTHING = 0.02
 WEIGHT_DECAY = 1e-2

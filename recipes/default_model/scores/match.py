@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/match.py LIBRARY REAL MAP OUTPUT PHASE...
+    python -m recipes.default_model.scores.match LIBRARY REAL MAP OUTPUT PHASE...
 
 where LIBRARY is a file written by ``library.py``, REAL the folder of
 real patterns and MAP the name of a map in it. For every phase, the
@@ -16,14 +16,12 @@ and 10, iron was not found. Writes MAP.csv and MAP.png to the folder OUTPUT.
 
 import argparse
 from collections.abc import Callable
-import csv
 from pathlib import Path
 
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from orix.quaternion import Rotation
-from real_patterns import load_real
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
@@ -33,6 +31,8 @@ from kikuchipy_spacegroup.simulation import (
     random_rotation_matrices,
     simulate_patterns,
 )
+from recipes.default_model.scores.real_patterns import load_real
+from recipes.default_model.tables import write_table
 
 SIZE = 48
 SEED = 1
@@ -131,10 +131,7 @@ def main() -> None:
         pictures[title] = projector(library, entry, 192)(matrix[None], pc[None])[0]
     rows.sort(key=lambda row: -row["correlation"])
     args.output.mkdir(parents=True, exist_ok=True)
-    with open(args.output / f"{args.map}.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(args.output / f"{args.map}.csv", rows)
     fig, axes = plt.subplots(1, len(pictures), figsize=(3 * len(pictures), 3.3))
     for ax, (title, picture) in zip(axes, pictures.items()):
         ax.imshow(picture, cmap="gray", vmin=-2.5, vmax=2.5)

@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/pooling.py MODEL HELD_OUT OUTPUT
+    python -m recipes.default_model.scores.pooling MODEL HELD_OUT OUTPUT
 
 where HELD_OUT is the library ``held_out.npz`` written by ``library.py``.
 Simulates grains of materials the model never saw, pools them with
@@ -14,11 +14,9 @@ printed; the table is of the other materials.
 """
 
 import argparse
-import csv
 from dataclasses import fields
 from pathlib import Path
 
-from calibrate import CALIBRATION
 import keras
 import numpy as np
 from scipy.special import softmax
@@ -37,6 +35,8 @@ from kikuchipy_spacegroup.training import (
     calibration_error,
     training_graph,
 )
+from recipes.default_model.tables import write_table
+from recipes.default_model.training.calibrate import CALIBRATION
 
 SEED = 2027
 N_CAMERAS = 10
@@ -143,10 +143,7 @@ def main() -> None:
         )
         print(f"Correlation fitted to {name} materials: {found:.2f}")
     rows = table(probabilities[~calibrates], right[~calibrates], model.space_groups)
-    with open(args.output / "pooling.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(args.output / "pooling.csv", rows)
     for row in rows:
         print(row)
 

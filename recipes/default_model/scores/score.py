@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/score.py MODEL REAL OUTPUT
+    python -m recipes.default_model.scores.score MODEL REAL OUTPUT
 
 where REAL is the folder of real patterns. Writes ``real.csv`` to the folder OUTPUT and
 prints means.
@@ -18,11 +18,12 @@ from pathlib import Path
 import kikuchipy as kp
 from kikuchipy.signals import EBSD
 import numpy as np
-from real_patterns import load_real
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.maps import prediction_sets_from_map, probabilities_from_map
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from recipes.default_model.scores.real_patterns import load_real
+from recipes.default_model.tables import write_table
 
 LEVELS = ("bravais_lattice", "point_group", "laue_class", "crystal_system")
 
@@ -116,10 +117,7 @@ def _sets(xmap, right: list[int], thresholds: dict) -> dict:
 
 def write(path: Path, rows: list[dict]) -> None:
     """Write a table."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(path, rows)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/calibrate.py MODEL LIBRARIES OUTPUT [--crop 0.9]
+    python -m recipes.default_model.training.calibrate MODEL LIBRARIES OUTPUT [--crop 0.9]
 
 where LIBRARIES is the folder written by ``library.py``. All materials held out set the
 temperature and the thresholds of sets: nine were too few, since one that cannot be told

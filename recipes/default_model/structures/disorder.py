@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/disorder.py [OUTPUT]
+    python -m recipes.default_model.structures.disorder [OUTPUT]
 
 Ni3Al is told from nickel by its superlattice lines alone. A network which knows
 a few of each also tells them by lattice parameter, voltage or the strength of
@@ -16,13 +16,18 @@ groups apart differ. The table is simulated with
 """
 
 import argparse
-import csv
 from pathlib import Path
 import zlib
 
-from library import HELD_OUT, RESERVED
-from simulate_masters import TABLE, Site, format_sites, read_table
-from variants import LEAST_DIFFERENCE, NOT_NEAR, Z
+from recipes.default_model.structures.library import HELD_OUT, RESERVED
+from recipes.default_model.structures.simulate_masters import (
+    TABLE,
+    Site,
+    format_sites,
+    read_table,
+)
+from recipes.default_model.structures.variants import LEAST_DIFFERENCE, NOT_NEAR, Z
+from recipes.default_model.tables import write_table
 
 # Of which types, and how many variants of each beside the structures of the literature
 TYPES = {
@@ -107,10 +112,7 @@ def main() -> None:
                 twin.pop("depths", None)  # three are drawn from the name
     # By name at random, so that an unfinished simulation has some of each
     order = sorted(table, key=lambda name: zlib.crc32(name.encode()))
-    with open(args.output, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(table[order[0]]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table[name] for name in order)
+    write_table(args.output, (table[name] for name in order))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/train.py LIBRARIES OUTPUT [--real FOLDER]
+    python -m recipes.default_model.training.train LIBRARIES OUTPUT [--real FOLDER]
 
 where LIBRARIES is the folder written by ``library.py``. The model is
 written to OUTPUT after every epoch and in the end. The same command
@@ -37,7 +37,8 @@ class RealPatterns:
 
     def __init__(self, model: SpaceGroupModel, folder: Path) -> None:
         from kikuchipy.signals import EBSD
-        from real_patterns import load_real
+
+        from recipes.default_model.scores.real_patterns import load_real
 
         self.model = model
         self.maps = {}

@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/picture.py [OUTPUT]
+    python -m recipes.default_model.scores.picture [OUTPUT]
 
 The real nickel patterns that come with kikuchipy, what the bundled model
 says of them, and where it looked.
@@ -19,7 +19,7 @@ import numpy as np
 
 import kikuchipy_spacegroup as kpsg
 
-OUTPUT = Path(__file__).parents[2] / "docs" / "readme.png"
+OUTPUT = Path(__file__).parents[3] / "docs" / "readme.png"
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/zone_axes_contrast.py LIBRARY REAL OUTPUT
+    python -m recipes.default_model.scores.zone_axes_contrast LIBRARY REAL OUTPUT
 
 where LIBRARY is a file written by ``library.py`` and REAL the folder of real patterns.
 Real patterns of little noise are matched with the master pattern of their phase
@@ -15,19 +15,19 @@ correlation, and by the skewness of the intensities, which bright zone axes rais
 """
 
 import argparse
-import csv
 from datetime import date
 from pathlib import Path
 
-from match import SEED, SIZE, projector, search, unit
 import numpy as np
-from real_patterns import load_real
 from scipy.ndimage import gaussian_filter
 from scipy.stats import skew
-from twins import SHOWN, entry_of, project
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.patterns import PreparePatterns
+from recipes.default_model.scores.match import SEED, SIZE, projector, search, unit
+from recipes.default_model.scores.real_patterns import load_real
+from recipes.default_model.scores.twins import SHOWN, entry_of, project
+from recipes.default_model.tables import write_table
 
 # Map, number of the pattern, and phase
 PATTERNS = (
@@ -81,10 +81,7 @@ def main() -> None:
                      for k, v in row.items()})  # fmt: skip
         rows[-1] |= {"seed": SEED, "date": date.today().isoformat()}
         print(rows[-1], flush=True)
-    with open(args.output / "compression.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(args.output / "compression.csv", rows)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Usage::
 
-    KERAS_BACKEND=torch python recipes/default_model/train_gpu.py START OUTPUT PACKED...
+    KERAS_BACKEND=torch python -m recipes.default_model.training.train_gpu START OUTPUT PACKED...
 
 where PACKED are the files written by ``pack.py``. Patterns are made on the GPU as well
 (``torch_patterns.py``), and a whole step is recorded once and replayed, since launching
@@ -18,14 +18,14 @@ from pathlib import Path
 import time
 
 import keras
-from pack import load_packed
 import torch
-from torch_patterns import DevicePatterns
-from train import RARE, _logger, describe, log_to
-from train_torch import Trainer, camera
 
 from kikuchipy_spacegroup.models import load_model
 from kikuchipy_spacegroup.training import SimulatedDataset
+from recipes.default_model.training.pack import load_packed
+from recipes.default_model.training.torch_patterns import DevicePatterns
+from recipes.default_model.training.train import RARE, _logger, describe, log_to
+from recipes.default_model.training.train_torch import Trainer, camera
 
 BATCHES_FOR_STATISTICS = 50
 STEPS_BEFORE_RECORDING = 5

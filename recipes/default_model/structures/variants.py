@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/variants.py [OUTPUT]
+    python -m recipes.default_model.structures.variants [OUTPUT]
 
 A network that knows one nickel learns this nickel: all master patterns in
 training were right at no noise, and an unseen one of nickel in three of
@@ -15,14 +15,19 @@ not exist: what they scatter like does. The table is simulated with
 """
 
 import argparse
-import csv
 from pathlib import Path
 import re
 
 from diffsims.utils.atomic_scattering_params import ATOMIC_SCATTERING_PARAMS
-from library import HELD_OUT, RESERVED
 import numpy as np
-from simulate_masters import TABLE, format_sites, read_table
+
+from recipes.default_model.structures.library import HELD_OUT, RESERVED
+from recipes.default_model.structures.simulate_masters import (
+    TABLE,
+    format_sites,
+    read_table,
+)
+from recipes.default_model.tables import write_table
 
 # One batch of NUMBERS each
 SEEDS = 11, 12, 14
@@ -183,10 +188,7 @@ def main() -> None:
         table += batch(rows, seed, {row["name"] for row in table})
     for row in table:
         row.pop("depths", None)  # three are drawn from the name
-    with open(args.output, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
+    write_table(args.output, table)
 
 
 if __name__ == "__main__":

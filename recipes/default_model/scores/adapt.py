@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/adapt.py MODEL LIBRARIES OUTPUT [--real REAL]
+    python -m recipes.default_model.scores.adapt MODEL LIBRARIES OUTPUT [--real REAL]
         [--go-on]
 
 where LIBRARIES is the folder written by ``library.py``, with all of the library the model was
@@ -24,14 +24,21 @@ import gc
 import json
 from pathlib import Path
 
-from instrument import CAMERA, GEOMETRY, materials, random_instrument, scan
 from kikuchipy.signals import EBSD
 import numpy as np
-from real_patterns import load_real
-from train import RARE
 
 from kikuchipy_spacegroup import MasterPatternLibrary, load_model
 from kikuchipy_spacegroup.training import Sampling, adapt_normalization, self_train
+from recipes.default_model.scores.instrument import (
+    CAMERA,
+    GEOMETRY,
+    materials,
+    random_instrument,
+    scan,
+)
+from recipes.default_model.scores.real_patterns import load_real
+from recipes.default_model.tables import write_table
+from recipes.default_model.training.train import RARE
 
 SEED = 3
 REAL = ("rx_tile_0_0", "rx_tile_2_3", "rx_superalloy")
@@ -104,10 +111,7 @@ def main() -> None:
             row[f"{label}, others"] = found
         rows.append(row | {"seed": SEED, "date": date.today().isoformat()})
         print(rows[-1], flush=True)
-        with open(table, "w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_table(table, rows)
         # Graphs hold copies of the library, and are in cycles
         del trained, normalized
         gc.collect()

@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/finetune.py MODEL LIBRARIES OUTPUT
+    python -m recipes.default_model.scores.finetune MODEL LIBRARIES OUTPUT
 
 where LIBRARIES is the folder written by ``library.py``. The instrument
 is that of ``instrument.py``, and the materials, one per space group,
@@ -14,11 +14,9 @@ table says what labels of a material bring for this material. Writes
 """
 
 import argparse
-import csv
 from datetime import date
 from pathlib import Path
 
-from instrument import scan
 import keras
 import numpy as np
 
@@ -30,6 +28,8 @@ from kikuchipy_spacegroup import (
     load_model,
 )
 from kikuchipy_spacegroup.training import Optimization
+from recipes.default_model.scores.instrument import scan
+from recipes.default_model.tables import write_table
 
 MATERIALS = ("FeAl", "Mo3Ge", "NbC", "Ge", "Ta", "Al4CoNi2")
 PER_CLASS = (5, 10, 25, 50, 100, 400)
@@ -81,10 +81,7 @@ def main() -> None:
             row[name] = round(float(right.mean()), 3)
         rows.append(row | {"seed": SEED, "date": date.today().isoformat()})
         print(rows[-1], flush=True)
-    with open(args.output / "finetuning.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(args.output / "finetuning.csv", rows)
 
 
 if __name__ == "__main__":

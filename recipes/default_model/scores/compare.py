@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/compare.py LIBRARIES REAL TABLE MODEL [MODEL ...]
+    python -m recipes.default_model.scores.compare LIBRARIES REAL TABLE MODEL [MODEL ...]
 
 where LIBRARIES is the folder written by ``library.py`` and REAL the folder of real
 patterns. Writes the CSV file TABLE with one column per model. Models need not be
@@ -18,18 +18,18 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-from calibrate import CALIBRATION, OUTLIERS
 from kikuchipy.data import nickel_ebsd_master_pattern_small
 import numpy as np
 from scipy.special import softmax
-from score import score_real
-from scoreboard import NOISE, logits_of
 from sklearn.metrics import roc_auc_score
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.simulation import Acquisition
 from kikuchipy_spacegroup.training import calibration_error, fit_temperature
+from recipes.default_model.scores.score import score_real
+from recipes.default_model.scores.scoreboard import NOISE, logits_of
+from recipes.default_model.training.calibrate import CALIBRATION, OUTLIERS
 
 
 def compare(model: SpaceGroupModel, libraries: Path, real: Path, n: int) -> dict:

@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/twins.py LIBRARY REAL OUTPUT
+    python -m recipes.default_model.scores.twins LIBRARY REAL OUTPUT
 
 where LIBRARY is a file written by ``library.py`` and REAL the folder of
 real patterns. Twins are of the same phase, orientation and projection
@@ -15,16 +15,13 @@ patterns are raw, also have the illumination of the real ones. Writes ``twins.pn
 """
 
 import argparse
-import csv
 from dataclasses import replace
 from pathlib import Path
 
 from kikuchipy.data import nickel_ebsd_small
 from kikuchipy.signals import EBSD
-from match import SIZE, projector, search, unit
 import matplotlib.pyplot as plt
 import numpy as np
-from real_patterns import load_real
 from scipy.ndimage import gaussian_filter
 
 from kikuchipy_spacegroup import LabelledPatterns
@@ -36,6 +33,9 @@ from kikuchipy_spacegroup.simulation import (
     estimate_acquisition,
     simulate_patterns,
 )
+from recipes.default_model.scores.match import SIZE, projector, search, unit
+from recipes.default_model.scores.real_patterns import load_real
+from recipes.default_model.tables import write_table
 
 SEED = 5
 SHOWN = 96
@@ -192,10 +192,7 @@ def main() -> None:
             )
             columns.append((f"{name} {i + 1}", found, i))
     args.output.mkdir(parents=True, exist_ok=True)
-    with open(args.output / "twins.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(args.output / "twins.csv", rows)
     columns = columns[:3] + columns[-3:]
     fig, axes = plt.subplots(3, len(columns), figsize=(2 * len(columns), 6.4))
     for ax, (title, found, i) in zip(axes.T, columns):

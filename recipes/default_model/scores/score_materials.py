@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/score_materials.py MODEL LIBRARIES OUTPUT
+    python -m recipes.default_model.scores.score_materials MODEL LIBRARIES OUTPUT
 
 where LIBRARIES is the folder written by ``library.py``. Writes ``simulated.csv`` to the
 folder OUTPUT: how often each material is right, at the level of the space group and of
@@ -14,21 +14,26 @@ one's probabilities and sets are those of a calibration on all the others.
 """
 
 import argparse
-import csv
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from calibrate import CALIBRATION
-from library import ORDERED
 import numpy as np
-from scoreboard import NOISE, SEED, fit_without_each, logits_of
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.simulation import Acquisition
 from kikuchipy_spacegroup.training import prediction_sets
+from recipes.default_model.scores.scoreboard import (
+    NOISE,
+    SEED,
+    fit_without_each,
+    logits_of,
+)
+from recipes.default_model.structures.library import ORDERED
+from recipes.default_model.tables import write_table
+from recipes.default_model.training.calibrate import CALIBRATION
 
 # A model that is this sure should not be wrong
 SURE = 0.8
@@ -93,10 +98,7 @@ def main() -> None:
     args = parser.parse_args()
     library = MasterPatternLibrary.load(args.libraries / "held_out.npz")
     rows = score_materials(load_model(args.model), library, args.n)
-    with open(args.output / "simulated.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(args.output / "simulated.csv", rows)
     for level in NOISE:
         judging = [r for r in rows if r["noise"] == level and not r["calibration"]]
         means = {

@@ -10,7 +10,6 @@ trained on.
 
 from dataclasses import replace
 
-from calibrate import CALIBRATION
 from kikuchipy.signals import EBSD
 import numpy as np
 
@@ -22,6 +21,7 @@ from kikuchipy_spacegroup.simulation import (
     SimulateCamera,
 )
 from kikuchipy_spacegroup.training import SimulatedDataset
+from recipes.default_model.training.calibrate import CALIBRATION
 
 SIDE = 96
 CAMERA = replace(

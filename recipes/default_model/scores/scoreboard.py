@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/scoreboard.py MODEL LIBRARIES OUTPUT
+    python -m recipes.default_model.scores.scoreboard MODEL LIBRARIES OUTPUT
 
 where LIBRARIES is the folder written by ``library.py``. Writes
 ``conditions.csv``, ``trust.csv`` and ``reliability.csv`` to the folder OUTPUT. All
@@ -15,20 +15,15 @@ others.
 
 import argparse
 from collections.abc import Iterable
-import csv
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
-from amorphous import amorphous
-from calibrate import CALIBRATION, OUTLIERS
 import keras
 from kikuchipy.data import nickel_ebsd_master_pattern_small
-from library import HALF_WIDTH, ORDERED, no_diffraction
 import numpy as np
 from scipy.special import softmax
-from simulate_masters import load_structures
 from sklearn.metrics import roc_auc_score
 
 from kikuchipy_spacegroup import space_groups as sg
@@ -51,6 +46,11 @@ from kikuchipy_spacegroup.training import (
     fit_temperature,
     prediction_sets,
 )
+from recipes.default_model.scores.amorphous import amorphous
+from recipes.default_model.structures.library import HALF_WIDTH, ORDERED, no_diffraction
+from recipes.default_model.structures.simulate_masters import load_structures
+from recipes.default_model.tables import write_table
+from recipes.default_model.training.calibrate import CALIBRATION, OUTLIERS
 
 SEED = 2026
 N_CALIBRATION = 10_000
@@ -417,10 +417,7 @@ def main() -> None:
     }
     for name, rows in tables.items():
         path = args.output / f"{name}.csv"
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_table(path, rows)
         for row in rows:
             print({k: v for k, v in row.items() if k not in ("seed", "date")})
 

@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/invent.py [OUTPUT]
+    python -m recipes.default_model.structures.invent [OUTPUT]
 
 The ten space groups of m-3m differ in which reflections are absent, whatever
 the atoms. A network should learn this and not what nickel looks like, so
@@ -18,16 +18,17 @@ weaker than the strongest of all. The table is simulated with
 """
 
 import argparse
-import csv
 from pathlib import Path
 import re
 
 from diffpy.structure.spacegroups import GetSpaceGroup
-from library import RESERVED, UNKNOWN
 import numpy as np
-from simulate_masters import TABLE, Site, format_sites
 import spglib
-from variants import APART, ELEMENTS, Z
+
+from recipes.default_model.structures.library import RESERVED, UNKNOWN
+from recipes.default_model.structures.simulate_masters import TABLE, Site, format_sites
+from recipes.default_model.structures.variants import APART, ELEMENTS, Z
+from recipes.default_model.tables import write_table
 
 SEED = 21
 # How many structures of which group
@@ -223,10 +224,7 @@ def main() -> None:
                 made += 1
     # In turn, so that an unfinished simulation has some of each group
     rows = [list(table.values())[i] for i in rng.permutation(len(table))]
-    with open(args.output, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(args.output, rows)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/average.py MODEL OTHER LIBRARIES OUTPUT [--share 0.5]
+    python -m recipes.default_model.training.average MODEL OTHER LIBRARIES OUTPUT [--share 0.5]
 
 The statistics of batch normalisation are computed again on patterns of
 ``training.npz`` in the folder LIBRARIES, as averages of those of two networks do not fit.
@@ -15,11 +15,10 @@ from datetime import date
 import json
 from pathlib import Path
 
-from train import RARE
-
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import load_model
 from kikuchipy_spacegroup.training import SimulatedDataset, recalibrate, training_graph
+from recipes.default_model.training.train import RARE
 
 SEED = 31
 STEPS = 300

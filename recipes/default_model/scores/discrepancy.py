@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/discrepancy.py MODEL LIBRARIES REAL OUTPUT
+    python -m recipes.default_model.scores.discrepancy MODEL LIBRARIES REAL OUTPUT
 
 where LIBRARIES is the folder written by ``library.py`` and REAL the folder of real
 patterns. Two last layers learn simulated patterns, and to disagree on those of the scan.
@@ -14,19 +14,14 @@ is not part of the package.
 """
 
 import argparse
-import csv
 from datetime import date
 import json
 from pathlib import Path
 
-from adapt import SEED, accuracy
-from instrument import materials, scan
 import keras
 from keras import ops
 from kikuchipy.signals import EBSD
 import numpy as np
-from real_patterns import load_real
-from train import RARE
 
 from kikuchipy_spacegroup import (
     LabelledPatterns,
@@ -40,6 +35,11 @@ from kikuchipy_spacegroup.simulation import (
     simulate_patterns,
 )
 from kikuchipy_spacegroup.training import Optimization, SimulatedDataset, make_optimizer
+from recipes.default_model.scores.adapt import SEED, accuracy
+from recipes.default_model.scores.instrument import materials, scan
+from recipes.default_model.scores.real_patterns import load_real
+from recipes.default_model.tables import write_table
+from recipes.default_model.training.train import RARE
 
 STEPS = 200
 LEARNING_RATE = 3e-4
@@ -145,10 +145,7 @@ def main() -> None:
         row["discrepancy"] = round(accuracy(after, signal, truth), 3)
         rows.append(row | {"seed": SEED, "date": date.today().isoformat()})
         print(rows[-1], flush=True)
-    with open(args.output / "discrepancy.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(args.output / "discrepancy.csv", rows)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/pack.py LIBRARIES PACKED [--parts 2]
+    python -m recipes.default_model.training.pack LIBRARIES PACKED [--parts 2]
 
 Of hemispheres with mirror planes only the part between them is kept, one eighth or one
 quarter, in 64 levels, which is finer than any noise in training. PACKED becomes ``PACKED-0.npz.xz`` and so on.

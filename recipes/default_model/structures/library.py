@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/library.py SHARED_DATA MASTERS... OUTPUT
+    python -m recipes.default_model.structures.library SHARED_DATA MASTERS... OUTPUT
 
 where SHARED_DATA holds the folders ``sht`` and ``masters`` and MASTERS
 are folders filled by ``simulate_masters.py``. Structures marked as
@@ -25,12 +25,12 @@ from pathlib import Path
 
 import numpy as np
 from orix.crystal_map import Phase
-from simulate_masters import TABLE, load_structures
 
 from kikuchipy_spacegroup.master_patterns import (
     MasterPatternLibrary,
     kinematical_master_pattern,
 )
+from recipes.default_model.structures.simulate_masters import TABLE, load_structures
 
 _logger = logging.getLogger("library")
 # Kept for judging by whoever runs this recipe: never train on them

@@ -4,7 +4,7 @@
 
 Usage::
 
-    python recipes/default_model/failures.py MODEL LIBRARIES [OUTPUT]
+    python -m recipes.default_model.scores.failures MODEL LIBRARIES [OUTPUT]
 
 Of each material, the first simulated pattern at moderate noise that is
 identified as the wrong space group, as the network gets it, and the
@@ -30,7 +30,7 @@ from kikuchipy_spacegroup.simulation import (
 )
 from kikuchipy_spacegroup.training import SimulatedDataset
 
-OUTPUT = Path(__file__).parents[2] / "docs" / "failures.png"
+OUTPUT = Path(__file__).parents[3] / "docs" / "failures.png"
 SEED, NOISE = 2026, (0.6, 0.601)
 # Material, library, and why
 FAILURES = {
