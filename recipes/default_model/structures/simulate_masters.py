@@ -58,10 +58,6 @@ import zlib
 
 import numpy as np
 
-from recipes.default_model.bloch_waves import (
-    atoms_per_lattice_point,
-)
-
 if TYPE_CHECKING:
     from orix.crystal_map import Phase
 
