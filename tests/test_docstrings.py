@@ -28,6 +28,8 @@ NOT_CHECKED = {"PR04", "SA01", "SA04", "ES01", "EX01", "RT02", "YD01"}
 # or has nothing to show, and what nobody has written yet
 NO_EXAMPLE = set(
     """
+crystals.ShortestDistanceError
+crystals.SpaceGroupCheck
 data.find_model
 data.model_path
 evaluation.class_probabilities
@@ -51,7 +53,6 @@ patterns.PreparePatterns.call
 patterns.PreparePatterns.resize
 patterns.background_from_patterns
 patterns.divide_background
-phases.dynamical_master_pattern
 plot.InteractivePlot
 plot.InteractivePlot.close
 plot.InteractivePlot.update
@@ -73,7 +74,6 @@ simulation.detector_parameters
 simulation.pattern_inputs
 simulation.random_rotation_matrices
 space_groups.SpaceGroup
-structures.SpaceGroupCheck
 training.ExperimentalDataset
 training.MixedDataset
 training.SimulatedDataset
@@ -103,7 +103,6 @@ explanation.guided_backpropagation
 explanation.to_pattern_frame
 explanation.zone_axis_test
 maps.fit_correlation
-maps.phase_composition
 models.build_network
 models.residual_network
 models.xception
@@ -111,7 +110,6 @@ patterns.PreparePatterns.call
 patterns.PreparePatterns.resize
 patterns.find_aperture
 patterns.unusable_patterns
-phases.dynamical_master_pattern
 plot.InteractivePlot
 plot.InteractivePlot.close
 plot.InteractivePlot.update
@@ -134,11 +132,6 @@ space_groups.SpaceGroup
 space_groups.coarsen
 space_groups.coarsen_probabilities
 space_groups.symbol
-structures.SpaceGroupCheck
-structures.check_space_group
-structures.element_symbol
-structures.standard_cell
-structures.unit_cell
 training.ExperimentalDataset
 training.MixedDataset
 training.SimulatedDataset

@@ -33,6 +33,10 @@ def phase_composition(phase: "Phase") -> dict[str, float]:
         If the phase has no space group or no atoms, all its sites are
         empty, or it has atoms of something that is no element.
 
+    See Also
+    --------
+    mean_atomic_number, kikuchipy_spacegroup.maps.identify_phases
+
     Examples
     --------
     >>> import kikuchipy as kp

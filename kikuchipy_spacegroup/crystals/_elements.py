@@ -37,6 +37,10 @@ def element_symbol(name: str | int) -> str:
     ValueError
         If there is no such element.
 
+    See Also
+    --------
+    phase_composition
+
     Examples
     --------
     >>> from kikuchipy_spacegroup.crystals import element_symbol

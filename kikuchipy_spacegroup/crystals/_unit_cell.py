@@ -35,7 +35,12 @@ _SAME_FULL, _SAME_SPLIT = 0.5, 0.1
 
 
 class ShortestDistanceError(ValueError):
-    """Atoms are nearer or further apart than in any crystal."""
+    """Atoms are nearer or further apart than in any crystal.
+
+    See Also
+    --------
+    unit_cell
+    """
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,10 @@ class SpaceGroupCheck:
         Symbol of the space group found.
     n_atoms
         Number of occupied sites in the unit cell.
+
+    See Also
+    --------
+    check_space_group
     """
 
     declared: int
@@ -98,6 +107,10 @@ def check_space_group(
     ------
     ValueError
         As :func:`unit_cell`.
+
+    See Also
+    --------
+    unit_cell, standard_cell
 
     Examples
     --------
@@ -167,6 +180,11 @@ def unit_cell(
         If the phase has no space group or no atoms, if an atom is of no
         element, or if the shortest distance between atoms is outside of
         0.6 to 6 angstrom, as when the unit is another one.
+
+    See Also
+    --------
+    standard_cell, load_phase
+    orix.crystal_map.Phase.expand_asymmetric_unit
 
     Notes
     -----
@@ -253,8 +271,25 @@ def symmetry_operations(
     Returns
     -------
     operations
-        All operations, lattice translations included. Only the identity
-        if none are found.
+        All operations, lattice translations included, as arrays
+        ``rotations`` of shape (n, 3, 3) and ``translations`` of shape
+        (n, 3) in fractional coordinates. Only the identity if none are
+        found.
+
+    See Also
+    --------
+    check_space_group, unit_cell
+
+    Examples
+    --------
+    Body-centered iron
+
+    >>> from diffpy.structure import Atom, Lattice, Structure
+    >>> from kikuchipy_spacegroup.crystals import symmetry_operations
+    >>> atoms = [Atom("Fe", [0, 0, 0]), Atom("Fe", [0.5, 0.5, 0.5])]
+    >>> iron = Structure(atoms, Lattice(2.87, 2.87, 2.87, 90, 90, 90))
+    >>> symmetry_operations(iron).rotations.shape
+    (96, 3, 3)
     """
     positions, kinds, _ = merge_sites(structure, tolerance)
     found = find_symmetry(structure.lattice.base, positions, kinds, tolerance)
@@ -277,6 +312,19 @@ def phase_in_angstrom(phase: "Phase", lattice_unit: LatticeUnit) -> "Phase":
     -------
     phase
         Phase with the same fractional coordinates.
+
+    See Also
+    --------
+    unit_cell
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> from kikuchipy_spacegroup.crystals import phase_in_angstrom
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
+    >>> phase = phase_in_angstrom(mp.phase, "nm")
+    >>> round(float(phase.structure.lattice.a), 4)
+    3.5236
     """
     scale = _angstrom_per(lattice_unit)
     copy = phase.deepcopy()
@@ -317,6 +365,10 @@ def standard_cell(
     ------
     ValueError
         If the atoms have no space group, as when they are too close.
+
+    See Also
+    --------
+    load_phase, unit_cell
 
     Notes
     -----

@@ -212,6 +212,10 @@ def dynamical_master_pattern(
         :func:`~kikuchipy_spacegroup.crystals.unit_cell`), or the
         simulation would take too long.
 
+    See Also
+    --------
+    simulate_master_pattern, kinematical_master_pattern, simulate_bloch_waves
+
     Notes
     -----
     Atoms without a Debye-Waller factor get 0.005 nm^2. The pattern has
@@ -219,6 +223,14 @@ def dynamical_master_pattern(
     whatever its setting. Metals take seconds on two CPU cores. The time
     grows with the third power of the number of atoms in the primitive
     cell and is logged before the simulation.
+
+    Examples
+    --------
+    >>> from kikuchipy_spacegroup.crystals import load_phase
+    >>> from kikuchipy_spacegroup.master_patterns import dynamical_master_pattern
+    >>> phase = load_phase("zirconia.cif")  # doctest: +SKIP
+    >>> dynamical_master_pattern(phase, n_energies=3)  # doctest: +SKIP
+    <EBSDMasterPattern, title: zirconia, dimensions: (2|301, 301)>
     """
     structure = unit_cell(phase, lattice_unit=lattice_unit)
     data = simulate_bloch_waves(
@@ -261,11 +273,13 @@ def simulate_bloch_waves(
         Structure with all atoms of a unit cell in any setting, and with
         lattice parameters in angstrom, see
         :func:`~kikuchipy_spacegroup.crystals.unit_cell`.
-    energy, half_width, min_dspacing, n_energies, n_electrons, bethe_limits, fold
+    energy, half_width, min_dspacing
         See :func:`dynamical_master_pattern`.
     exit_depths
         Factors on the depths that electrons leave from. All together
         take hardly longer than one.
+    n_energies, n_electrons, bethe_limits, fold
+        See :func:`dynamical_master_pattern`.
     single
         Whether to work in single precision.
     max_minutes, show_progressbar
@@ -284,6 +298,10 @@ def simulate_bloch_waves(
         If the package de-ebsd is not installed.
     ValueError
         If the simulation would take too long.
+
+    See Also
+    --------
+    dynamical_master_pattern
 
     Examples
     --------
