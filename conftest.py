@@ -24,6 +24,17 @@ def _close_figures():
 
 
 @pytest.fixture(autouse=True)
+def _log_level_as_before():
+    """Let no test change how much the package tells in the next one."""
+    import logging
+
+    logger = logging.getLogger("kikuchipy_spacegroup")
+    before = logger.level
+    yield
+    logger.setLevel(before)
+
+
+@pytest.fixture(autouse=True)
 def _doctest_in_folder_of_its_own(request):
     """Let examples write files, which are removed later."""
     if isinstance(request.node, pytest.DoctestItem):
