@@ -14,6 +14,7 @@ from kikuchipy_spacegroup.crystals import (
     check_space_group,
     unit_cell,
 )
+from kikuchipy_spacegroup.crystals._symmetry import nearest_neighbors
 from kikuchipy_spacegroup.master_patterns import (
     kinematical_master_pattern,
     reflecting_planes,
@@ -83,6 +84,41 @@ class TestUnitCell:
         )
         laves = phase(194, (0.522, 0.522, 0.857, *HEXAGONAL), *atoms)
         assert len(unit_cell(laves)) == 12
+
+    def test_rhombohedral_axes(self):
+        arsenic = phase(
+            166,
+            (4.13, 4.13, 4.13, 54.1, 54.1, 54.1),
+            ("As", 0.227, 0.227, 0.227),
+            unit=1,
+        )
+        structure = unit_cell(arsenic)
+        assert len(structure) == 2
+        assert np.allclose(structure.lattice.abcABG(), (4.13,) * 3 + (54.1,) * 3)
+        assert check_space_group(arsenic).agrees
+
+    def test_another_unique_axis(self):
+        """Baddeleyite with the axes b, c and a renamed to c, a and b."""
+        a, b, c, _, beta, _ = ZIRCONIA.structure.lattice.abcABG()
+        atoms = (
+            ("Zr", 0.2083, 0.2754, 0.0395),
+            ("O", 0.3447, 0.0700, 0.3317),
+            ("O", 0.4792, 0.4496, 0.7569),
+        )
+        renamed = phase(14, (c, a, b, 90, 90, beta), *atoms, unit=1)
+        structure = unit_cell(renamed)
+        expected = unit_cell(ZIRCONIA)
+        assert len(structure) == 12
+        distances = [
+            nearest_neighbors(i.xyz, i.lattice.base, 8)[1]
+            for i in (structure, expected)
+        ]
+        assert np.allclose(np.sort(distances[0], axis=0), np.sort(distances[1], axis=0))
+
+    def test_lattice_that_does_not_fit(self):
+        given = phase(225, (4, 4, 5, 90, 90, 90), ("Ni", 0, 0, 0), unit=1)
+        with pytest.raises(ValueError, match="are not those of space group 225"):
+            unit_cell(given)
 
     @pytest.mark.parametrize("given", [Phase(space_group=225), Phase("A")])
     def test_errors(self, given):
