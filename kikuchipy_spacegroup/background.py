@@ -495,3 +495,62 @@ def divide_background(
     factor = np.full(background.shape, np.nan, dtype="float32")
     factor[usable] = 1 / background[usable]
     return np.multiply(patterns, factor, dtype="float32")
+
+
+def flatten_patterns(
+    patterns: np.ndarray, inside: np.ndarray, sigma: float = 0.1
+) -> np.ndarray:
+    r"""Return patterns without what varies slowly, at 60 pixels or more.
+
+    Parameters
+    ----------
+    patterns
+        Patterns of shape (n, height, width), best divided by the static
+        background.
+    inside
+        Pixels inside of the aperture, of shape (height, width).
+    sigma
+        Standard deviation of the Gaussian blur that is subtracted as a
+        share of the shorter side.
+
+    Returns
+    -------
+    flat
+        Patterns of shape (n, height / m, width / m) and dtype float32,
+        where the shorter side divided by m is from 60 to 119, or m is 1. 0
+        outside of the aperture. A pattern is NaN if one of its pixels
+        inside is not finite.
+
+    See Also
+    --------
+    divide_background
+    kikuchipy.signals.EBSD.remove_dynamic_background
+
+    Notes
+    -----
+    As in :class:`~kikuchipy_spacegroup.preprocessing.PreparePatterns`,
+    the blur is normalized by that of the aperture and applied twice.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.background import flatten_patterns
+    >>> bright = np.ones((1, 60, 60)) * (1 + np.linspace(0, 1, 60))
+    >>> everywhere = np.ones((60, 60), dtype=bool)
+    >>> bool(np.abs(flatten_patterns(bright, everywhere)).max() < 0.05)
+    True
+    """
+    n = max(1, min(inside.shape) // 60)
+    usable = _binned(inside, n) >= 0.5
+    share = np.where(usable, _binned(inside, n), 1)
+    flat = _binned(np.where(inside, patterns, 0), n) / share * usable
+    flat = (flat - flat[:, usable].mean(axis=1)[:, None, None]) * usable
+    width = sigma * min(usable.shape)
+    rows, columns = (
+        np.exp(-0.5 * (np.subtract.outer(i, i) / width) ** 2)
+        for i in map(np.arange, usable.shape)
+    )
+    weight = usable / np.maximum(rows @ usable @ columns, 1e-6)
+    for _ in range(2):
+        flat = flat - (rows @ flat @ columns) * weight
+    return flat.astype("float32")
