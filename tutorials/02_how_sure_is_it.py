@@ -101,10 +101,7 @@ s = kpsg.simulate_scan(
     seed=3,
 )
 xmap = s.classify_space_group(model, keep_probabilities=True)
-corrected = s.deepcopy()
-corrected.remove_static_background(static_bg=s.mean((0, 1)).data.astype("uint8"))
-corrected.remove_dynamic_background()
-grain_ids = kpsg.maps.grains_from_patterns(corrected)
+grain_ids = kpsg.maps.grains_from_patterns(s)
 pooled = kpsg.pool_grains(xmap, grain_ids)
 
 # %%

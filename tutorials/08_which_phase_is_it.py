@@ -54,10 +54,7 @@ print(f"Right: {(xmap.phase_id == truth).mean():.0%}")
 # for independent witnesses: a model that is wrong on one pattern tends to be wrong on all of
 # the grain.
 
-corrected = s.deepcopy()
-corrected.remove_static_background(static_bg=s.mean((0, 1)).data.astype("uint8"))
-corrected.remove_dynamic_background()
-grain_ids = kpsg.maps.grains_from_patterns(corrected)
+grain_ids = kpsg.maps.grains_from_patterns(s)
 pooled = kpsg.pool_grains(xmap, grain_ids)
 print(f"Right: {(pooled.phase_id == truth).mean():.0%}")
 

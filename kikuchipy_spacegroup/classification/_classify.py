@@ -72,8 +72,8 @@ def classify_space_group(
         What patterns are divided by before the model sees them:
         ``"auto"``, an array of the signal shape, or None for nothing.
         With ``"auto"``, it is the signal's own static background if it
-        has one, or else the mean of up to 400 patterns if that is
-        sound, or else this mean blurred. See
+        has one, or else the mean of up to 400 patterns, blurred unless
+        its fine structure is sound. Bad patterns do not spoil it. See
         :func:`kikuchipy_spacegroup.patterns.background_from_patterns`.
         What was used is logged. Pixels outside of the camera's aperture
         or where the background is not positive are left out.
@@ -143,7 +143,7 @@ def classify_space_group(
     Multiplying all intensities by a positive number changes them by less
     than 1e-3, as does adding one of their order if nothing is divided
     out. A background or an aperture found from the patterns depends on
-    all of them.
+    all of them, but hardly on any single one.
 
     Examples
     --------

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Find the grains of a scan."""
 
+import logging
+
 from kikuchipy.signals import EBSD
 import numpy as np
 from orix.crystal_map import CrystalMap
@@ -10,11 +12,23 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from kikuchipy_spacegroup.maps._map_like import neighbors, pairs
-from kikuchipy_spacegroup.patterns._checks import check_mask, check_signal
-from kikuchipy_spacegroup.patterns._scan import blocks_of_patterns
+from kikuchipy_spacegroup.patterns import divide_background, unusable_patterns
+from kikuchipy_spacegroup.patterns._background import flatten_patterns
+from kikuchipy_spacegroup.patterns._checks import (
+    check_background,
+    check_mask,
+    check_signal,
+)
+from kikuchipy_spacegroup.patterns._scan import blocks_of_patterns, find_background
+
+_logger = logging.getLogger(__name__)
 
 # Pairs of points per step, to save memory
 _PAIRS = 200_000
+# Patterns from all over the scan that are compared to each other, and what
+# neighbors have in common at least if grains can be found
+_N_COMPARED = 100
+_LEAST_IN_COMMON = 0.1
 
 
 def grains_from_orientations(xmap: CrystalMap, *, tolerance: float = 5.0) -> np.ndarray:
@@ -93,6 +107,8 @@ def grains_from_patterns(
     *,
     threshold: float = 0.6,
     navigation_mask: np.ndarray | None = None,
+    signal_mask: np.ndarray | None = None,
+    static_background: np.ndarray | str | None = "auto",
 ) -> np.ndarray:
     r"""Return the grains of a scan from how alike its patterns are.
 
@@ -101,25 +117,32 @@ def grains_from_patterns(
     Parameters
     ----------
     signal
-        Scan with at most two navigation dimensions. Remove the static
-        and dynamic background before, as it is alike in all patterns.
+        Scan with at most two navigation dimensions and raw or corrected
+        patterns. It may be lazy, and is not changed.
     threshold
         Lowest correlation of patterns in a grain, without noise.
     navigation_mask
         Boolean array of the navigation shape, True for points that are
         left out.
+    signal_mask, static_background
+        See :func:`~kikuchipy_spacegroup.classification.classify_space_group`,
+        which handles the background in the same way.
 
     Returns
     -------
     labels
         Integer array of the navigation shape with the grain of each
         point, numbered from 0. -1 for points that are left out and for
-        constant patterns.
+        patterns that are constant, saturated or not finite everywhere on
+        the screen.
 
     Raises
     ------
+    TypeError
+        If the signal is of another type.
     ValueError
-        If the scan, the mask or the threshold does not fit.
+        If the scan, a mask, the background or the threshold does not
+        fit.
 
     See Also
     --------
@@ -129,8 +152,9 @@ def grains_from_patterns(
 
     Notes
     -----
-    Patterns are compared by the normalized dot product :math:`s_{ij}`,
-    as in
+    Patterns are divided by the static background, and what varies slowly
+    over them is subtracted, as background is alike in all patterns. Then
+    they are compared by the normalized dot product :math:`s_{ij}`, as in
     :meth:`~kikuchipy.signals.EBSD.get_neighbour_dot_product_matrices`.
     Noise makes it smaller, the more the noisier a phase or grain is.
     This is corrected for with how much a point has in common with the
@@ -155,25 +179,30 @@ def grains_from_patterns(
 
     Lower the threshold if grains are deformed and fall to pieces. If
     patterns are so noisy that neighbors have less than about 0.1 in
-    common, grains are not found.
+    common, grains are not found, which is logged as a warning. So is if
+    all patterns are alike, those far apart, too: the scan is of one grain,
+    or has a background that is still in all patterns. Where grains are
+    few, none better can be found from the patterns. Give that of the
+    camera, or a threshold above what is logged.
 
     Examples
     --------
     >>> import kikuchipy as kp
     >>> from kikuchipy_spacegroup.maps import grains_from_patterns
     >>> s = kp.data.nickel_ebsd_small()
-    >>> s.remove_static_background(show_progressbar=False)
-    >>> s.remove_dynamic_background(show_progressbar=False)
     >>> grains_from_patterns(s)
     array([[0, 1, 1],
            [0, 1, 1],
            [0, 1, 1]])
     """
-    shape, _ = check_signal(signal)
+    shape, sig_shape = check_signal(signal)
     mask = check_mask(navigation_mask, shape, "navigation_mask")
+    signal_mask = check_mask(signal_mask, sig_shape, "signal_mask")
+    check_background(static_background, sig_shape)
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be between 0 and 1, not {threshold}")
-    right, below, usable = _products(signal, mask)
+    options = static_background, mask, signal_mask
+    right, below, usable, anywhere = _products(signal, *options)
     best = np.zeros(usable.shape)
     for here, there, s in (
         (np.s_[:, :-1], np.s_[:, 1:], right[0]),
@@ -181,8 +210,11 @@ def grains_from_patterns(
     ):
         best[here] = np.fmax(best[here], s)
         best[there] = np.fmax(best[there], s)
+    # Of no two neighbors, nothing can be said
+    in_common = 1.0
     if (best > 0).any():
-        best = np.maximum(best, np.median(best[best > 0]) / 3)
+        in_common = float(np.median(best[best > 0]))
+        best = np.maximum(best, in_common / 3)
     scale = np.sqrt(best)
     with np.errstate(invalid="ignore", divide="ignore"):
         right = [
@@ -199,17 +231,46 @@ def grains_from_patterns(
     sides = _sides(*(s.T for s in right), grid.T).T, _sides(*below, grid)
     r = np.concatenate([s.ravel() for s in sides])
     labels = _merge(labels, first, second, r, (1 + threshold) / 2)
+    _warn_of_what_cannot_tell(labels, in_common, anywhere, threshold)
     return labels.reshape(shape)
 
 
+def _warn_of_what_cannot_tell(
+    labels: np.ndarray, in_common: float, anywhere: float, threshold: float
+) -> None:
+    """Log why grains cannot be told by what is left of the patterns."""
+    if in_common < _LEAST_IN_COMMON:
+        _logger.warning(
+            "Neighboring patterns have only %.2f in common, less than %.1f, which does not "
+            "tell grains: they are too noisy, or have no bands. Average or bin patterns",
+            in_common,
+            _LEAST_IN_COMMON,
+        )
+    elif labels.max(initial=-1) == 0 and anywhere / in_common >= threshold:
+        _logger.warning(
+            "All patterns are alike, those far apart, too (%.2f, and the threshold is %.2f). "
+            "The scan is of one grain, or a background is left that all patterns share. "
+            "In the latter case, give `static_background` or raise `threshold`",
+            anywhere / in_common,
+            threshold,
+        )
+
+
 def _products(
-    signal: EBSD, mask: np.ndarray | None
-) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+    signal: EBSD,
+    static_background: np.ndarray | str | None,
+    mask: np.ndarray | None,
+    signal_mask: np.ndarray | None,
+) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray, float]:
     """Return normalized dot products with the first and second patterns
-    to the right and below, NaN if one is not used, and which are used.
+    to the right and below, NaN if one is not used, which are used, and
+    what nineteen of twenty pairs of patterns anywhere have in common.
     """
     nav_shape, sig_shape = check_signal(signal)
     patterns = blocks_of_patterns(signal.data, nav_shape, sig_shape, None)
+    background, inside = find_background(
+        signal, patterns, static_background, mask, signal_mask
+    )
     if len(nav_shape) < 2:
         patterns = patterns.reshape((1, -1, *sig_shape))
     rows, columns = patterns.shape[:2]
@@ -220,11 +281,15 @@ def _products(
     below = [np.full((max(rows - i, 0), columns), np.nan) for i in (1, 2)]
     usable = np.zeros((rows, columns), dtype=bool)
     before: list[np.ndarray] = []
+    sample: list[np.ndarray] = []
+    picked = np.linspace(0, rows * columns - 1, _N_COMPARED).astype(int)
     y = 0
     for n in patterns.chunks[0]:
         block = patterns[y : y + n].compute(scheduler="synchronous")
-        for row in block.reshape(n, columns, -1).astype("float32"):
-            row = _standardized(np.where(wanted[y, :, None], row, np.nan))
+        for row in block:
+            unusable = unusable_patterns(row) | ~wanted[y]
+            row = flatten_patterns(divide_background(row, background, inside), inside)
+            row = _standardized(row.reshape(columns, -1), unusable)
             usable[y] = np.isfinite(row).all(axis=1)
             for i in (1, 2):
                 if columns > i:
@@ -232,17 +297,25 @@ def _products(
                 if len(before) >= i:
                     below[i - 1][y - i] = np.einsum("ij,ij->i", before[-i], row)
             before = [*before[-1:], row]
+            here = np.unique(picked[picked // columns == y] % columns)
+            sample.append(row[here[usable[y, here]]])
             y += 1
-    return right, below, usable
+    return right, below, usable, _alike_anywhere(np.concatenate(sample))
 
 
-def _standardized(patterns: np.ndarray) -> np.ndarray:
-    """Return patterns of zero mean and unit norm, NaN if constant."""
-    mean = patterns.mean(axis=1, keepdims=True)
-    patterns = patterns - mean
+def _alike_anywhere(sample: np.ndarray) -> float:
+    """Return what nineteen of twenty pairs of patterns have in common."""
+    if len(sample) < 2:
+        return 0.0
+    products = (sample @ sample.T)[np.triu_indices(len(sample), 1)]
+    return float(np.percentile(products, 5))
+
+
+def _standardized(patterns: np.ndarray, unusable: np.ndarray) -> np.ndarray:
+    """Return patterns of zero mean and unit norm, NaN if unusable."""
+    patterns = patterns - patterns.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(patterns, axis=1, keepdims=True)
-    # More than what rounding leaves
-    varied = norm > 1e-5 * np.abs(mean) * np.sqrt(patterns.shape[1])
+    varied = (norm > 0) & ~unusable[:, None]
     return np.divide(patterns, norm, out=np.full_like(patterns, np.nan), where=varied)
 
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Static background, aperture and unusable patterns; arrays only."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.ndimage import (
     binary_erosion,
@@ -14,9 +16,20 @@ from scipy.ndimage import (
 # Share of pixels at the highest value from which on a pattern counts as
 # saturated
 _SATURATED = 0.5
-# The mean pattern is used as background if there are as many different
-# patterns, see count_signals()
-_FEWEST_SIGNALS = 5
+# All fine structure of the mean pattern may be that of the background if
+# there are as many different patterns, and none if there are fewer, see
+# count_signals()
+_FEWEST_SIGNALS, _TOO_FEW_SIGNALS = 5, 2.5
+# Share of a pixel's lowest and of its highest values that are left out of
+# the mean, and the fewest patterns for that
+_TRIMMED, _FEWEST_TRIMMED = 0.02, 10
+# A pattern is unlike the others if it deviates from the typical one by more
+# than this share, and by more than so many times what others do
+_UNLIKE, _TIMES_UNLIKE = 0.2, 4
+# How many times as strong as those of others details may be
+_TIMES_AS_STRONG = 2
+# Pixels per side at which patterns are compared, and bytes worked on at a time
+_COARSE, _PART_BYTES = 16, 32 * 2**20
 # Outside of the aperture are pixels darker than this share of the
 # median of the central half
 _DARK = 0.1
@@ -121,6 +134,167 @@ def find_aperture(mean: np.ndarray) -> np.ndarray:
     return binary_erosion(inside, iterations=n, border_value=1) & finite
 
 
+def comparable_patterns(patterns: np.ndarray) -> np.ndarray:
+    """Return patterns on one scale, without those unlike all others.
+
+    Parameters
+    ----------
+    patterns
+        Raw patterns of shape (n, height, width).
+
+    Returns
+    -------
+    comparable
+        Patterns of shape (m, height, width) and dtype float32, each
+        divided by how much brighter it is than the typical one. Pixels
+        that are not finite are NaN.
+
+    See Also
+    --------
+    trimmed_mean
+
+    Notes
+    -----
+    Patterns are compared to the median pattern at about 16 x 16 pixels,
+    where noise and narrow bands hardly matter. Those of another shutter
+    time differ in scale only and stay. Those with another illumination
+    or nothing but noise, half saturated or covered, are left out: they
+    deviate by more than 20 % (root mean square), and by more than four
+    times the median deviation.
+
+    Patterns which are mostly not positive, as without background, have
+    no scale, and all stay as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.patterns._background import comparable_patterns
+    >>> patterns = np.arange(1, 401).reshape(1, 20, 20) * np.ones((9, 1, 1))
+    >>> patterns[1] *= 20
+    >>> patterns[2] = patterns[2, ::-1]
+    >>> comparable = comparable_patterns(patterns)
+    >>> comparable.shape, bool(np.allclose(comparable[1], patterns[0]))
+    ((8, 20, 20), True)
+    """
+    patterns = patterns.astype("float32")
+    patterns[~np.isfinite(patterns)] = np.nan
+    coarse = _coarse(patterns)
+    level = _median(_central(coarse).reshape(len(coarse), -1))
+    level = np.where(
+        np.isfinite(level), level, _median(coarse.reshape(len(coarse), -1))
+    )
+    kept = np.flatnonzero(level > 0)
+    if len(kept) < 0.75 * len(patterns):
+        return patterns
+    # The typical pattern, and all relative to it where it is on the screen
+    level = level[kept]
+    coarse = coarse[kept] / level[:, None, None]
+    typical = _median(np.moveaxis(coarse, 0, -1))
+    bright = typical > _DARK * np.nanmedian(_central(typical))
+    relative = coarse[:, bright] / typical[bright]
+    scale = np.maximum(_median(relative), 1e-30)
+    seen = np.isfinite(relative)
+    deviation = np.where(seen, relative / scale[:, None] - 1, 0)
+    n_seen = seen.sum(axis=1)
+    deviation = np.sqrt((deviation**2).sum(axis=1) / np.maximum(n_seen, 1))
+    deviation[n_seen == 0] = np.inf
+    alike = deviation <= max(_UNLIKE, _TIMES_UNLIKE * np.median(deviation))
+    factor = np.median(level) / (level * scale)[alike]
+    patterns = (
+        patterns
+        if alike.all() and len(kept) == len(patterns)
+        else patterns[kept[alike]]
+    )
+    patterns *= factor.astype("float32")[:, None, None]
+    return patterns
+
+
+def _coarse(patterns: np.ndarray) -> np.ndarray:
+    """Return patterns at few pixels, NaN where less than half is finite."""
+    n = max(1, min(patterns.shape[1:]) // _COARSE)
+    coarse = []
+    for part in _parts(patterns):
+        finite = np.isfinite(part)
+        share = _binned(finite, n)
+        sums = _binned(np.where(finite, part, 0).astype("float64"), n)
+        share[share < 0.5] = np.nan
+        coarse.append(sums / share)
+    return np.concatenate(coarse)
+
+
+def _central(patterns: np.ndarray) -> np.ndarray:
+    """Return the central halves of patterns."""
+    height, width = patterns.shape[-2:]
+    rows = slice(height // 4, -(height // 4) or None)
+    return patterns[..., rows, width // 4 : -(width // 4) or None]
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """Return the median of finite values over the last axis, NaN without any."""
+    ordered = np.sort(values, axis=-1)
+    n = np.isfinite(values).sum(axis=-1, keepdims=True)
+    low, high = (
+        np.take_along_axis(ordered, i, axis=-1)[..., 0]
+        for i in ((n - 1).clip(0) // 2, n // 2)
+    )
+    return (low + high) / 2
+
+
+def _parts(patterns: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield some patterns at a time, to save memory."""
+    n = max(1, _PART_BYTES // (8 * patterns[0].size)) if len(patterns) else 1
+    for i in range(0, len(patterns), n):
+        yield patterns[i : i + n]
+
+
+def trimmed_mean(patterns: np.ndarray) -> np.ndarray:
+    """Return the mean pattern without the extremes of every pixel.
+
+    Parameters
+    ----------
+    patterns
+        Patterns of shape (n, height, width).
+
+    Returns
+    -------
+    mean
+        Array of shape (height, width) and dtype float64. NaN where less
+        than half of the patterns are finite.
+
+    See Also
+    --------
+    comparable_patterns
+
+    Notes
+    -----
+    A fiftieth of a pixel's finite values, but at least one, is left out
+    at either end if there are ten patterns or more.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.patterns._background import trimmed_mean
+    >>> patterns = np.ones((10, 8, 8))
+    >>> patterns[3], patterns[4, :, :4] = 1000, np.nan
+    >>> bool((trimmed_mean(patterns) == 1).all())
+    True
+    """
+    n, height, width = patterns.shape
+    mean = np.empty((height, width))
+    rows = max(1, _PART_BYTES // (8 * n * width))
+    for i in range(0, height, rows):
+        # Sorted, with NaN at the end
+        ordered = np.sort(patterns[:, i : i + rows], axis=0)
+        n_finite = np.isfinite(ordered).sum(axis=0)
+        trimmed = np.ceil(_TRIMMED * n_finite) if n >= _FEWEST_TRIMMED else 0
+        rank = np.arange(n)[:, None, None]
+        used = (rank >= trimmed) & (rank < n_finite - trimmed)
+        total = np.where(used, ordered, 0).sum(axis=0, dtype="float64")
+        enough = 2 * n_finite >= n
+        mean[i : i + rows] = np.where(enough, total, np.nan) / used.sum(axis=0).clip(1)
+    return mean
+
+
 def count_signals(patterns: np.ndarray, inside: np.ndarray) -> float:
     r"""Return about how many different patterns there are, but one.
 
@@ -162,16 +336,42 @@ def count_signals(patterns: np.ndarray, inside: np.ndarray) -> float:
     True
     """
     mean = patterns.mean(axis=0, dtype="float64")
+    return _participation_ratio(*_details(patterns, mean, inside))
+
+
+def _details(
+    patterns: np.ndarray, mean: np.ndarray, inside: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return patterns over their mean without what is smooth, at few
+    pixels of an even number of columns, and which of these are usable.
+    """
     usable = inside & (mean > 0)
-    relative = np.where(usable, patterns / np.where(usable, mean, 1), 1)
+    divisor = np.where(usable, mean, 1)
     n = max(1, min(mean.shape) // 60)
-    relative, usable = _binned(relative, n), _binned(usable, n) == 1
+    # What is missing is as the mean
+    relative = np.concatenate(
+        [
+            _binned(np.where(usable & np.isfinite(i), i / divisor, 1), n)
+            for i in _parts(patterns)
+        ]
+    )
+    usable = _binned(usable, n) == 1
     sigma = relative.shape[1] / 15
     weight = gaussian_filter(usable.astype("float64"), sigma) + 1e-6
     smooth = gaussian_filter(relative * usable, (0, sigma, sigma)) / weight
-    relative = (relative - smooth)[..., : usable.shape[1] // 2 * 2]
-    both = usable[:, 0:-1:2] & usable[:, 1::2]
-    even, odd = relative[..., ::2][:, both], relative[..., 1::2][:, both]
+    even = usable.shape[1] // 2 * 2
+    details, usable = (relative - smooth)[..., :even], usable[:, :even]
+    # No pattern counts for much more than others, as one with spikes would
+    strength = np.sqrt((details[:, usable] ** 2).sum(axis=1))
+    most = _TIMES_AS_STRONG * np.median(strength)
+    details *= (most / np.maximum(strength, most + 1e-30))[:, None, None]
+    return details, usable
+
+
+def _participation_ratio(details: np.ndarray, usable: np.ndarray) -> float:
+    """Return the number of signals from even and odd columns of details."""
+    both = usable[:, ::2] & usable[:, 1::2]
+    even, odd = details[..., ::2][:, both], details[..., 1::2][:, both]
     products = even @ odd.T
     products = (products + products.T) / 2
     return np.trace(products) ** 2 / max((products**2).sum(), 1e-30)
@@ -189,51 +389,76 @@ def _binned(array: np.ndarray, n: int) -> np.ndarray:
 def background_from_patterns(
     patterns: np.ndarray, inside: np.ndarray
 ) -> tuple[np.ndarray | None, str]:
-    """Return a static background from patterns, where that is sound.
+    r"""Return a static background from patterns, where that is sound.
 
     Parameters
     ----------
     patterns
-        Raw patterns from all over the scan of shape (n, height, width).
+        Raw patterns from all over the scan of shape (n, height, width),
+        best on one scale, see :func:`comparable_patterns`.
     inside
         Pixels inside of the aperture, of shape (height, width).
 
     Returns
     -------
     background
-        Background of shape (height, width) and dtype float32, or None.
+        Background of shape (height, width) and dtype float32, NaN
+        outside of the aperture, or None.
     reason
         What was chosen and why, for the log.
 
     See Also
     --------
+    comparable_patterns, trimmed_mean
     kikuchipy.signals.EBSD.remove_static_background
 
     Notes
     -----
     The mean of patterns of many orientations is the background. The
     mean of patterns of a few grains still holds their bands, and to
-    divide by it would take the bands out of the patterns. It is
-    therefore used as it is only if ``count_signals()`` finds at least
-    five. Otherwise it is blurred by a Gaussian of an eighth of the
-    height, which leaves the uneven illumination.
+    divide by it would take the bands out of the patterns. So the mean
+    is blurred by a Gaussian of an eighth of the height, which leaves
+    the uneven illumination, and only a share of the fine structure, which
+    the blur takes away, is added again: none if :func:`count_signals`
+    finds fewer than 2.5 signals, and
+
+    .. math::
+
+        \max\left(0, 1 - \frac{2 A}{N V}\right)
+
+    if it finds N, which are five or more. Here, V is the variance of the
+    fine structure and A that of patterns about their mean. The mean of
+    N different patterns has a variance of A / N by chance, and what does
+    not stand out from this is not known to be of the background.
+    Between 2.5 and 5, the share grows in proportion.
 
     Patterns with values below zero have had their background removed,
     and get none.
     """
-    mean = patterns.mean(axis=0, dtype="float64")
+    mean = trimmed_mean(patterns)
     if not np.isfinite(mean[inside]).all() or (mean[inside] <= 0).any():
         return None, "none (values are not all positive: already removed)"
-    number = count_signals(patterns, inside)
-    if number >= _FEWEST_SIGNALS:
-        return mean.astype("float32"), f"mean of {len(patterns)} patterns"
     sigma = mean.shape[0] / 8
     weight = gaussian_filter(inside.astype("float64"), sigma) + 1e-6
     smooth = gaussian_filter(np.where(inside, mean, 0), sigma) / weight
-    return np.where(inside, smooth, np.nan).astype("float32"), (
-        f"blurred mean of {len(patterns)} patterns, which are of too few orientations "
-        "for their mean to be a background. Better give `static_background`"
-    )
+    details, usable = _details(patterns, mean, inside)
+    number = _participation_ratio(details, usable)
+    share = (number - _TOO_FEW_SIGNALS) / (_FEWEST_SIGNALS - _TOO_FEW_SIGNALS)
+    n = len(patterns)
+    if share <= 0:
+        background = smooth
+        reason = (
+            f"blurred mean of {n} patterns, which are of too few orientations for "
+            "their mean to be a background. Better give `static_background`"
+        )
+    else:
+        fine, _ = _details(mean[None], smooth, inside)
+        by_chance = (details[:, usable] ** 2).mean() / number
+        structure = max((fine[:, usable] ** 2).mean(), 1e-30)
+        share = min(share, 1) * max(0, 1 - 2 * by_chance / structure)
+        background = share * mean + (1 - share) * smooth
+        reason = f"mean of {n} patterns with {100 * share:.0f} % of its fine structure"
+    return np.where(inside, background, np.nan).astype("float32"), reason
 
 
 def divide_background(
@@ -270,3 +495,62 @@ def divide_background(
     factor = np.full(background.shape, np.nan, dtype="float32")
     factor[usable] = 1 / background[usable]
     return np.multiply(patterns, factor, dtype="float32")
+
+
+def flatten_patterns(
+    patterns: np.ndarray, inside: np.ndarray, sigma: float = 0.1
+) -> np.ndarray:
+    r"""Return patterns without what varies slowly, at 60 pixels or more.
+
+    Parameters
+    ----------
+    patterns
+        Patterns of shape (n, height, width), best divided by the static
+        background.
+    inside
+        Pixels inside of the aperture, of shape (height, width).
+    sigma
+        Standard deviation of the Gaussian blur that is subtracted as a
+        share of the shorter side.
+
+    Returns
+    -------
+    flat
+        Patterns of shape (n, height / m, width / m) and dtype float32,
+        where the shorter side divided by m is from 60 to 119, or m is 1. 0
+        outside of the aperture. A pattern is NaN if one of its pixels
+        inside is not finite.
+
+    See Also
+    --------
+    divide_background
+    kikuchipy.signals.EBSD.remove_dynamic_background
+
+    Notes
+    -----
+    As in :class:`~kikuchipy_spacegroup.preprocessing.PreparePatterns`,
+    the blur is normalized by that of the aperture and applied twice.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.patterns._background import flatten_patterns
+    >>> bright = np.ones((1, 60, 60)) * (1 + np.linspace(0, 1, 60))
+    >>> everywhere = np.ones((60, 60), dtype=bool)
+    >>> bool(np.abs(flatten_patterns(bright, everywhere)).max() < 0.05)
+    True
+    """
+    n = max(1, min(inside.shape) // 60)
+    usable = _binned(inside, n) >= 0.5
+    share = np.where(usable, _binned(inside, n), 1)
+    flat = _binned(np.where(inside, patterns, 0), n) / share * usable
+    flat = (flat - flat[:, usable].mean(axis=1)[:, None, None]) * usable
+    width = sigma * min(usable.shape)
+    rows, columns = (
+        np.exp(-0.5 * (np.subtract.outer(i, i) / width) ** 2)
+        for i in map(np.arange, usable.shape)
+    )
+    weight = usable / np.maximum(rows @ usable @ columns, 1e-6)
+    for _ in range(2):
+        flat = flat - (rows @ flat @ columns) * weight
+    return flat.astype("float32")

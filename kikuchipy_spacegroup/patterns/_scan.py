@@ -13,7 +13,9 @@ import numpy as np
 
 from kikuchipy_spacegroup.patterns._background import (
     background_from_patterns,
+    comparable_patterns,
     find_aperture,
+    trimmed_mean,
     unusable_patterns,
 )
 
@@ -80,7 +82,7 @@ def find_background(
     """Return background and aperture, and log them."""
     sig_shape = patterns.shape[-2:]
     sample = sample_patterns(patterns, navigation_mask)
-    usable = sample[~unusable_patterns(sample)].astype("float32")
+    usable = sample[~unusable_patterns(sample)]
     background, reason = None, "none, as asked for"
     if isinstance(static_background, np.ndarray):
         background, reason = static_background, "the given array"
@@ -92,7 +94,9 @@ def find_background(
     if background is not None:
         inside = find_aperture(np.asarray(background, dtype="float32"))
     elif len(usable):
-        inside = find_aperture(usable.mean(axis=0))
+        # One bad pattern must not change the answers for others
+        usable = comparable_patterns(usable)
+        inside = find_aperture(trimmed_mean(usable))
     else:
         inside = np.ones(sig_shape, dtype=bool)
     if signal_mask is not None:

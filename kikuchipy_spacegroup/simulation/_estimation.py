@@ -103,7 +103,14 @@ def estimate_acquisition(
         raise ValueError("All patterns are constant, saturated or not finite")
     square = _central_square(sig_shape)
     patterns = divide_background(raw, background, inside)[(slice(None), *square)]
-    valid = np.isfinite(patterns).all(axis=0)
+    # Patterns with missing pixels must not take these away from all others
+    finite = np.isfinite(patterns)
+    valid = finite.mean(axis=0) > 0.5
+    complete = finite[:, valid].all(axis=1)
+    if complete.any():
+        patterns, raw = patterns[complete], raw[complete]
+    else:
+        valid = finite.all(axis=0)
     noise, strength = _noise_and_signal(patterns, valid)
     side = float(patterns.shape[-1])
     found = {

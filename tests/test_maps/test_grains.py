@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Grains from orientations and from patterns."""
 
+from pathlib import Path
+
 from diffpy.structure import Lattice, Structure
 import kikuchipy as kp
 from kikuchipy.signals import EBSD
@@ -11,6 +13,7 @@ from orix.quaternion import Orientation, Rotation, symmetry
 import pytest
 from scipy.ndimage import label
 
+import kikuchipy_spacegroup as kpsg
 from kikuchipy_spacegroup.maps import (
     crystal_map,
     grains_from_orientations,
@@ -115,10 +118,10 @@ class TestGrainsFromOrientations:
             grains_from_orientations(indexed(rotations, [0, 0], (2,), phases))
 
 
-def patterns(truth, noise, seed=0):
+def patterns(truth, noise, seed=0, size=40):
     """Return patterns of nickel in random orientations, with noise."""
     mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
-    detector = kp.detectors.EBSDDetector(shape=(40, 40), pc=(0.5, 0.3, 0.6))
+    detector = kp.detectors.EBSDDetector(shape=(size, size), pc=(0.5, 0.3, 0.6))
     ideal = mp.get_patterns(
         Rotation(np.random.default_rng(8).normal(size=(truth.max() + 1, 4))),
         detector,
@@ -130,8 +133,29 @@ def patterns(truth, noise, seed=0):
     ideal /= ideal.std(axis=(1, 2), keepdims=True)
     rng = np.random.default_rng(seed)
     level = np.asarray(noise)[truth] if np.ndim(noise) else np.full(truth.shape, noise)
-    random = rng.normal(size=(*truth.shape, 40, 40)) * level[..., None, None]
+    random = rng.normal(size=(*truth.shape, size, size)) * level[..., None, None]
     return EBSD((ideal[truth] + random).astype("float32"))
+
+
+def raw_patterns(truth):
+    """Return patterns as a camera with uneven light and screen records them."""
+    ideal = patterns(truth, 0, size=60).data
+    x = np.linspace(-1, 1, 60)
+    light = np.exp(-(x**2) - 3 * np.abs(x[:, None] - 0.1))
+    light = light * np.random.default_rng(5).normal(1, 0.05, size=(60, 60))
+    light /= light.max()
+    rng = np.random.default_rng(1)
+    electrons = rng.poisson(2000 * light * (1 + 0.03 * ideal))
+    return EBSD(electrons.astype("float32"), static_background=light)
+
+
+def same_pairs(labels, truth):
+    """Return the share of pairs of neighbours which agree on being in a grain."""
+    truth = truth.reshape(labels.shape)
+    agree = []
+    for i in (np.diff, lambda a: np.diff(a, axis=0)):
+        agree.append(((i(labels) == 0) == (i(truth) == 0)).ravel())
+    return np.concatenate(agree).mean()
 
 
 class TestGrainsFromPatterns:
@@ -181,6 +205,101 @@ class TestGrainsFromPatterns:
     def test_errors(self, nickel, threshold):
         with pytest.raises(ValueError, match="threshold must be between 0 and 1"):
             grains_from_patterns(nickel, threshold=threshold)
+
+    @pytest.mark.parametrize("own_background", [True, False])
+    @pytest.mark.parametrize("lazy", [True, False])
+    def test_raw_patterns(self, own_background, lazy, caplog):
+        """As they come, the background is removed as before classifying."""
+        signal = kpsg.example_scan(
+            "aluminum and silicon", (10, 12), grain_size=4, show_progressbar=False
+        )
+        truth = grains_from_orientations(signal.xmap)
+        if not own_background:
+            signal = EBSD(signal.data)
+        before = signal.data.copy()
+        labels = grains_from_patterns(signal.as_lazy() if lazy else signal)
+        assert same_pairs(labels, truth) > 0.9
+        assert np.array_equal(signal.data, before)
+        assert not caplog.records
+
+    def test_given_background(self, caplog):
+        signal = raw_patterns(TRUTH)
+        own = signal.static_background
+        signal = EBSD(signal.data)
+        labels = grains_from_patterns(signal, static_background=own)
+        assert np.array_equal(labels, LABELS)
+        # With nothing divided out, bright corners of an uneven screen stay
+        labels = grains_from_patterns(signal, static_background=None)
+        assert not labels.any()
+        (record,) = caplog.records
+        assert record.levelname == "WARNING"
+        assert "All patterns are alike" in record.getMessage()
+        assert "static_background" in record.getMessage()
+
+    def test_threshold_of_the_message(self, caplog):
+        """Above what is logged, grains are told."""
+        signal = EBSD(raw_patterns(TRUTH).data)
+        assert not grains_from_patterns(signal).any()
+        least = caplog.records[0].args[0]
+        labels = grains_from_patterns(signal, threshold=least + 0.05)
+        assert np.array_equal(labels, LABELS)
+
+    def test_readme(self):
+        """Its lines pool grains of two phases, and not the map."""
+        path = Path(__file__).parents[2] / "README.md"
+        if not path.is_file():
+            pytest.skip("no documentation beside the tests")
+        lines = [
+            line
+            for line in path.read_text("utf-8").splitlines()
+            if line.startswith(("xmap = s.classify", "labels = ", "pooled = "))
+        ]
+        assert len(lines) >= 3
+        names = {"kpsg": kpsg, "model": kpsg.load_model()}
+        names["s"] = kpsg.example_scan(
+            "aluminum and silicon", (10, 12), grain_size=4, show_progressbar=False
+        )
+        # That with all probabilities is the last one
+        lines.sort(key=lambda line: not line.startswith("xmap"))
+        exec("\n".join(lines), names)
+        assert names["labels"].max() > 3
+        assert len(set(names["pooled"].phase_id.tolist()) - {-1}) > 1
+
+    def test_signal_mask(self):
+        """Pixels left out may be anything."""
+        signal = raw_patterns(TRUTH)
+        mask = np.zeros((60, 60), bool)
+        mask[:20, 10:30] = True
+        signal.data[..., mask] = np.random.default_rng(1).integers(
+            0, 255, size=(4, 5, mask.sum())
+        )
+        labels = grains_from_patterns(signal, signal_mask=mask)
+        assert np.array_equal(labels, LABELS)
+
+    def test_dark_corners_and_bad_patterns(self):
+        """Patterns that cannot be compared are in no grain."""
+        signal = raw_patterns(np.zeros((6, 7), int))
+        x = np.linspace(-1, 1, 60)
+        data = np.where(x**2 + x[:, None] ** 2 < 0.9, signal.data, np.nan)
+        data[0, 0], data[2, 3, 30, 30], data[5, 6, :40] = (
+            7,
+            np.nan,
+            data[5, 6, 30].max(),
+        )
+        labels = grains_from_patterns(EBSD(data))
+        expected = np.zeros((6, 7), int)
+        expected[0, 0] = expected[2, 3] = expected[5, 6] = -1
+        assert np.array_equal(labels, expected)
+
+    def test_only_noise_is_told(self, caplog):
+        rng = np.random.default_rng(1)
+        grains_from_patterns(EBSD(rng.poisson(50, size=(6, 6, 60, 60))))
+        assert "Neighboring patterns have only 0.0" in caplog.text
+
+    @pytest.mark.parametrize("kwargs", [{"signal_mask": [1]}, {"static_background": 1}])
+    def test_what_does_not_fit(self, nickel, kwargs):
+        with pytest.raises(ValueError, match=f"{next(iter(kwargs))} must be"):
+            grains_from_patterns(nickel, **kwargs)
 
     def test_mixed_patterns_at_boundaries(self):
         """As the beam excites both grains there."""

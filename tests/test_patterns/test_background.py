@@ -7,6 +7,8 @@ import kikuchipy as kp
 import numpy as np
 from orix.quaternion import Rotation
 import pytest
+from scipy.ndimage import gaussian_filter
+from scipy.stats import trim_mean
 
 from kikuchipy_spacegroup.patterns import (
     background_from_patterns,
@@ -14,7 +16,11 @@ from kikuchipy_spacegroup.patterns import (
     find_aperture,
     unusable_patterns,
 )
-from kikuchipy_spacegroup.patterns._background import count_signals
+from kikuchipy_spacegroup.patterns._background import (
+    comparable_patterns,
+    count_signals,
+    trimmed_mean,
+)
 
 X, Y = np.meshgrid(np.linspace(-1, 1, 60), np.linspace(-1, 1, 60))
 LIGHT = 150 * np.exp(-(X**2) - (Y - 0.2) ** 2)
@@ -97,6 +103,73 @@ class TestFindAperture:
         assert (mean[inside] > 5).mean() > 0.999
 
 
+class TestComparablePatterns:
+    """Patterns on one scale."""
+
+    def test_scale(self, signals):
+        patterns = raw(signals)
+        gain = np.random.default_rng(2).uniform(0.2, 5, size=(100, 1, 1))
+        same, other = (comparable_patterns(i) for i in (patterns, gain * patterns))
+        assert len(same) == len(other) == 100
+        ratio = (other / same).reshape(100, -1)
+        assert np.allclose(ratio, ratio[0, 0], rtol=1e-4)
+        # Each pattern but for its brightness
+        assert np.allclose(same.mean(axis=(1, 2)), same.mean(), rtol=0.05)
+
+    def test_unlike_others(self, signals):
+        patterns = raw(signals)
+        patterns[7], patterns[20, :, :30] = patterns[7, ::-1], 0
+        kept = comparable_patterns(patterns)
+        assert len(kept) == 98
+        expected = comparable_patterns(np.delete(patterns, [7, 20], axis=0))
+        assert np.allclose(kept, expected, rtol=0.01)
+
+    def test_few_different_patterns_stay(self, signals):
+        """A minority of grains, without noise, is no mistake."""
+        patterns = LIGHT * (1 + 0.1 * signals[np.arange(100) // 95])
+        assert len(comparable_patterns(patterns)) == 100
+
+    def test_noisy_patterns_stay(self, signals):
+        electrons = np.random.default_rng(1).poisson(LIGHT / 50, size=(50, 60, 60))
+        assert len(comparable_patterns(electrons)) == 50
+
+    def test_not_positive(self, signals):
+        patterns = signals - signals.mean(axis=(1, 2), keepdims=True)
+        patterns[0, 0, 0] = np.inf
+        kept = comparable_patterns(patterns)
+        assert np.isnan(kept[0, 0, 0])
+        assert np.array_equal(kept[1:], patterns[1:].astype("float32"))
+
+    def test_one_pattern(self, nickel):
+        assert comparable_patterns(nickel.data[0, :1]).shape == (1, 60, 60)
+
+
+class TestTrimmedMean:
+    """The mean without extremes."""
+
+    @pytest.mark.parametrize("n", [1, 3, 9])
+    def test_mean_of_few(self, n):
+        patterns = np.random.default_rng(1).normal(size=(n, 8, 9))
+        assert np.allclose(trimmed_mean(patterns), patterns.mean(axis=0))
+
+    @pytest.mark.parametrize("n", [10, 100, 120])
+    def test_same_as_scipy(self, n):
+        patterns = np.random.default_rng(1).exponential(size=(n, 8, 9))
+        share = np.ceil(0.02 * n) / n
+        assert np.allclose(trimmed_mean(patterns), trim_mean(patterns, share + 1e-9))
+
+    def test_missing(self):
+        patterns = np.random.default_rng(1).normal(size=(40, 8, 9))
+        patterns[5, :, :4] = np.nan
+        patterns[:21, 0, 0] = np.nan
+        mean = trimmed_mean(patterns)
+        assert np.isnan(mean[0, 0])
+        assert np.isfinite(mean).sum() == mean.size - 1
+        assert np.isclose(
+            mean[3, 2], trim_mean(np.delete(patterns[:, 3, 2], 5), 1 / 39)
+        )
+
+
 class TestBackgroundFromPatterns:
     """The mean is used only where that is sound."""
 
@@ -130,6 +203,29 @@ class TestBackgroundFromPatterns:
         assert reason.startswith("mean of 100")
         divided = divide_background(patterns[:1], background, EVERYWHERE)[0]
         assert np.corrcoef(divided.ravel(), signals[0].ravel())[0, 1] > 0.9
+
+    @pytest.mark.parametrize("n", [4, 6, 15])
+    def test_does_not_hang_on_one_pattern(self, signals, n):
+        """Also where the number of orientations is near a limit."""
+        noise = np.random.default_rng(1).normal(size=(100, 60, 60))
+        patterns = LIGHT * (1 + 0.1 * signals[np.arange(100) % n] + 0.05 * noise)
+        background, _ = background_from_patterns(patterns, EVERYWHERE)
+        for i in range(n):
+            other, _ = background_from_patterns(
+                np.delete(patterns, i, axis=0), EVERYWHERE
+            )
+            # Bands are ten percent
+            assert np.std(other / background) < 0.001
+
+    def test_bands_of_few_grains_are_not_background(self, signals):
+        noise = np.random.default_rng(1).normal(size=(120, 60, 60))
+        patterns = LIGHT * (1 + 0.1 * signals[np.arange(120) % 8] + 0.05 * noise)
+        background, _ = background_from_patterns(patterns, EVERYWHERE)
+        left, would_be = (
+            np.std((i / LIGHT - gaussian_filter(i / LIGHT, 3))[15:-15, 15:-15])
+            for i in (background, patterns.mean(axis=0))
+        )
+        assert left < 0.1 * would_be
 
     def test_few_patterns(self, nickel):
         patterns = nickel.data.reshape(9, 60, 60)

@@ -131,3 +131,18 @@ class TestEstimate:
             estimate_acquisition(EBSD(np.zeros((5, 60, 60))), static_background=None)
         with pytest.raises(ValueError, match="margin must be"):
             estimate_acquisition(kp.data.nickel_ebsd_small(), margin=0.5)
+
+
+@pytest.mark.parametrize("bad", ["bright", "half NaN"])
+def test_one_bad_pattern(projected, bad):
+    """It changes ranges hardly, and takes no pixels from others."""
+    patterns = record(projected, noise=(0.3, 0.3)).data.astype("float32")
+    expected = estimate_acquisition(EBSD(patterns.copy()))
+    if bad == "bright":
+        patterns[7] *= 20
+    else:
+        patterns[7, :, :48] = np.nan
+    found = estimate_acquisition(EBSD(patterns))
+    assert found.aperture_probability == expected.aperture_probability == 0
+    for name in ("noise", "contrast"):
+        assert np.allclose(getattr(found, name), getattr(expected, name), rtol=0.1)
