@@ -244,15 +244,15 @@ class TestGrainsFromPatterns:
         labels = grains_from_patterns(signal, threshold=least + 0.05)
         assert np.array_equal(labels, LABELS)
 
-    def test_readme(self):
+    def test_guide(self):
         """Its lines pool grains of two phases, and not the map."""
-        path = Path(__file__).parents[2] / "README.md"
+        path = Path(__file__).parents[2] / "docs" / "user" / "at_a_glance.rst"
         if not path.is_file():
             pytest.skip("no documentation beside the tests")
         lines = [
-            line
+            line.strip()
             for line in path.read_text("utf-8").splitlines()
-            if line.startswith(("xmap = s.classify", "labels = ", "pooled = "))
+            if line.strip().startswith(("xmap = s.classify", "grain_ids", "pooled = "))
         ]
         assert len(lines) >= 3
         names = {"kpsg": kpsg, "model": kpsg.load_model()}
@@ -262,7 +262,7 @@ class TestGrainsFromPatterns:
         # That with all probabilities is the last one
         lines.sort(key=lambda line: not line.startswith("xmap"))
         exec("\n".join(lines), names)
-        assert names["labels"].max() > 3
+        assert names["grain_ids"].max() > 3
         assert len(set(names["pooled"].phase_id.tolist()) - {-1}) > 1
 
     def test_signal_mask(self):
