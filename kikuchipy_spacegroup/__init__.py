@@ -14,7 +14,7 @@ The modules are layers, and import from lower ones only::
     evaluation  candidates  fusion
     calibration  adaptation  _plot_explanation  _pattern_table  grains  pooling  smoothing  levels  _combined_map  _uncertainty
     classification  training  explanation  _map_like  masks
-    _training_set  matching
+    _training_set  matching  _kept_model
     model  onnx  dataset  crystal_map  estimation  _scan_sample  zone_axes  examples  _seen_materials
     network  acquisition  simulation  scans  experimental  _rebuild
     preprocessing  master_patterns

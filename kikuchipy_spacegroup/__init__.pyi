@@ -40,6 +40,7 @@ from . import (
     training,
     zone_axes,
 )
+from ._kept_model import clear_model_cache
 from ._logging import set_log_level
 from .acquisition import Acquisition
 from .adaptation import adapt_normalization, self_train
@@ -92,6 +93,7 @@ __all__ = [
     "candidates",
     "classification",
     "classify_space_group",
+    "clear_model_cache",
     "coarsen_map",
     "combine",
     "composition",

@@ -10,8 +10,9 @@ import pandas as pd
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup._checks import check_mask, check_signal, points_of_map
+from kikuchipy_spacegroup._kept_model import get_model
 from kikuchipy_spacegroup._seen_materials import seen_materials
-from kikuchipy_spacegroup.classification import _get_model, classify_space_group
+from kikuchipy_spacegroup.classification import classify_space_group
 from kikuchipy_spacegroup.crystal_map import probabilities_from_map
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ def evaluate(
     }
     seen = None
     if trained_on is None:
-        model = _get_model(model)
+        model = get_model(model)
         materials = [i for *_, of_scan in work.values() for i in of_scan]
         phases = getattr(model, "metadata", {}).get("phases") or []
         seen = seen_materials(materials, phases)

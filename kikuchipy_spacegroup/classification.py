@@ -24,6 +24,7 @@ from kikuchipy_spacegroup._classify_blocks import classify_block, map_model
 from kikuchipy_spacegroup._compute import compute as _compute
 from kikuchipy_spacegroup._compute import n_threads
 from kikuchipy_spacegroup._fingerprint import fingerprint
+from kikuchipy_spacegroup._kept_model import get_model
 from kikuchipy_spacegroup._results_store import (
     blocks_to_store,
     check_output,
@@ -75,7 +76,9 @@ def classify_space_group(
     model
         Model, path to a model file (``.keras``, or ``.onnx`` written with
         :func:`~kikuchipy_spacegroup.onnx.save_onnx`), or name of a
-        bundled model. If not given, the default model is used.
+        bundled model. If not given, the default model is used. One that
+        was read is kept for the next call, see
+        :func:`~kikuchipy_spacegroup.clear_model_cache`.
     navigation_mask
         Boolean array of the navigation shape (rows, columns), True for
         patterns to leave out, as in
@@ -178,7 +181,7 @@ def classify_space_group(
         if not compute or not nav_shape:
             raise ValueError("`output` is for scans, and needs `compute=True`")
         output = check_output(output, resume)
-    model = _get_model(model)
+    model = get_model(model)
     options = map_options(model, min_probability, keep_n, keep_probabilities)
     shapes = nav_shape, sig_shape
     patterns = blocks_of_patterns(signal.data, *shapes, chunk_patterns)
@@ -257,7 +260,7 @@ def compute_classification_map(
     """
     nav_shape, _ = check_signal(signal)
     navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
-    model = _get_model(model)
+    model = get_model(model)
     options = map_options(model, min_probability, keep_n, keep_probabilities)
     expected = (*nav_shape, len(model.space_groups))
     if probabilities.shape != expected:
@@ -267,23 +270,6 @@ def compute_classification_map(
         )
     run = partial(_compute, da.asarray(probabilities), threads=n_threads(model))
     return _finish(run, signal, model, navigation_mask, options, show_progressbar)
-
-
-def _get_model(model: Any) -> "SpaceGroupModel":
-    if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
-        from kikuchipy_spacegroup.onnx import OnnxModel
-
-        return OnnxModel(model)
-    if model is None or isinstance(model, str | Path):
-        from kikuchipy_spacegroup.model import load_model
-
-        return load_model(model)
-    if not hasattr(model, "predict_proba") or not hasattr(model, "space_groups"):
-        raise TypeError(
-            "Model must be a SpaceGroupModel, a path or a name, not "
-            f"{type(model).__name__}"
-        )
-    return model
 
 
 class _Scan:
