@@ -4,7 +4,6 @@
 
 import argparse
 import logging
-import os
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
@@ -87,8 +86,6 @@ def main(arguments: list[str] | None = None) -> int:
         0 if all went well, 2 if the input was not usable.
     """
     args = _parser().parse_args(arguments)
-    # Must be set before TensorFlow is imported, or it tells of its build
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level="WARNING", format="%(message)s")
     logging.getLogger("kikuchipy_spacegroup").setLevel("INFO")
     try:

@@ -7,11 +7,10 @@ from contextlib import nullcontext
 from threading import Lock
 from typing import Any
 
-import keras
-from keras import ops
 import numpy as np
 
 from kikuchipy_spacegroup._fork import remember_process
+from kikuchipy_spacegroup._keras import keras, ops
 
 # Patterns per batch without a GPU, and the most with one
 _CPU_BATCH, _LARGEST_BATCH = 256, 4096

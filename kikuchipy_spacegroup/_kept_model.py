@@ -137,8 +137,7 @@ def _model_of_file(path_or_name: str | Path) -> Any:
 
         path, backend = Path(path_or_name), "onnx"
     else:
-        import keras
-
+        from kikuchipy_spacegroup._keras import keras
         from kikuchipy_spacegroup.model import load_model as read
 
         path, backend = data.find_model(path_or_name), keras.backend.backend()

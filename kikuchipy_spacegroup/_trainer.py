@@ -12,8 +12,9 @@ import random
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
-import keras
 import numpy as np
+
+from kikuchipy_spacegroup._keras import keras
 
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.experimental import LabelledPatterns

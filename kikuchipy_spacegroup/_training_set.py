@@ -5,9 +5,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import keras
-
 from kikuchipy_spacegroup._drawing import warn_if_unbalanced
+from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.dataset import (
     ExperimentalDataset,
     MixedDataset,

@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, fields
 import math
 from typing import Any
 
-import keras
-from keras import ops
 import numpy as np
 
+from kikuchipy_spacegroup._keras import keras, ops
 from kikuchipy_spacegroup.preprocessing import separable
 
 # Lowest and highest value of ranges which are not from 0 to 1

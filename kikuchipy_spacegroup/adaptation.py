@@ -24,10 +24,10 @@ from copy import deepcopy
 import logging
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup._scan_sample import FEWEST, sample_of_scan
 from kikuchipy_spacegroup.experimental import LabelledPatterns
 from kikuchipy_spacegroup.matching import match_acquisition

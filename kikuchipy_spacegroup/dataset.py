@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 import copy
 
-import keras
 import numpy as np
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup._drawing import fill_up, similar_entries, weights_of
+from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.experimental import LabelledPatterns, class_indices
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.simulation import Geometry, random_rotation_matrices

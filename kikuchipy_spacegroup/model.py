@@ -12,7 +12,6 @@ import tempfile
 from typing import Any
 import zipfile
 
-import keras
 import numpy as np
 
 from kikuchipy_spacegroup import data
@@ -25,6 +24,7 @@ from kikuchipy_spacegroup._inference import (
     joined,
     padded_size,
 )
+from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup._model_file import FORMAT_VERSION, MEMBER
 from kikuchipy_spacegroup._predict import most_probable, predict_in_batches
 from kikuchipy_spacegroup._rebuild import NETWORK, PREPARE, read_model

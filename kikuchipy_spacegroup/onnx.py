@@ -99,8 +99,9 @@ def save_onnx(
             )
     if calibration_patterns is not None:
         check_patterns(calibration_patterns)
-    import keras
     import onnx
+
+    from kikuchipy_spacegroup._keras import keras
 
     if keras.backend.backend() != "tensorflow":
         raise ImportError(

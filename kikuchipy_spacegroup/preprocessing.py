@@ -10,9 +10,9 @@ same speed and with the same result under all Keras backends.
 
 from typing import Any
 
-import keras
-from keras import ops
 import numpy as np
+
+from kikuchipy_spacegroup._keras import keras, ops
 
 # Matrices of this size squared are part of the layer
 _MAX_SIZE = 1024

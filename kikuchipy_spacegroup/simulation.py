@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import keras
-from keras import ops
 import numpy as np
+
+from kikuchipy_spacegroup._keras import keras, ops
 
 if TYPE_CHECKING:
     from kikuchipy.detectors import EBSDDetector
