@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup._fingerprint import fingerprint
 from kikuchipy_spacegroup._model_file import FORMAT_VERSION, MEMBER, parse_header
 from kikuchipy_spacegroup._onnx_file import check_seal, read_onnx_file, sealed
@@ -255,6 +256,15 @@ class OnnxModel:
             "conformal_thresholds"
         ]
         self.metadata: dict[str, Any] = header["metadata"]
+
+    def __repr__(self) -> str:
+        numbers = [f"{n} ({sg.label(n)})" for n in self.space_groups]
+        text = (
+            f"{type(self).__name__} {self.metadata.get('name', '(unnamed)')} of "
+            f"{len(numbers)} space groups: {', '.join(numbers)}"
+        )
+        # What a file says is shown, and does not command the terminal
+        return "".join(c if c.isprintable() else "?" for c in text)
 
     @property
     def space_groups(self) -> tuple[int, ...]:
