@@ -19,7 +19,7 @@ from .classification import classify_space_group
 from .crystals import load_phase
 from .maps import combine, identify_phases, pool_grains, save_map
 from .master_patterns import MasterPatternLibrary, simulate_master_pattern
-from .models import SpaceGroupModel, load_model
+from .models import SpaceGroupModel, clear_model_cache, load_model
 from .patterns import LabelledPatterns
 from .simulation import Acquisition, Camera, example_scan, simulate_scan
 from .training import calibrate, fit
@@ -34,6 +34,7 @@ __all__ = [
     "calibrate",
     "classification",
     "classify_space_group",
+    "clear_model_cache",
     "combine",
     "crystals",
     "data",

@@ -4,6 +4,7 @@
 
 import argparse
 import logging
+import math
 import os
 from pathlib import Path
 import sys
@@ -87,16 +88,46 @@ def main(arguments: list[str] | None = None) -> int:
         0 if all went well, 2 if the input was not usable.
     """
     args = _parser().parse_args(arguments)
-    # Must be set before TensorFlow is imported, or it tells of its build
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level="WARNING", format="%(message)s")
     logging.getLogger("kikuchipy_spacegroup").setLevel("INFO")
     try:
         _run(args)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def _check_picture(path: Path) -> None:
+    """Raise an error if a picture cannot be written to a file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    formats = sorted(FigureCanvasAgg.get_supported_filetypes())
+    if path.suffix[1:].lower() not in formats:
+        raise ValueError(
+            f"Pictures are written to files ending with .{', .'.join(formats)}, not "
+            f"{path.name!r}"
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write to")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise PermissionError(f"You may not write to {path}")
+
+
+def _check_paths(args: argparse.Namespace, picture: Path) -> None:
+    """Raise an error if results cannot be written, or would replace the scan."""
+    from kikuchipy_spacegroup.maps._crystal_map import check_map_path
+
+    if args.output is not None:
+        check_map_path(args.output, overwrite=args.overwrite)
+    _check_picture(picture)
+    if args.scan is None or not os.path.exists(args.scan):
+        return
+    for path in (args.output, picture):
+        if path is not None and path.exists() and path.samefile(args.scan):
+            raise ValueError(f"{path} is the scan itself, and is not replaced")
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -104,19 +135,20 @@ def _run(args: argparse.Namespace) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from kikuchipy_spacegroup import classify_space_group, load_model, plot, save_map
+    from kikuchipy_spacegroup import classify_space_group, plot, save_map
+    from kikuchipy_spacegroup.io._scan_file import load_scan
     from kikuchipy_spacegroup.maps._crystal_map import check_map_path
+    from kikuchipy_spacegroup.models._kept_model import get_model
 
-    if args.output is not None:
-        check_map_path(args.output, overwrite=args.overwrite)
     picture = args.png
     if picture is None:
         picture = (args.output or Path("space_groups")).with_suffix(".png")
-    if args.scan is None:
-        s = kp.data.nickel_ebsd_small()
-    else:
-        s = kp.load(args.scan, lazy=True)
-    model = load_model(args.model)
+    _check_paths(args, picture)
+    s = kp.data.nickel_ebsd_small() if args.scan is None else load_scan(args.scan)
+    if args.output is not None:
+        n_points = math.prod(s.axes_manager.navigation_shape)
+        check_map_path(args.output, overwrite=args.overwrite, n_points=n_points)
+    model = get_model(args.model)
     print(model, end="\n\n")
     xmap = classify_space_group(s, model, min_probability=args.min_probability)
     print(xmap, summary(xmap), sep="\n\n")

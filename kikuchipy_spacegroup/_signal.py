@@ -42,7 +42,9 @@ def classify_space_group(
     model
         Model, path to a model file (``.keras``, or ``.onnx`` written with
         :func:`~kikuchipy_spacegroup.models.save_onnx`), or name of a
-        bundled model. If not given, the default model is used.
+        bundled model. If not given, the default model is used. One that
+        was read is kept for the next call, see
+        :func:`~kikuchipy_spacegroup.models.clear_model_cache`.
     navigation_mask
         Boolean array of the navigation shape (rows, columns), True for
         patterns to leave out, as in

@@ -18,6 +18,7 @@ from kikuchipy_spacegroup.classification._compute import n_threads
 from kikuchipy_spacegroup.classification._results_store import check_output
 from kikuchipy_spacegroup.classification._scan import Scan, compute_into, store_header
 from kikuchipy_spacegroup.maps import crystal_map
+from kikuchipy_spacegroup.models._kept_model import get_model
 from kikuchipy_spacegroup.patterns._checks import (
     check_background,
     check_mask,
@@ -61,7 +62,9 @@ def classify_space_group(
     model
         Model, path to a model file (``.keras``, or ``.onnx`` written with
         :func:`~kikuchipy_spacegroup.models.save_onnx`), or name of a
-        bundled model. If not given, the default model is used.
+        bundled model. If not given, the default model is used. One that
+        was read is kept for the next call, see
+        :func:`~kikuchipy_spacegroup.models.clear_model_cache`.
     navigation_mask
         Boolean array of the navigation shape (rows, columns), True for
         patterns to leave out, as in
@@ -165,7 +168,7 @@ def classify_space_group(
         if not compute or not nav_shape:
             raise ValueError("`output` is for scans, and needs `compute=True`")
         output = check_output(output, resume)
-    model = find_model(model)
+    model = get_model(model)
     options = _map_options(model, min_probability, keep_n, keep_probabilities)
 
     # The background is that of patterns all over the scan
@@ -257,7 +260,7 @@ def compute_classification_map(
     """
     nav_shape, _ = check_signal(signal)
     navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
-    model = find_model(model)
+    model = get_model(model)
     options = _map_options(model, min_probability, keep_n, keep_probabilities)
     expected = (*nav_shape, len(model.space_groups))
     if probabilities.shape != expected:
@@ -271,24 +274,6 @@ def compute_classification_map(
     )
     _log_speed(computed, navigation_mask, perf_counter() - start)
     return _map_of_scan(computed, signal, model, navigation_mask, options)
-
-
-def find_model(model: Any) -> "SpaceGroupModel":
-    """Return a model that is given, or that of a name or of a file."""
-    if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
-        from kikuchipy_spacegroup.models import OnnxModel
-
-        return OnnxModel(model)
-    if model is None or isinstance(model, str | Path):
-        from kikuchipy_spacegroup.models import load_model
-
-        return load_model(model)
-    if not hasattr(model, "predict_proba") or not hasattr(model, "space_groups"):
-        raise TypeError(
-            "Model must be a SpaceGroupModel, a path or a name, not "
-            f"{type(model).__name__}"
-        )
-    return model
 
 
 def _map_options(

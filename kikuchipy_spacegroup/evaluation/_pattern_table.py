@@ -10,9 +10,9 @@ import pandas as pd
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.classification import classify_space_group
-from kikuchipy_spacegroup.classification._classify import find_model
 from kikuchipy_spacegroup.evaluation._seen_materials import seen_materials
 from kikuchipy_spacegroup.maps import probabilities_from_map
+from kikuchipy_spacegroup.models._kept_model import get_model
 from kikuchipy_spacegroup.patterns._checks import (
     check_mask,
     check_signal,
@@ -226,7 +226,7 @@ def evaluate(
     }
     seen = None
     if trained_on is None:
-        model = find_model(model)
+        model = get_model(model)
         materials = [i for *_, of_scan in work.values() for i in of_scan]
         phases = getattr(model, "metadata", {}).get("phases") or []
         seen = seen_materials(materials, phases)

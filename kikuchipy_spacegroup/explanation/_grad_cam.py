@@ -11,10 +11,9 @@ axes of an indexed orientation is asked in
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import keras
-from keras import ops
 import numpy as np
 
+from kikuchipy_spacegroup._keras import keras, ops
 from kikuchipy_spacegroup.explanation._network_layers import (
     Tap,
     copied,

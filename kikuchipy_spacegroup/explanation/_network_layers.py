@@ -6,9 +6,9 @@ from collections.abc import Callable
 import functools
 from typing import Any
 
-import keras
-from keras import ops
 import numpy as np
+
+from kikuchipy_spacegroup._keras import keras, ops
 
 _CONVOLUTIONS = (
     keras.layers.Conv2D,

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Read scans exported from AZtec as images with a list of grains."""
 
+import codecs
 from collections.abc import Mapping
 import csv
+import io
 import math
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 import re
 
 import dask
@@ -21,6 +23,19 @@ _COLUMNS = ("ID", "Phase", "X", "Y", "phi1", "PHI", "phi2")
 _PROPERTIES = ("MAD", "AFI", "BC", "BS", "Grain ID")
 _MAX_PIXELS = 2**26
 _NOT_INDEXED = ("Zero solution", "Not indexed", "")
+_SUFFIXES = (".tif", ".tiff")
+# Encodings by the marks that texts begin with. The mark of UTF-32 begins like another
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
+# Numbers with decimal commas, and those of them whose comma may part thousands, as it
+# never does in angles
+_COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 
 
 def load_aztec_grain_list(
@@ -36,9 +51,9 @@ def load_aztec_grain_list(
     Parameters
     ----------
     path
-        Text file separated by tabs, with a header and the columns ID,
-        Phase, X, Y, phi1, PHI, phi2 (degrees), and, if there, MAD, AFI,
-        BC, BS and Grain ID.
+        Text file separated by tabs, in UTF-8 or UTF-16, with a header
+        and the columns ID, Phase, X, Y, phi1, PHI, phi2 (degrees), and,
+        if there, MAD, AFI, BC, BS and Grain ID.
     space_groups
         Space group number by name of the phase, for phases whose
         patterns are to be labelled.
@@ -77,7 +92,15 @@ def load_aztec_grain_list(
     Notes
     -----
     An image belongs to the point whose ID plus *first_image* is the
-    number at the end of its name, as in ``Map Data 2_0001.tiff``.
+    number at the end of its name, as in ``Map Data 2_0001.tiff`` or
+    ``.TIF``.
+
+    Numbers may have decimal commas if none of the list has a point, and
+    one of them shows that commas do not part thousands: 1,5 or 0,250 or
+    any angle with a comma does, and 1,250 does not.
+
+    Backslashes in *path* and *folder* are read as slashes where there is
+    nothing of the name with backslashes.
 
     Examples
     --------
@@ -86,7 +109,7 @@ def load_aztec_grain_list(
     ...     "Al/Grain List.txt", space_groups={"Al": 225}
     ... )  # doctest: +SKIP
     """
-    path = Path(path)
+    path = _with_slashes(path)
     rows = _read_list(path)
     names = sorted({row["Phase"] for row in rows} - set(_NOT_INDEXED))
     space_groups = dict(space_groups or {})
@@ -118,10 +141,12 @@ def _read_list(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise FileNotFoundError(f"No list of grains {path}")
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
+        text = _decode(path.read_bytes())
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t"))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not a text file: {error}") from error
+        raise ValueError(
+            f"{path} is not a text file in UTF-8 or UTF-16: {error}"
+        ) from error
     if not rows:
         raise ValueError(f"{path} has no points")
     missing = [name for name in _COLUMNS if name not in rows[0]]
@@ -131,6 +156,7 @@ def _read_list(path: Path) -> list[dict[str, str]]:
             "be separated by tabs"
         )
     numbers = _COLUMNS[2:] + tuple(n for n in _PROPERTIES if rows[0].get(n))
+    _replace_commas(rows, numbers, path)
     ids = set()
     for i, row in enumerate(rows):
         try:
@@ -141,6 +167,51 @@ def _read_list(path: Path) -> list[dict[str, str]]:
             raise ValueError(f"{path}, point {i + 1}: {error}") from error
         ids.add(int(row["ID"]))
     return rows
+
+
+def _with_slashes(path: str | Path) -> Path:
+    """Return a path, in which backslashes are slashes if it exists only so."""
+    path = Path(path)
+    slashes = Path(PureWindowsPath(path).as_posix())
+    return slashes if slashes.exists() and not path.exists() else path
+
+
+def _decode(content: bytes) -> str:
+    """Return the text in a file, whose encoding is shown by how it begins."""
+    for mark, encoding in _MARKS.items():
+        if content.startswith(mark):
+            return content.decode(encoding)
+    # Texts in UTF-16 that begin with a letter of ASCII
+    if len(content) > 1 and 0 in content[:2]:
+        return content.decode("utf-16-le" if content[1] == 0 else "utf-16-be")
+    return content.decode("utf-8")
+
+
+def _replace_commas(
+    rows: list[dict[str, str]], numbers: tuple[str, ...], path: Path
+) -> None:
+    """Write decimal commas of a list as points, if they are no other commas."""
+    places = [(row, name) for row in rows for name in numbers]
+    values = [row[name].strip() for row, name in places if row[name]]
+    commas = [value for value in values if _COMMA.fullmatch(value)]
+    if not commas:
+        return
+    other = next((value for value in values if "." in value), None)
+    if other is not None:
+        raise ValueError(
+            f"{path} has the numbers {commas[0]!r} and {other!r}, so that commas may be "
+            "decimal commas or part thousands. Export it with decimal points"
+        )
+    angles = [row[name] or "" for row in rows for name in _COLUMNS[4:]]
+    in_angles = any("," in angle for angle in angles)
+    if not in_angles and all(_THOUSANDS.fullmatch(value) for value in commas):
+        raise ValueError(
+            f"{path} has numbers such as {commas[0]!r}, which may have a decimal comma "
+            "or be thousands. Export it with decimal points"
+        )
+    for row, name in places:
+        if row[name] and _COMMA.fullmatch(row[name].strip()):
+            row[name] = row[name].replace(",", ".")
 
 
 def _check_point(row: dict[str, str], numbers: tuple[str, ...]) -> None:
@@ -155,12 +226,20 @@ def _check_point(row: dict[str, str], numbers: tuple[str, ...]) -> None:
 
 def _find_images(path: Path, folder: str | Path | None) -> dict[int, Path]:
     """Return images by the number at the end of their names."""
-    folders = [path.parent, path.parent / "Images"] if folder is None else [folder]
+    if folder is not None:
+        folders = [_with_slashes(folder)]
+    else:
+        inside = sorted(i for i in path.parent.iterdir() if i.is_dir())
+        inside = [i for i in inside if i.name.lower() == "images"]
+        folders = [path.parent, *(inside or [path.parent / "Images"])]
     images: dict[int, Path] = {}
-    for place in map(Path, folders):
-        for image in sorted(place.glob("*.tif*")) if place.is_dir() else []:
+    # Archives of Windows may be unpacked to one folder, with backslashes in names
+    prefix = path.name.rpartition("\\")[0] if folder is None else ""
+    for place in folders:
+        for image in sorted(place.iterdir()) if place.is_dir() else []:
             number = re.search(r"(\d+)$", image.stem)
-            if number is None:
+            is_image = image.suffix.lower() in _SUFFIXES and image.name[0] != "."
+            if number is None or not is_image or not image.name.startswith(prefix):
                 continue
             if int(number[1]) in images:
                 raise ValueError(

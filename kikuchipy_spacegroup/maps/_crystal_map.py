@@ -16,6 +16,7 @@ from orix.quaternion import Rotation
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.io._replacing import replacing
+from kikuchipy_spacegroup.maps._ang_file import check_ang_size, write_ang
 from kikuchipy_spacegroup.maps._copy_map import copy_of
 
 _SUFFIXES = (".h5", ".hdf5", ".ang")
@@ -288,7 +289,9 @@ def _lowest_of_others(
     return np.where(left, values, np.inf).min(axis=0)
 
 
-def check_map_path(path: str | Path, *, overwrite: bool = False) -> Path:
+def check_map_path(
+    path: str | Path, *, overwrite: bool = False, n_points: int | None = None
+) -> Path:
     """Return a path if a map can be written there.
 
     Parameters
@@ -297,6 +300,8 @@ def check_map_path(path: str | Path, *, overwrite: bool = False) -> Path:
         File name ending with ``.h5``, ``.hdf5`` or ``.ang``.
     overwrite
         Whether an existing file may be replaced.
+    n_points
+        Number of points of the map, if known.
 
     Returns
     -------
@@ -306,7 +311,8 @@ def check_map_path(path: str | Path, *, overwrite: bool = False) -> Path:
     Raises
     ------
     ValueError
-        If the file name ends otherwise.
+        If the file name ends otherwise, or a map of one point is to be
+        written to an .ang file.
     FileExistsError
         If the file exists and ``overwrite`` is False.
     OSError
@@ -318,6 +324,8 @@ def check_map_path(path: str | Path, *, overwrite: bool = False) -> Path:
             f"Maps are written to files ending with {', '.join(_SUFFIXES)}, not "
             f"{path.name!r}"
         )
+    if path.suffix == ".ang" and n_points is not None:
+        check_ang_size(n_points, path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to write to")
     if path.is_dir():
@@ -348,7 +356,9 @@ def save_map(path: str | Path, xmap: CrystalMap, *, overwrite: bool = False) -> 
     Raises
     ------
     ValueError
-        If the file name ends otherwise.
+        If the file name ends otherwise, or a map of one point or of
+        more than some 140 phases is to be written to an .ang file, which
+        could not be read back.
     FileExistsError
         If the file exists and ``overwrite`` is False.
     OSError
@@ -369,8 +379,10 @@ def save_map(path: str | Path, xmap: CrystalMap, *, overwrite: bool = False) -> 
     Points that are not identified cannot be told from those left out by
     a mask: space group and score are 0, Euler angles are
     4 pi, the confidence index is -1, and the phase is 0, or -1 if the map
-    has less than two phases. Rows and columns at the edges in which all
-    points are left out are cut off. Other properties are lost.
+    has less than two phases. If none is identified, the file has a phase
+    ``not identified`` that no point is of. Rows and columns at the edges
+    in which all points are left out are cut off. Other properties are
+    lost.
 
     Examples
     --------
@@ -382,7 +394,7 @@ def save_map(path: str | Path, xmap: CrystalMap, *, overwrite: bool = False) -> 
     >>> io.load("map.h5").phase_id
     array([225, 229])
     """
-    path = check_map_path(path, overwrite=overwrite)
+    path = check_map_path(path, overwrite=overwrite, n_points=xmap.size)
     with replacing(path) as part:
         if path.suffix == ".ang":
             _save_ang(part, xmap)
@@ -397,4 +409,5 @@ def _save_ang(path: Path, xmap: CrystalMap) -> None:
             numbers[xmap.phase_id == i] = phase.space_group.number
     copy = copy_of(xmap)
     copy.prop["space_group"] = numbers
-    io.save(str(path), copy, overwrite=True, extra_prop=["space_group", "scores"])
+    columns = [name for name in ("space_group", "scores") if name in copy.prop]
+    write_ang(path, copy, columns)

@@ -7,10 +7,9 @@ from contextlib import nullcontext
 from threading import Lock
 from typing import Any
 
-import keras
-from keras import ops
 import numpy as np
 
+from kikuchipy_spacegroup._keras import keras, ops
 from kikuchipy_spacegroup.models._fork import remember_process
 
 # Patterns per batch without a GPU, and the most with one
@@ -189,7 +188,14 @@ def _tensorflow_call(graph: keras.Model, forward: Callable) -> Callable:
     import tensorflow as tf
 
     signature = [tf.TensorSpec((None, None, None, 1), tf.float32)]
-    return tf.function(forward, input_signature=signature)
+    function = tf.function(forward, input_signature=signature)
+
+    def call(x):
+        # Traced once, but called like this: TensorFlow takes those of all models
+        # for one function, and from the fifth on warns of tracing it again
+        return function.get_concrete_function()(tf.convert_to_tensor(x))
+
+    return call
 
 
 def _torch_call(graph: keras.Model, forward: Callable) -> Callable:

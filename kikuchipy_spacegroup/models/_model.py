@@ -11,11 +11,11 @@ import tempfile
 from typing import Any
 import zipfile
 
-import keras
 import numpy as np
 
 from kikuchipy_spacegroup import data
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.io._replacing import replacing
 from kikuchipy_spacegroup.models._fingerprint import fingerprint
 from kikuchipy_spacegroup.models._fork import check_not_forked

@@ -4,8 +4,7 @@
 
 from collections.abc import Callable, Sequence
 
-import keras
-from keras import layers
+from kikuchipy_spacegroup._keras import keras, layers
 
 
 def residual_network(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.io._replacing import replacing
 from kikuchipy_spacegroup.models._fingerprint import fingerprint
 from kikuchipy_spacegroup.models._model_file import FORMAT_VERSION, MEMBER, parse_header
@@ -99,8 +100,9 @@ def save_onnx(
             )
     if calibration_patterns is not None:
         check_patterns(calibration_patterns)
-    import keras
     import onnx
+
+    from kikuchipy_spacegroup._keras import keras
 
     if keras.backend.backend() != "tensorflow":
         raise ImportError(
@@ -252,6 +254,15 @@ class OnnxModel:
             "conformal_thresholds"
         ]
         self.metadata: dict[str, Any] = header["metadata"]
+
+    def __repr__(self) -> str:
+        numbers = [f"{n} ({sg.symbol(n)})" for n in self.space_groups]
+        text = (
+            f"{type(self).__name__} {self.metadata.get('name', '(unnamed)')} of "
+            f"{len(numbers)} space groups: {', '.join(numbers)}"
+        )
+        # What a file says is shown, and does not command the terminal
+        return "".join(c if c.isprintable() else "?" for c in text)
 
     @property
     def space_groups(self) -> tuple[int, ...]:

@@ -9,8 +9,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import keras
-
+from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.models._model_file import WEIGHTS, read_model_file
 from kikuchipy_spacegroup.models._network_config import RefusedError, check_config
 from kikuchipy_spacegroup.patterns import PreparePatterns

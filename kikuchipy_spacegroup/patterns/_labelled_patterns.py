@@ -407,8 +407,7 @@ def read_patterns(
     ValueError
         If no pattern can be classified.
     """
-    import keras
-
+    from kikuchipy_spacegroup._keras import keras
     from kikuchipy_spacegroup.patterns._preprocessing import PreparePatterns
 
     sig_shape = signal.axes_manager.signal_shape[::-1]

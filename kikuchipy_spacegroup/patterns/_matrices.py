@@ -4,8 +4,9 @@
 
 from typing import Any
 
-from keras import ops
 import numpy as np
+
+from kikuchipy_spacegroup._keras import ops
 
 
 def resize_matrix(n_out: int, n_in: Any, n_crop: Any) -> Any:

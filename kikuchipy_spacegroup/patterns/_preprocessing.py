@@ -10,10 +10,9 @@ same speed and with the same result under all Keras backends.
 
 from typing import Any
 
-import keras
-from keras import ops
 import numpy as np
 
+from kikuchipy_spacegroup._keras import keras, ops
 from kikuchipy_spacegroup.patterns._matrices import (
     factors,
     gaussian_matrix,

@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import keras
-from keras import ops
 import numpy as np
 
+from kikuchipy_spacegroup._keras import keras, ops
 from kikuchipy_spacegroup.patterns._matrices import separable
 from kikuchipy_spacegroup.simulation._acquisition import LOGARITHMIC, Acquisition
 

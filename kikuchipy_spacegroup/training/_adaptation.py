@@ -25,10 +25,10 @@ from dataclasses import replace
 import logging
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.patterns import LabelledPatterns
 from kikuchipy_spacegroup.patterns._scan_sample import FEWEST, sample_of_scan
 from kikuchipy_spacegroup.training._fit import fit

@@ -11,8 +11,9 @@ import random
 from typing import Any
 from zipfile import BadZipFile
 
-import keras
 import numpy as np
+
+from kikuchipy_spacegroup._keras import keras
 
 # What early stopping knows beside the best weights
 _STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")

@@ -313,8 +313,7 @@ def simulate_logits(
     ValueError
         If the library has no phase of the model's space groups.
     """
-    import keras
-
+    from kikuchipy_spacegroup._keras import keras
     from kikuchipy_spacegroup.training._dataset import SimulatedDataset
     from kikuchipy_spacegroup.training._fit import training_graph
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Callbacks of training."""
 
-import keras
 import numpy as np
 
+from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.training._options import EarlyStopping
 
 

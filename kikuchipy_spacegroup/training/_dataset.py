@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 import copy
 
-import keras
 import numpy as np
 
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.patterns import LabelledPatterns
 from kikuchipy_spacegroup.patterns._labelled_patterns import class_indices

@@ -6,10 +6,9 @@ from dataclasses import replace
 import logging
 from typing import TYPE_CHECKING
 
-import keras
-from keras import ops
 import numpy as np
 
+from kikuchipy_spacegroup._keras import keras, ops
 from kikuchipy_spacegroup.patterns._scan_sample import sample_of_scan
 from kikuchipy_spacegroup.simulation import (
     Acquisition,

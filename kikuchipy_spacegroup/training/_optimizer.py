@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import keras
-
+from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.training._options import Optimization
 
 

@@ -5,8 +5,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import keras
-
+from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.training._dataset import (
     ExperimentalDataset,
     MixedDataset,

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Scans exported from AZtec as images and a list of grains."""
 
+import os
+
 from imageio.v3 import imwrite
 from kikuchipy.signals import EBSD, LazyEBSD
 import numpy as np
@@ -127,6 +129,132 @@ class TestEvaluate:
         assert table["column"].tolist() == [0, 1, 2]
         assert table["X"].tolist() == [0, 20, 0]
         assert table["Y"].tolist() == [0, 0, 10]
+
+
+class TestWindows:
+    """Exports as Windows leaves them are what they would be elsewhere."""
+
+    @staticmethod
+    def check(s, expected):
+        assert np.array_equal(np.asarray(s.data), expected.data)
+        assert repr(s.xmap) == repr(expected.xmap)
+        assert np.allclose(s.xmap.rotations.data, expected.xmap.rotations.data)
+        assert np.allclose((s.xmap.x, s.xmap.y), (expected.xmap.x, expected.xmap.y))
+        for name in expected.xmap.prop:
+            assert np.array_equal(s.xmap.prop[name], expected.xmap.prop[name])
+
+    @pytest.mark.parametrize("suffix", [".TIF", ".TIFF", ".tif", ".Tif"])
+    def test_suffixes(self, tmp_path, suffix):
+        path = write(tmp_path)
+        expected = load_aztec_grain_list(path)
+        for image in (tmp_path / "Images").iterdir():
+            image.rename(image.with_suffix(suffix))
+        # What others leave in folders
+        for name in ("Thumbs.db", "._Al_0001.TIF", "Al_0001.tif.xml"):
+            (tmp_path / "Images" / name).write_bytes(b"no image")
+        self.check(load_aztec_grain_list(path), expected)
+        self.check(load_aztec_grain_list(path, lazy=True), expected)
+
+    @pytest.mark.parametrize("images", ["images", "IMAGES", "."])
+    def test_folders(self, tmp_path, images):
+        path = write(tmp_path, images=images)
+        assert np.array_equal(load_aztec_grain_list(path).data[0, 0], pattern(0))
+
+    @pytest.mark.parametrize(
+        "encoding",
+        ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"],
+    )
+    @pytest.mark.parametrize("mark", ["", "\ufeff"])
+    def test_encodings(self, tmp_path, encoding, mark):
+        path = write(tmp_path, phase=lambda i: "α-Fe (Überstruktur)")
+        lines = path.read_text().replace("\n", "\r\n")
+        expected = load_aztec_grain_list(path, {"α-Fe (Überstruktur)": 229})
+        if encoding in ("utf-8-sig", "utf-16", "utf-32") and mark:
+            pytest.skip("has its mark")
+        path.write_bytes((mark + lines).encode(encoding))
+        s = load_aztec_grain_list(path, {"α-Fe (Überstruktur)": 229})
+        self.check(s, expected)
+        assert s.xmap.phases.names == ["α-Fe (Überstruktur)"]
+
+    def test_text_of_excel(self, tmp_path):
+        """UTF-16 with quotes around what has commas."""
+        path = write(tmp_path, phase=lambda i: "Fe, Cr")
+        expected = load_aztec_grain_list(path)
+        text = path.read_text().replace("Fe, Cr", '"Fe, Cr"')
+        text = text.replace("0.24", '"0,24"').replace("45.5", '"45,5"')
+        path.write_bytes(text.replace(".000", "").encode("utf-16"))
+        self.check(load_aztec_grain_list(path), expected)
+
+    @pytest.mark.skipif(os.sep == "\\", reason="they are slashes here")
+    def test_backslashes(self, tmp_path, monkeypatch):
+        (tmp_path / "Al").mkdir()
+        expected = load_aztec_grain_list(write(tmp_path / "Al"))
+        monkeypatch.chdir(tmp_path)
+        self.check(load_aztec_grain_list(r"Al\Grain List.txt"), expected)
+        self.check(
+            load_aztec_grain_list(r".\Al\Grain List.txt", folder=r"Al\Images"), expected
+        )
+        with pytest.raises(FileNotFoundError, match=r"Al\\List.txt"):
+            load_aztec_grain_list(r"Al\List.txt")
+
+    @pytest.mark.skipif(os.sep == "\\", reason="names cannot have them here")
+    def test_archives_unpacked_to_one_folder(self, tmp_path, monkeypatch):
+        for name in ("Al", "Cu"):
+            (tmp_path / name).mkdir()
+            write(tmp_path / name, *((4, 2) if name == "Cu" else (6, 3)))
+        expected = [
+            load_aztec_grain_list(tmp_path / i / "Grain List.txt") for i in ("Al", "Cu")
+        ]
+        flat = tmp_path / "flat"
+        flat.mkdir()
+        for path in [*tmp_path.rglob("*.txt"), *tmp_path.rglob("*.tiff")]:
+            name = "\\".join(path.relative_to(tmp_path).parts)
+            (flat / name).write_bytes(path.read_bytes())
+        monkeypatch.chdir(flat)
+        for i, name in enumerate(("Al", "Cu")):
+            self.check(load_aztec_grain_list(rf"{name}\Grain List.txt"), expected[i])
+
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            ("20,5", "10", "30", "45", "7", "0"),
+            ("0,250", "1,250", "30", "45", "7", "0"),
+            ("20", "10", "30,125", "45,500", "7,125", "0"),
+            ("1234,500", "10", "30", "45", "7", "0"),
+            ("20", "10", "-30,5", "4,5e1", "7", ",24"),
+            ("+20", "-10,25", "30", "45", "7", "1"),
+        ],
+    )
+    def test_decimal_commas(self, tmp_path, columns):
+        path = write(tmp_path, n=1)
+        header = HEADER.split("\tAFI")[0] + "\n"
+        for text in (columns, [i.replace(",", ".") for i in columns]):
+            path.write_text(header + "\t".join(["0", "Al", *text]) + "\n")
+            s = load_aztec_grain_list(path)
+            x, y, *euler, mad = [float(i.replace(",", ".")) for i in columns]
+            assert (s.xmap.prop["X"], s.xmap.prop["Y"]) == (x, y)
+            assert s.xmap.prop["MAD"] == mad
+            expected = Rotation.from_euler(euler, degrees=True)
+            assert s.xmap.rotations.angle_with(expected)[0] < 1e-6
+
+    @pytest.mark.parametrize(
+        ("columns", "match"),
+        [
+            (("1,250", "2,500", "30", "45", "7", "0"), "'1,250'.*or be thousands"),
+            (("1,250", "2,500", "30.5", "45", "7", "0"), "'1,250' and '30.5'"),
+            (("0,5", "2", "30.5", "45", "7", "0"), "'0,5' and '30.5'"),
+            (("1,250.5", "2", "30", "45", "7", "0"), "could not convert"),
+            (("1,250,500", "2", "30", "45", "7", "0"), "could not convert"),
+            (("1,5,0", "2", "30", "45,5", "7", "0"), "could not convert"),
+            (("1,5 ,", "2", "30", "45", "7", "0"), "could not convert"),
+        ],
+    )
+    def test_commas_that_may_be_others(self, tmp_path, columns, match):
+        path = write(tmp_path, n=1)
+        header = HEADER.split("\tAFI")[0] + "\n"
+        path.write_text(header + "\t".join(["0", "Al", *columns]) + "\n")
+        with pytest.raises(ValueError, match=match):
+            load_aztec_grain_list(path)
 
 
 class TestErrors:

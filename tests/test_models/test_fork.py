@@ -63,6 +63,18 @@ for context in ("fork", "spawn"):
         except Exception as error:
             print(context, "raises", type(error).__name__, error, flush=True)
 """
+KEPT = """
+import kikuchipy_spacegroup as kpsg
+from kikuchipy_spacegroup.models._kept_model import _kept
+s = kp.signals.EBSD(patterns.reshape(2, 2, 20, 20))
+classify = lambda: classify_space_group(s, show_progressbar=False).shape
+with _kept.lock:  # As another thread may hold it
+    in_child("locked", classify)
+print("parent gives", classify(), flush=True)
+in_child("kept", classify)
+in_child("cleared", kpsg.clear_model_cache)
+print("parent gives", classify(), flush=True)
+"""
 
 
 def run(script: str, backend: str = "tensorflow") -> list[str]:
@@ -98,3 +110,13 @@ def test_forks_of_dask():
     fork, spawn = run(DASK)
     assert refused(fork, "fork")
     assert spawn == "spawn gives (2, 2)"
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_forks_with_a_kept_model(backend):
+    """The default model that is kept changes nothing."""
+    locked, parent, kept, cleared, again = run(KEPT, backend)
+    assert locked == "locked gives (2, 2)"
+    assert parent == again == "parent gives (2, 2)"
+    assert refused(kept, "kept")
+    assert cleared == "cleared gives None"
