@@ -309,6 +309,8 @@ def compile_graph(
     graph: keras.Model, optimizer: Any, label_smoothing: float = 0.0
 ) -> None:
     """Compile a graph for training, with the loss of logits."""
+    if not isinstance(optimizer, str):
+        _skip_all_reduce(optimizer)
     graph.compile(
         optimizer,
         keras.losses.CategoricalCrossentropy(
@@ -318,6 +320,45 @@ def compile_graph(
         # JAX would run every operation by itself, and XLA does not pay under others
         jit_compile=keras.backend.backend() == "jax",
     )
+
+
+def _skip_all_reduce(optimizer: keras.optimizers.Optimizer) -> None:
+    """Let an optimizer of a single device leave gradients as they are.
+
+    TensorFlow's ``all_reduce()``, by which Keras adds up the gradients of all
+    devices, registers a gradient of its own under a new name for every graph,
+    and so keeps the graph and its variables, master patterns too, for good.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        optimizer._all_reduce_sum_gradients = lambda pairs: pairs
+
+
+class Borrowed(keras.layers.Layer):
+    """Compute with the layer of a model that outlives the graph.
+
+    Every layer remembers all graphs it was put into, and by them the layers
+    before it, such as master patterns. This one is remembered instead.
+
+    Parameters
+    ----------
+    layer
+        Layer or model to use, with its weights.
+    """
+
+    def __init__(self, layer: keras.layers.Layer) -> None:
+        super().__init__(name=layer.name, autocast=False)
+        self.layer = layer
+        self.built = True
+
+    def call(self, x, training=None):
+        """Return what the layer returns."""
+        if isinstance(self.layer, keras.Model):
+            return self.layer(x, training=training)
+        return self.layer(x)
 
 
 @contextmanager

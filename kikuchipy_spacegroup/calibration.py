@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from kikuchipy_spacegroup._memory import frees_graphs
 from kikuchipy_spacegroup.conformal import check_labels, class_conformal_thresholds
 
 if TYPE_CHECKING:
@@ -263,6 +264,7 @@ def calibrate(
     )
 
 
+@frees_graphs
 def simulate_logits(
     model: "SpaceGroupModel",
     library: "MasterPatternLibrary",

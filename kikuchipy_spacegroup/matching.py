@@ -10,7 +10,9 @@ import keras
 from keras import ops
 import numpy as np
 
+from kikuchipy_spacegroup._memory import frees_graphs
 from kikuchipy_spacegroup._scan_sample import sample_of_scan
+from kikuchipy_spacegroup._trainer import Borrowed
 from kikuchipy_spacegroup.acquisition import LOGARITHMIC, Acquisition, SimulateCamera
 from kikuchipy_spacegroup.dataset import SimulatedDataset
 from kikuchipy_spacegroup.simulation import Geometry, ProjectPatterns
@@ -38,6 +40,7 @@ _PER_CAMERA, _CAMERAS, _N_LAYERS = 32, 8, 7
 _JUDGING = 0.15
 
 
+@frees_graphs
 def match_acquisition(
     model: "SpaceGroupModel",
     library: "MasterPatternLibrary",
@@ -236,7 +239,7 @@ def _simulate(
     wide = replace(Acquisition(), overlap_probability=0.0, **_FOUND)
     x = ProjectPatterns(library, (size, size))(inputs)
     x, settings = _Cameras(wide, size=size, seed=seed)(x)
-    x = model.prepare(keras.layers.Reshape((size, size, 1))(x))
+    x = Borrowed(model.prepare)(keras.layers.Reshape((size, size, 1))(x))
     moments = _moments(_first_layers(model)(x), _PER_CAMERA)
     graph = keras.Model(inputs, [moments, settings])
     rng = np.random.default_rng(seed)

@@ -10,8 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from kikuchipy_spacegroup._memory import frees_graphs
 from kikuchipy_spacegroup._trainer import (
     Backup,
+    Borrowed,
     FollowEpoch,
     Validate,
     check_stopping,
@@ -48,6 +50,7 @@ KAUFMANN2020 = MappingProxyType(
 )
 
 
+@frees_graphs
 def fit(
     model: SpaceGroupModel,
     library: MasterPatternLibrary | None = None,
@@ -269,6 +272,8 @@ def fit(
     if backup is not None:
         backup.remove()
     record_steps(model, len(history.epoch) * steps_per_epoch)
+    # Or else whoever keeps the history keeps the master patterns
+    history.set_model(None)
     return history
 
 
@@ -362,6 +367,7 @@ def training_graph(
         make the patterns.
     """
     size = model.size
+    prepare, network = Borrowed(model.prepare), Borrowed(model.network)
     inputs, prepared = {}, []
     if library is not None:
         inputs |= {
@@ -379,14 +385,14 @@ def training_graph(
         x = ProjectPatterns(library, (size, size), name="project")(inputs)
         x = SimulateCamera(acquisition, size=size, seed=seed, name="camera")(x)
         x = keras.layers.Reshape((size, size, 1), name="channel")(x)
-        prepared.append(model.prepare(x))
+        prepared.append(prepare(x))
     if experimental:
         inputs["patterns"] = keras.Input((None, None), name="patterns")
-        prepared.append(model.prepare(keras.ops.expand_dims(inputs["patterns"], -1)))
+        prepared.append(prepare(keras.ops.expand_dims(inputs["patterns"], -1)))
     x = prepared[0]
     if len(prepared) == 2:
         x = keras.ops.concatenate(prepared, axis=0)
-    return keras.Model(inputs, model.network(x), name="trainer")
+    return keras.Model(inputs, network(x), name="trainer")
 
 
 def recalibrate(
