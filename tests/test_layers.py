@@ -51,7 +51,9 @@ def levels():
 
 def source(module):
     path = FOLDER / f"{module}.py"
-    return (path if path.exists() else FOLDER / module / "__init__.py").read_text()
+    return (path if path.exists() else FOLDER / module / "__init__.py").read_text(
+        "utf-8"
+    )
 
 
 def walk(nodes, skip=()):
@@ -135,7 +137,7 @@ def test_scripts_import_what_exists(folder):
     """Scripts that no test runs still follow the package."""
     scripts = sorted((Path(__file__).parents[1] / folder).rglob("*.py"))
     for path in scripts:
-        for name in imported(ast.walk(ast.parse(path.read_text()))):
+        for name in imported(ast.walk(ast.parse(path.read_text("utf-8")))):
             if name.split(".")[0] == NAME and name != NAME:
                 try:
                     pkgutil.resolve_name(name)

@@ -80,7 +80,8 @@ class TestPredict:
             assert same.mixed_precision
             assert np.allclose(same.predict_proba(patterns), mixed, atol=1e-3)
         model.mixed_precision = False
-        assert np.array_equal(model.predict_proba(patterns), reference)
+        again = model.predict_proba(patterns)
+        assert np.abs(again - reference).max() < np.abs(mixed - reference).max() / 10
         assert model.fingerprint() == tiny_model.fingerprint()
 
     def test_mixed_precision_follows_weights(self, tiny_model, patterns):
