@@ -160,3 +160,16 @@ class TestMessages:
     def test_onnx_is_not_a_bundled_model(self):
         with pytest.raises(ValueError, match="for `classify_space_group\\(\\)`"):
             data.find_model("model.onnx")
+
+
+def test_every_dependency_has_a_reason():
+    """Why it is there, or why not in an older version."""
+    path = ROOT / "pyproject.toml"
+    if not path.is_file():
+        pytest.skip("no source tree")
+    content = path.read_text("utf-8")
+    start = content.index("\ndependencies = [")
+    table = content[start : content.index("\n[tool.", start)]
+    lines = re.findall(r"^ *\"(?!kikuchipy-spacegroup).*", table, re.M)
+    assert len(lines) > 20
+    assert [line for line in lines if not re.search("# .{5}", line)] == []

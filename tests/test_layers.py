@@ -238,7 +238,7 @@ def test_scripts_import_what_exists(folder):
     """Scripts that no test runs still follow the package, and use its door."""
     root = Path(__file__).parents[1]
     for path in sorted((root / folder).rglob("*.py")):
-        for name in imported(ast.walk(ast.parse(path.read_text()))):
+        for name in imported(ast.walk(ast.parse(path.read_text("utf-8")))):
             first, *parts = name.split(".")
             if first == "recipes":
                 assert (root / first / Path(*parts[:-1])).with_suffix(".py").is_file()

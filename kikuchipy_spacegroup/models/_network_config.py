@@ -63,6 +63,17 @@ _ALLOWED: dict[str | None, Collection[str]] = {
     None: {"__keras_tensor__", "__slice__", "__ellipsis__"},
 }
 _OURS = "kikuchipy_spacegroup>PreparePatterns"
+# Arguments that newer versions of Keras write, older ones do not know, and that
+# change nothing when they have these values, which are the defaults
+_SINCE = {
+    "input_axes": None,
+    "output_axes": None,
+    "quantization_config": None,
+    "ragged": False,
+    "renorm": False,
+    "renorm_clipping": None,
+    "renorm_momentum": 0.99,
+}
 
 
 class RefusedError(ValueError):
@@ -119,11 +130,21 @@ def _checked(value: Any, forbidden: set[str], custom: set[str], depth: int) -> A
         return value
     if "class_name" in value:
         _check_class(value, custom)
+        value = _without_defaults(value)
     return {
         key: _checked(item, forbidden, custom, depth + 1)
         for key, item in value.items()
         if key != "compile_config"  # Optimizer, loss and metrics
     }
+
+
+def _without_defaults(value: dict) -> dict:
+    """Return an object of Keras without arguments that older versions refuse."""
+    config, module = value.get("config"), value.get("module")
+    if not isinstance(config, dict) or not str(module).startswith("keras."):
+        return value
+    kept = {k: v for k, v in config.items() if k not in _SINCE or v != _SINCE[k]}
+    return value | {"config": kept}
 
 
 _REMEDY = (

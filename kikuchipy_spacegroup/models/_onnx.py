@@ -47,8 +47,9 @@ def save_onnx(
         classified. If given, the convolutions are done with integers of
         eight bits, with ranges from these patterns. A hundred are
         enough. This is about twice as fast on CPUs with instructions
-        for it (AVX-512 VNNI), the file is a quarter as large, and
-        probabilities change by a few hundredths.
+        for it (AVX-512 VNNI, AMX), the file is a quarter as large, and
+        probabilities change by less than a hundredth on average, and
+        some by up to a tenth, more or less by processor.
     overwrite
         Whether to replace an existing file.
 

@@ -14,6 +14,7 @@ from kikuchipy_spacegroup.training._conformal import (
     check_labels,
     class_conformal_thresholds,
 )
+from kikuchipy_spacegroup.training._memory import frees_graphs
 
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
@@ -265,6 +266,7 @@ def calibrate(
     )
 
 
+@frees_graphs
 def simulate_logits(
     model: "SpaceGroupModel",
     library: "MasterPatternLibrary",

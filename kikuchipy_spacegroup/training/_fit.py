@@ -27,6 +27,7 @@ from kikuchipy_spacegroup.training._callbacks import (
     Validate,
     early_stopping,
 )
+from kikuchipy_spacegroup.training._memory import Borrowed, frees_graphs
 from kikuchipy_spacegroup.training._optimizer import (
     compile_graph,
     kept_normalization,
@@ -58,6 +59,7 @@ KAUFMANN2020 = MappingProxyType(
 )
 
 
+@frees_graphs
 def fit(
     model: SpaceGroupModel,
     library: MasterPatternLibrary | None = None,
@@ -223,6 +225,8 @@ def fit(
     if backup is not None:
         backup.remove()
     record_steps(model, len(history.epoch) * steps_per_epoch)
+    # Or else whoever keeps the history keeps the master patterns
+    history.set_model(None)
     return history
 
 
@@ -316,20 +320,21 @@ def training_graph(
         make the patterns.
     """
     size = model.size
+    prepare, network = Borrowed(model.prepare), Borrowed(model.network)
     inputs, prepared = {}, []
     if library is not None:
         inputs = pattern_inputs(blend=blend)
         camera = SimulateCamera(acquisition, size=size, seed=seed, name="camera")
         x = simulate_patterns(library, inputs, size, camera)
         x = keras.layers.Reshape((size, size, 1), name="channel")(x)
-        prepared.append(model.prepare(x))
+        prepared.append(prepare(x))
     if experimental:
         inputs["patterns"] = keras.Input((None, None), name="patterns")
-        prepared.append(model.prepare(keras.ops.expand_dims(inputs["patterns"], -1)))
+        prepared.append(prepare(keras.ops.expand_dims(inputs["patterns"], -1)))
     x = prepared[0]
     if len(prepared) == 2:
         x = keras.ops.concatenate(prepared, axis=0)
-    return keras.Model(inputs, model.network(x), name="trainer")
+    return keras.Model(inputs, network(x), name="trainer")
 
 
 def recalibrate(

@@ -19,6 +19,7 @@ from kikuchipy_spacegroup.simulation import (
 )
 from kikuchipy_spacegroup.simulation._acquisition import LOGARITHMIC
 from kikuchipy_spacegroup.training._dataset import SimulatedDataset
+from kikuchipy_spacegroup.training._memory import Borrowed, frees_graphs
 
 if TYPE_CHECKING:
     from kikuchipy.signals import EBSD
@@ -43,6 +44,7 @@ _PER_CAMERA, _CAMERAS, _N_LAYERS = 32, 8, 7
 _JUDGING = 0.15
 
 
+@frees_graphs
 def match_acquisition(
     model: "SpaceGroupModel",
     library: "MasterPatternLibrary",
@@ -242,7 +244,7 @@ def _simulate(
     wide = replace(Acquisition(), overlap_probability=0.0, **_FOUND)
     cameras = _Cameras(wide, size=size, seed=seed)
     x, settings = simulate_patterns(library, inputs, size, cameras)
-    x = model.prepare(keras.layers.Reshape((size, size, 1))(x))
+    x = Borrowed(model.prepare)(keras.layers.Reshape((size, size, 1))(x))
     moments = _moments(_first_layers(model)(x), _PER_CAMERA)
     graph = keras.Model(inputs, [moments, settings])
     rng = np.random.default_rng(seed)

@@ -52,6 +52,8 @@ def compile_graph(
     graph: keras.Model, optimizer: Any, label_smoothing: float = 0.0
 ) -> None:
     """Compile a graph for training, with the loss of logits."""
+    if not isinstance(optimizer, str):
+        _skip_all_reduce(optimizer)
     graph.compile(
         optimizer,
         keras.losses.CategoricalCrossentropy(
@@ -61,6 +63,21 @@ def compile_graph(
         # JAX would run every operation by itself, and XLA does not pay under others
         jit_compile=keras.backend.backend() == "jax",
     )
+
+
+def _skip_all_reduce(optimizer: keras.optimizers.Optimizer) -> None:
+    """Let an optimizer of a single device leave gradients as they are.
+
+    TensorFlow's ``all_reduce()``, by which Keras adds up the gradients of all
+    devices, registers a gradient of its own under a new name for every graph,
+    and so keeps the graph and its variables, master patterns too, for good.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        optimizer._all_reduce_sum_gradients = lambda pairs: pairs
 
 
 @contextmanager

@@ -28,7 +28,7 @@ OTHERS = sorted({"tensorflow", "jax", "torch"} - {keras.backend.backend()})
 
 # What another process does with a model file, a library, and patterns
 SCRIPT = """
-import json, pickle, sys
+import gc, json, pickle, sys
 import keras, numpy as np
 from kikuchipy_spacegroup import LabelledPatterns, MasterPatternLibrary, fit, load_model
 from kikuchipy_spacegroup.explanation import GradCAM, guided_grad_cam
@@ -70,6 +70,8 @@ history = fit(
     batch_size=4,
     show_progressbar=False,
 ).history
+# No copy of the master patterns stays where the network ran
+assert not any(isinstance(i, ProjectPatterns) for i in gc.get_objects())
 print(json.dumps([keras.backend.backend(), history["loss"]]))
 """
 

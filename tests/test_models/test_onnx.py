@@ -65,8 +65,14 @@ def test_integers(nickel, tmp_path):
     save_onnx(path, model, calibration_patterns=patterns)
     expected = model.predict_proba(patterns)
     found = OnnxModel(path).predict_proba(patterns)
-    assert 0 < np.abs(found - expected).max() < 0.1
-    sure = expected.max(axis=1) > 0.5
+    # By how much one pattern changes depends on the processor's instructions for
+    # integers (VNNI, AMX or neither). That few change a lot does not, nor that
+    # those identified, and not between two space groups, keep their label
+    difference = np.abs(found - expected)
+    assert 0 < difference.mean() < 0.02
+    second, first = np.sort(expected, axis=1)[:, -2:].T
+    sure = (first >= model.min_probability) & (first - second > 0.2)
+    assert sure.sum() >= 5
     np.testing.assert_array_equal(
         found.argmax(axis=1)[sure], expected.argmax(axis=1)[sure]
     )
