@@ -48,3 +48,7 @@ class Borrowed(keras.layers.Layer):
         if isinstance(self.layer, keras.Model):
             return self.layer(x, training=training)
         return self.layer(x)
+
+    def compute_output_spec(self, x, training=None):
+        """Shape and data type of what the layer returns, without running it."""
+        return self.layer.compute_output_spec(x)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import kikuchipy_spacegroup as kpsg
-from kikuchipy_spacegroup.calibration import simulate_logits
 from kikuchipy_spacegroup.simulation import ProjectPatterns
+from kikuchipy_spacegroup.training import EarlyStopping, Optimization, simulate_logits
 
 # Master patterns of 35 MiB, without which ten trainings in a row may not grow
 # by 100 MB in all
@@ -45,7 +45,7 @@ for _ in range(7):
         epochs=1,
         steps_per_epoch=2,
         batch_size=4,
-        average=None,
+        optimization=kpsg.training.Optimization(average=None),
         show_progressbar=False,
     )
     kept.append(history)
@@ -115,13 +115,13 @@ def scan(nickel):
             library,
             experimental=kpsg.LabelledPatterns.from_signal(s, size=32),
             validation=kpsg.LabelledPatterns.from_signal(s, size=32),
-            average=None,
-            patience=2,
+            optimization=Optimization(average=None),
+            stopping=EarlyStopping(patience=2),
         ),
-        lambda model, library, s: kpsg.match_acquisition(
+        lambda model, library, s: kpsg.training.match_acquisition(
             model, library, scan(s), n_cameras=16
         ),
-        lambda model, library, s: kpsg.self_train(
+        lambda model, library, s: kpsg.training.self_train(
             model,
             library,
             scan(s),
