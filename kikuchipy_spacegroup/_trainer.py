@@ -360,6 +360,10 @@ class Borrowed(keras.layers.Layer):
             return self.layer(x, training=training)
         return self.layer(x)
 
+    def compute_output_spec(self, x, training=None):
+        """Return what the layer says, without which JAX has no shapes."""
+        return self.layer.compute_output_spec(x)
+
 
 @contextmanager
 def network_precision(network: keras.Model, policy: str | None) -> Iterator[None]:
