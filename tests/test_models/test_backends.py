@@ -71,7 +71,7 @@ history = fit(
     show_progressbar=False,
 ).history
 # No copy of the master patterns stays where the network ran
-assert not any(isinstance(i, ProjectPatterns) for i in gc.get_objects())
+assert not any(type(i) is ProjectPatterns for i in gc.get_objects())
 print(json.dumps([keras.backend.backend(), history["loss"]]))
 """
 
