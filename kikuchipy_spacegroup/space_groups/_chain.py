@@ -11,7 +11,7 @@ from kikuchipy_spacegroup.space_groups._levels import CHAIN, coarsen
 from kikuchipy_spacegroup.space_groups._space_group import get_space_group
 
 # Rows added up at a time
-_N_ROWS = 65_536
+_N_ROWS = 4096
 # Of the sum of probabilities from 1, in half precision
 _SUM_TOLERANCE = 1e-2
 
@@ -112,14 +112,19 @@ def _chain_of(table: np.ndarray, of_group: np.ndarray) -> tuple[np.ndarray, np.n
     table /= np.where(known[:, None], total, 1)
     ids = np.full((len(table), len(of_group)), -1, dtype="int16")
     best = np.zeros(ids.shape, dtype="float32")
-    for level, nodes in enumerate(of_group):
+    # Every level is summed up from the one before
+    summed, node = table, np.arange(table.shape[1])
+    for level, of_column in enumerate(of_group):
+        nodes = of_column[node]
         starts = np.flatnonzero(np.diff(nodes, prepend=0))
-        if len(starts) == 1:
-            continue
-        summed = np.add.reduceat(table, starts, axis=1)
-        chosen = summed.argmax(axis=1)
-        ids[:, level] = np.where(known, nodes[starts][chosen], -1)
-        best[:, level] = np.take_along_axis(summed, chosen[:, None], axis=1)[:, 0]
+        if len(starts) < len(nodes):
+            summed = np.add.reduceat(summed, starts, axis=1)
+            node = node[starts]
+        if len(starts) > 1:
+            chosen = summed.argmax(axis=1)
+            ids[:, level] = np.where(known, of_column[node][chosen], -1)
+            best[:, level] = summed[np.arange(len(summed)), chosen]
+    best[~known] = 0
     return ids, best
 
 
@@ -163,9 +168,9 @@ def finest_symmetry_from_chain(
     ... )
     >>> chain = symmetry_chain(np.array([[0.5, 0.3, 0.2]]), [194, 191, 62])
     >>> finest_symmetry_from_chain(*chain, threshold=0.7)[0]
-    array([3], dtype=int8)
+    array([3], dtype=int16)
     >>> finest_symmetry_from_chain(*chain, threshold=0.9)[0]
-    array([-1], dtype=int8)
+    array([-1], dtype=int16)
     """
     if isinstance(threshold, bool) or not 0.5 <= threshold <= 1:
         raise ValueError(
@@ -187,10 +192,10 @@ def finest_symmetry_from_chain(
     found = enough.any(axis=-1)
     each = finest[..., None]
     return (
-        np.where(found, finest, -1).astype("int8"),
+        np.where(found, finest, -1).astype("int16"),
         np.where(found, np.take_along_axis(ids, each, -1)[..., 0], -1).astype("int16"),
-        np.where(found, np.take_along_axis(probabilities, each, -1)[..., 0], 0).astype(
-            "float32"
+        np.where(
+            found, np.take_along_axis(probabilities, each, -1)[..., 0], np.float32(0)
         ),
     )
 
@@ -220,7 +225,7 @@ def finest_symmetry(
     Returns
     -------
     levels
-        Array of shape (...) and dtype int8 with the level in ``CHAIN``
+        Array of shape (...) and dtype int16 with the level in ``CHAIN``
         of the answer, 0 for the space group. -1 if nothing is probable
         enough, the point could not be classified, or what is probable
         is so of all points, as all k space groups are of it.
