@@ -29,8 +29,9 @@ def coarsen_map(
     xmap
         Map of space groups with all probabilities.
     level
-        One of :data:`~kikuchipy_spacegroup.space_groups.LEVELS`, such as
-        ``"crystal_system"`` or ``"bravais_lattice"``.
+        One of ``space_groups.LEVELS``, such as ``"crystal_system"`` or
+        ``"bravais_lattice"``, see
+        :func:`~kikuchipy_spacegroup.space_groups.coarsen`.
     min_probability
         Points with a lower best probability at this level are not
         identified.
@@ -122,8 +123,7 @@ def symmetry_map(
     symmetry
         Map of the same points. Phases are named after what is known,
         such as ``"Fm-3m"``, ``"6/mmm, P"`` or ``"cubic"``. Their IDs are
-        1000 times the level in
-        :data:`~kikuchipy_spacegroup.space_groups.CHAIN` plus the lowest
+        1000 times the level in ``space_groups.CHAIN`` plus the lowest
         number of a space group that is of it, so that IDs below 1000 are
         space groups; -1 where no answer is probable enough. Phases have
         the point group of the Laue class at levels from Laue class to

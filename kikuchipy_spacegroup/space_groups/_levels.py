@@ -34,7 +34,7 @@ def coarsen(numbers: Sequence[int] | np.ndarray, level: str) -> np.ndarray:
         ``"laue_class"`` or ``"crystal_system"``, which are a chain from
         fine to coarse, or, beside it, ``"point_group"``,
         ``"bravais_lattice"`` or ``"extinction_symbol"``. See
-        :class:`SpaceGroup`.
+        :class:`~kikuchipy_spacegroup.space_groups.SpaceGroup`.
 
     Returns
     -------
