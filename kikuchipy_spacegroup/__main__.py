@@ -15,9 +15,12 @@ import numpy as np
 if TYPE_CHECKING:
     from orix.crystal_map import CrystalMap
 
+# Lines of the summary
+_N_SYMMETRIES = 8
+
 
 def summary(xmap: "CrystalMap") -> str:
-    """Return the share and mean probability of every space group.
+    """Return the share and mean probability of space groups and symmetries.
 
     Parameters
     ----------
@@ -28,9 +31,12 @@ def summary(xmap: "CrystalMap") -> str:
     Returns
     -------
     table
-        One line per space group, the most frequent first.
+        One line per space group, the most frequent first. Then the same
+        of the finest symmetry that is more probable than one half, with
+        no more than eight lines, and the levels that say nothing.
     """
     from kikuchipy_spacegroup import space_groups
+    from kikuchipy_spacegroup.maps import symmetry_map
 
     numbers, counts = np.unique(xmap.phase_id, return_counts=True)
     lines = ["space group       share  mean probability"]
@@ -39,6 +45,25 @@ def summary(xmap: "CrystalMap") -> str:
         name = "not identified" if n < 0 else f"{n} ({space_groups.symbol(n)})"
         score = xmap.prop["scores"][xmap.phase_id == n].mean()
         lines.append(f"{name:16} {counts[i] / xmap.size:6.1%}  {score:16.2f}")
+    symmetry = symmetry_map(xmap)
+    ids, counts = np.unique(symmetry.phase_id, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    lines += ["", "finest symmetry   share  mean probability  level"]
+    for i in order[:_N_SYMMETRIES]:
+        n = int(ids[i])
+        name = "not identified" if n < 0 else symmetry.phases[n].name
+        level = "" if n < 0 else space_groups.CHAIN[n // 1000].replace("_", " ")
+        score = symmetry.prop["scores"][symmetry.phase_id == n].mean()
+        line = f"{name:16} {counts[i] / xmap.size:6.1%}  {score:16.2f}  {level}"
+        lines.append(line.rstrip())
+    if len(rest := order[_N_SYMMETRIES:]):
+        lines.append(
+            f"{f'{len(rest)} others':16} {counts[rest].sum() / xmap.size:6.1%}"
+        )
+    known = (xmap.prop["chain_ids"] > 0).any(axis=0)
+    if known.any() and not known.all():
+        same = [i.replace("_", " ") for i, k in zip(space_groups.CHAIN, known) if not k]
+        lines.append(f"The same for all space groups of the model: {', '.join(same)}")
     return "\n".join(lines)
 
 

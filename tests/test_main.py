@@ -340,6 +340,30 @@ def test_summary():
     assert lines[2].split() == ["not", "identified", "33.3%", "0.55"]
 
 
+def test_summary_of_symmetry():
+    p = np.array([[0.45, 0.45, 0.1], [0.2, 0.75, 0.05], [0.4, 0.3, 0.3]])
+    lines = summary(crystal_map(p, [221, 225, 194])).splitlines()
+    start = lines.index("finest symmetry   share  mean probability  level")
+    assert lines[start - 1] == ""
+    found = {tuple(line.split(maxsplit=3)) for line in lines[start + 1 :]}
+    assert ("Fm-3m", "33.3%", "0.75", "space group") in found
+    assert ("m-3m", "66.7%", "0.80", "laue class") in found
+    # All levels tell something
+    assert len(lines) == start + 3
+
+
+def test_summary_says_what_is_not_read():
+    lines = summary(crystal_map(np.array([[0.9, 0.1]]), [225, 229])).splitlines()
+    last = "The same for all space groups of the model: laue class, crystal system"
+    assert lines[-1] == last
+
+
+def test_summary_of_many():
+    groups = [1, 3, 16, 75, 89, 143, 150, 168, 177, 195, 225]
+    lines = summary(crystal_map(np.eye(11), groups)).splitlines()
+    assert lines[-1].split() == ["3", "others", "27.3%"]
+
+
 class TestPlot:
     """Pictures of maps."""
 
@@ -355,6 +379,30 @@ class TestPlot:
         labels = [text.get_text() for text in ax.get_legend().get_texts()]
         assert labels[0] == "225 Fm-3m: 50%"
         assert "not identified: 25%" in labels
+
+    def test_symmetry(self):
+        p = np.array([[[0.9, 0.1, 0.0], [0.4, 0.4, 0.2], [0.4, 0.1, 0.5]]])
+        xmap = crystal_map(p, [194, 191, 225])
+        ax = plot.plot_symmetry(xmap, 0.6)
+        image = ax.images[0].get_array()
+        labels = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert sorted(labels) == sorted(
+            ["194 P63/mmc: 33%", "6/mmm, P: 33%", "not identified: 33%"]
+        )
+        assert np.allclose(image[0, 2], 0.6)
+        # The color of the map of space groups
+        expected = plot.plot_space_groups(xmap).images[0].get_array()
+        assert np.allclose(image[0, 0], expected[0, 0])
+        assert not np.allclose(image[0, 1], expected[0, 1])
+        _, ax = plt.subplots()
+        assert plot.plot_symmetry(xmap, ax=ax, legend=False) is ax
+        assert ax.get_legend() is None
+
+    def test_many_space_groups(self):
+        ax = plot.plot_space_groups(crystal_map(np.eye(20), range(1, 21)))
+        labels = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert len(labels) == 16
+        assert labels[-1] == "5 others: 25%"
 
     @pytest.mark.parametrize("index", [np.s_[:, :], np.s_[1], np.s_[0, 2]])
     def test_patterns(self, nickel, tiny_model, index):

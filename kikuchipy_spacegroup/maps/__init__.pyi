@@ -9,7 +9,7 @@ from ._crystal_map import (
 )
 from ._fusion import combine
 from ._grains import grains_from_orientations, grains_from_patterns
-from ._levels import coarsen_map
+from ._levels import coarsen_map, symmetry_map
 from ._masks import navigation_masks
 from ._pooling import fit_correlation, pool_grains
 from ._smoothing import smooth_probabilities
@@ -29,4 +29,5 @@ __all__ = [
     "probabilities_from_map",
     "save_map",
     "smooth_probabilities",
+    "symmetry_map",
 ]

@@ -69,13 +69,23 @@ def crystal_map(
         * ``top_space_groups`` and ``top_probabilities`` (n, keep_n),
           the best space groups, the best first, -1 and 0 where they are
           not known
+        * ``chain_ids`` and ``chain_probabilities`` (n, 6), what is most
+          probable at each level of symmetry, see
+          :func:`~kikuchipy_spacegroup.space_groups.symmetry_chain` and
+          :func:`symmetry_map`, also of points that are not identified
         * ``probabilities`` and ``probabilities_space_groups`` (n, k),
           if asked for: all probabilities and, in every row, their space
           groups, see :func:`probabilities_from_map`
 
+    Raises
+    ------
+    ValueError
+        If a space group does not exist or is there twice, or there are
+        probabilities which are negative or do not add up to 1.
+
     See Also
     --------
-    probabilities_from_map, save_map
+    probabilities_from_map, save_map, symmetry_map
     orix.crystal_map.CrystalMap
 
     Examples
@@ -106,10 +116,13 @@ def crystal_map(
     top_numbers = np.where(known[:, None], numbers[order], -1)
     scores = top[:, 0].copy()
     phase_id = np.where(known & (scores >= min_probability), top_numbers[:, 0], -1)
+    chain_ids, chain_probabilities = sg.symmetry_chain(table, space_groups)
     prop = {
         "scores": scores,
         "top_space_groups": top_numbers.astype("int16"),
         "top_probabilities": top,
+        "chain_ids": chain_ids,
+        "chain_probabilities": chain_probabilities,
     }
     if keep_probabilities:
         prop["probabilities"] = table
@@ -373,7 +386,8 @@ def save_map(path: str | Path, xmap: CrystalMap, *, overwrite: bool = False) -> 
     -----
     An .ang file numbers phases from 1 and has no place for space groups,
     so these are in an extra column ``space_group``, followed by the
-    column ``scores``. Euler angles are all zero, since no orientations
+    column ``scores``, and ``symmetry_levels`` and ``symmetry_ids`` of a map
+    from :func:`symmetry_map`. Euler angles are all zero, since no orientations
     are known, unless the map has some, as a combined one.
 
     Points that are not identified cannot be told from those left out by
@@ -409,5 +423,5 @@ def _save_ang(path: Path, xmap: CrystalMap) -> None:
             numbers[xmap.phase_id == i] = phase.space_group.number
     copy = copy_of(xmap)
     copy.prop["space_group"] = numbers
-    columns = [name for name in ("space_group", "scores") if name in copy.prop]
-    write_ang(path, copy, columns)
+    names = ("space_group", "scores", "symmetry_levels", "symmetry_ids")
+    write_ang(path, copy, [name for name in names if name in copy.prop])

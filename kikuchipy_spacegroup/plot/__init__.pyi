@@ -8,7 +8,7 @@ from ._plot_evaluation import (
     plot_reliability_diagram,
 )
 from ._plot_explanation import find_bands, n_shared, plot_grad_cam, plot_hough
-from ._plot_map import plot_patterns, plot_space_groups
+from ._plot_map import plot_patterns, plot_space_groups, plot_symmetry
 from ._plot_navigator import InteractivePlot, plot_interactive
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "plot_quality",
     "plot_reliability_diagram",
     "plot_space_groups",
+    "plot_symmetry",
 ]

@@ -22,6 +22,15 @@ def name(number: int) -> str:
     return other[number] if number in other else f"{number} {sg.symbol(number)}"
 
 
+def name_in_map(xmap: "CrystalMap", number: int) -> str:
+    """Return the name of a phase of a map, of a space group with its number."""
+    if number < 0:
+        return name(number)
+    own = xmap.phases[number].name
+    # Not by the phase's space group, which orix may lose in files
+    return name(number) if 0 < number <= 230 and own == sg.symbol(number) else own
+
+
 def full_arrays(
     xmap: "CrystalMap",
 ) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import numpy as np
 
+from kikuchipy_spacegroup.maps import symmetry_map
 from kikuchipy_spacegroup.plot._map_image import (
     COLUMN_WIDTH,
     colors,
     full_arrays,
     map_image,
-    name,
+    name_in_map,
 )
 from kikuchipy_spacegroup.plot._plot_evaluation import (
     plot_accuracies,
@@ -41,7 +42,11 @@ __all__ = [
     "plot_quality",
     "plot_reliability_diagram",
     "plot_space_groups",
+    "plot_symmetry",
 ]
+
+# Of a legend
+_MAX_ENTRIES = 15
 
 
 def plot_space_groups(
@@ -50,7 +55,8 @@ def plot_space_groups(
     """Draw a map of space groups, paler where the model is less sure.
 
     Space groups have the colors of the map's phases. Points which are
-    not identified are gray, and points left out are white.
+    not identified are gray, and points left out are white. If there are
+    more than 15 space groups, the rarest ones share a line in the legend.
 
     Parameters
     ----------
@@ -71,6 +77,7 @@ def plot_space_groups(
 
     See Also
     --------
+    plot_symmetry
     orix.crystal_map.CrystalMap.plot
 
     Examples
@@ -87,19 +94,81 @@ def plot_space_groups(
     if ax is None:
         fontsize = 7
         height = COLUMN_WIDTH * np.clip(image.shape[0] / image.shape[1], 0.1, 1.5)
-        height += 0.15 * len(found) * legend
+        height += 0.15 * min(len(found), _MAX_ENTRIES + 1) * legend
         size = COLUMN_WIDTH, height + 0.1
         _, ax = plt.subplots(figsize=size, layout="constrained")
     ax.imshow(image, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     if legend:
-        for i in np.argsort(-counts):
+        order = np.argsort(-counts, kind="stable")
+        for i in order[:_MAX_ENTRIES]:
             share = counts[i] / counts.sum()
-            label = f"{name(found[i])}: {share:.0%}"
+            label = f"{name_in_map(xmap, int(found[i]))}: {share:.0%}"
             ax.plot([], [], "s", color=color[int(found[i])], label=label)
+        if len(rest := order[_MAX_ENTRIES:]):
+            share = counts[rest].sum() / counts.sum()
+            ax.plot([], [], " ", label=f"{len(rest)} others: {share:.0%}")
         place = {"loc": "upper left", "bbox_to_anchor": (-0.02, -0.02)}
         ax.legend(**place, frameon=False, fontsize=fontsize)
     return ax
+
+
+def plot_symmetry(
+    xmap: "CrystalMap",
+    threshold: float = 0.5,
+    *,
+    separate_enantiomorphs: bool = False,
+    ax: "Axes | None" = None,
+    legend: bool = True,
+) -> "Axes":
+    """Draw a map of the finest symmetry that is probable enough.
+
+    A point is of a space group, or else at least of a diffraction symbol
+    such as ``"m-3m, Fd--"``, a Laue class with a lattice, as ``"6/mmm,
+    P"``, a Laue class or a crystal system. Space groups have the colors
+    of the map's phases. Points are paler where the model is less sure of
+    them, gray where nothing is probable enough, and white if left out.
+
+    Parameters
+    ----------
+    xmap
+        Map from
+        :func:`~kikuchipy_spacegroup.classification.classify_space_group`
+        of one or two dimensions.
+    threshold, separate_enantiomorphs
+        See :func:`~kikuchipy_spacegroup.maps.symmetry_map`.
+    ax, legend
+        See :func:`plot_space_groups`.
+
+    Returns
+    -------
+    ax
+        Axes with the map.
+
+    Raises
+    ------
+    ValueError
+        As from :func:`~kikuchipy_spacegroup.maps.symmetry_map`.
+
+    See Also
+    --------
+    plot_space_groups
+    kikuchipy_spacegroup.maps.symmetry_map
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> probabilities = np.array([[[0.9, 0.1, 0.0], [0.4, 0.4, 0.2]]])
+    >>> xmap = kpsg.maps.crystal_map(probabilities, [194, 191, 225])
+    >>> ax = kpsg.plot.plot_symmetry(xmap)
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['194 P63/mmc: 50%', '6/mmm, P: 50%']
+    """
+    symmetry = symmetry_map(
+        xmap, threshold, separate_enantiomorphs=separate_enantiomorphs
+    )
+    return plot_space_groups(symmetry, ax=ax, legend=legend)
 
 
 def plot_patterns(
@@ -138,7 +207,7 @@ def plot_patterns(
         pattern = np.asarray(signal.data[index])
         low, high = np.nanpercentile(pattern, (0.5, 99.5))
         ax.imshow(pattern, cmap="gray", vmin=low, vmax=high)
-        title = name(numbers[i])
+        title = name_in_map(xmap, int(numbers[i]))
         title += "" if numbers[i] == -2 else f", {scores[i]:.2f}"
         ax.set_title(title, fontsize="small")
     return figure

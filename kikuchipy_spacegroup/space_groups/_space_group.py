@@ -2,21 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The 230 space groups, their names and what they belong to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from orix.crystal_map import PhaseList
 
-LEVELS = (
-    "space_group",
-    "point_group",
-    "laue_class",
-    "bravais_lattice",
-    "crystal_system",
-)
-NOT_INDEXED = "not_indexed"
+from kikuchipy_spacegroup.space_groups._absences import diffraction_symbols
 
 # Short Hermann-Mauguin symbols as orix writes them, but with R for
 # rhombohedral lattices
@@ -141,6 +134,41 @@ class SpaceGroup:
     is_sohncke: bool
     enantiomorph: int | None
 
+    @property
+    def enantiomorphic_pair(self) -> str:
+        """Symbol, with that of the mirror image if this is another one.
+
+        Such as ``"P3121 or P3221"``. There are 219.
+        """
+        numbers = {self.number, self.enantiomorph or self.number}
+        return " or ".join(_SYMBOLS[i - 1] for i in sorted(numbers))
+
+    @property
+    def laue_class_with_lattice(self) -> str:
+        """Laue class and centering of the lattice, such as ``"6/mmm, P"``.
+
+        There are 23, as lattices centered on one face are all ``"S"``.
+        """
+        return f"{self.laue_class}, {self.bravais_lattice[1]}"
+
+    @property
+    def diffraction_symbol(self) -> str:
+        """Laue class and systematic absences, such as ``"m-3m, Fd--"``.
+
+        There are 122. The second part is the extinction symbol of the
+        space group with the lowest number that has the same ones. Laue
+        class -3m is -3m1 or -31m if the lattice is not rhombohedral.
+        """
+        return _diffraction_symbols()[0][self.number - 1]
+
+    @property
+    def extinction_symbol(self) -> str:
+        """Crystal family and systematic absences, such as ``"cFd--"``.
+
+        There are 97.
+        """
+        return _diffraction_symbols()[1][self.number - 1]
+
 
 @cache
 def _get(number: int) -> SpaceGroup:
@@ -158,6 +186,13 @@ def _get(number: int) -> SpaceGroup:
         is_sohncke=point_group in _PROPER,
         enantiomorph=_PARTNERS.get(number),
     )
+
+
+@cache
+def _diffraction_symbols() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the diffraction and extinction symbols of all space groups."""
+    groups = [_get(n) for n in range(1, 231)]
+    return diffraction_symbols([(g.laue_class, g.bravais_lattice[0]) for g in groups])
 
 
 def get_space_group(number: int) -> SpaceGroup:
@@ -306,98 +341,3 @@ def phase_list(
     if include_not_indexed:
         phases.add_not_indexed()
     return phases
-
-
-def coarsen(numbers: Sequence[int] | np.ndarray, level: str) -> np.ndarray:
-    """Return the class of space groups at a level of symmetry.
-
-    Parameters
-    ----------
-    numbers
-        Space group numbers of any shape, -1 where there is none.
-    level
-        ``"space_group"``, ``"point_group"``, ``"laue_class"``,
-        ``"bravais_lattice"`` or ``"crystal_system"``.
-
-    Returns
-    -------
-    labels
-        Array of strings of the same shape, ``"not_indexed"`` where
-        there is no space group.
-
-    Raises
-    ------
-    ValueError
-        If there is no such level or space group.
-
-    Examples
-    --------
-    >>> from kikuchipy_spacegroup.space_groups import coarsen
-    >>> coarsen([225, 194, -1], "crystal_system")
-    array(['cubic', 'hexagonal', 'not_indexed'], dtype='<U12')
-    """
-    attribute = "symbol" if _check_level(level) == "space_group" else level
-    numbers = np.asarray(numbers)
-    unique, inverse = np.unique(numbers, return_inverse=True)
-    labels = [
-        NOT_INDEXED if n == -1 else getattr(get_space_group(n), attribute)
-        for n in unique.tolist()
-    ]
-    return np.array(labels, dtype="<U12")[inverse].reshape(numbers.shape)
-
-
-def coarsen_probabilities(
-    probabilities: np.ndarray, space_groups: Sequence[int], level: str
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return probabilities at a level of symmetry, by adding them up.
-
-    Parameters
-    ----------
-    probabilities
-        Probabilities of shape (..., k).
-    space_groups
-        The k space group numbers.
-    level
-        See :func:`coarsen`.
-
-    Returns
-    -------
-    probabilities
-        Probabilities of shape (..., m).
-    labels
-        The m labels, in the order of their first space group.
-
-    Raises
-    ------
-    ValueError
-        If there is no such level or space group, or if the numbers of
-        columns and of space groups differ.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from kikuchipy_spacegroup.space_groups import coarsen_probabilities
-    >>> coarsen_probabilities(
-    ...     np.array([[0.5, 0.25, 0.25]]), [225, 229, 194], "laue_class"
-    ... )
-    (array([[0.75, 0.25]]), ('m-3m', '6/mmm'))
-    """
-    probabilities = np.asarray(probabilities)
-    if probabilities.shape[-1:] != (len(space_groups),):
-        raise ValueError(
-            f"Probabilities of shape {probabilities.shape} do not have one column for "
-            f"each of the {len(space_groups)} space groups"
-        )
-    of_column = coarsen(space_groups, level).tolist()
-    labels = tuple(dict.fromkeys(of_column))
-    summed = [
-        probabilities[..., [i == name for i in of_column]].sum(axis=-1)
-        for name in labels
-    ]
-    return np.stack(summed, axis=-1), labels
-
-
-def _check_level(level: str) -> str:
-    if level not in LEVELS:
-        raise ValueError(f"Unknown level {level!r}, must be one of {LEVELS}")
-    return level
