@@ -52,19 +52,24 @@ HELD_OUT_BEFORE = {
 }  # fmt: skip
 # Seconds to simulate, estimated; phases that are mapped may take longer
 MOST_SECONDS, MOST_SECONDS_MAPPED = 75, 300
-MOST_VOLUME = 900  # of the primitive cell, cubic angstrom
+# Without symmetry, all take long
+MOST_SECONDS_TRICLINIC = 150
+# Of the primitive cell, cubic angstrom, of real and of made-up structures
+MOST_VOLUME, MOST_VOLUME_MADE = 900, 1400
 # Structures of each crystal system in a list, and the most of one type in it
 VALIDATION, TEST, OF_TYPE = 18, 40, 2
+VALIDATION_TRICLINIC, TEST_TRICLINIC = 15, 18
 # What a group keeps to train on: materials and types
 LEAST_MATERIALS, LEAST_TYPES = 6, 4
 # Structures to train on of each space group: at least, and on top for rich ones as a
 # share of its types
 LEAST, SHARE, MOST, MOST_OF_TYPE = 10, 0.35, 60, 4
 LEAST_IN_SYSTEM = {"triclinic": 60, "monoclinic": 24}
-TRIES = 1500
+TRIES = 4000
 # Materials of one type with lattice parameters and mean atomic numbers this near make
 # the same patterns
 SAME_LENGTH, SAME_ANGLE, SAME_NUMBER = 0.015, 1.0, 0.06
+HELD_OUT = TABLE.with_name("held_out.csv")
 SPLITS = "validation_materials", "validation_types", "test_materials", "test_types"
 
 
@@ -177,13 +182,26 @@ def usable(
     found = []
     for structure in structures:
         first = is_mapped(structure, mapped)
-        most = MOST_SECONDS_MAPPED if first else MOST_SECONDS
-        if structure.cost > most or structure.primitive_volume > MOST_VOLUME:
+        most = MOST_SECONDS_MAPPED if first else most_seconds(structure)
+        too_large = structure.primitive_volume > MOST_VOLUME and not first
+        if structure.cost > most or too_large:
             continue
         if not (structure.robust or first) or kept(structure):
             continue
         found.append(structure)
     return found
+
+
+def most_seconds(structure: Structure) -> float:
+    """Return how long the simulation of a structure may take."""
+    is_triclinic = structure.system == "triclinic"
+    return MOST_SECONDS_TRICLINIC if is_triclinic else MOST_SECONDS
+
+
+def is_too_large(structure: Structure) -> bool:
+    """Return whether a made-up structure takes too long."""
+    too_long = structure.cost > most_seconds(structure)
+    return too_long or structure.primitive_volume > MOST_VOLUME_MADE
 
 
 class Pool:
@@ -262,8 +280,9 @@ def hold_out(pool: Pool) -> dict[str, list[Structure]]:
         pool.remove(structure)
         lists["validation_materials"].append(structure)
     # Whole types: once in every group for reporting, then until there are enough
-    for split, least in (("test_types", TEST), ("validation_types", VALIDATION)):
+    for split in ("test_types", "validation_types"):
         for system in SYSTEMS:
+            least = least_of(split, system)
             groups = pool.in_system(system)
             taken = 0
             for turn in range(40):
@@ -274,11 +293,10 @@ def hold_out(pool: Pool) -> dict[str, list[Structure]]:
                     lists[split] += members
                     taken += len(members)
     # Single materials of types that stay: twice in every group, then until enough
-    for split, least in (
-        ("test_materials", TEST), ("validation_materials", VALIDATION)
-    ):  # fmt: skip
+    for split in ("test_materials", "validation_materials"):
         of_type: Counter[str] = Counter()
         for system in SYSTEMS:
+            least = least_of(split, system)
             groups = pool.in_system(system)
             taken = sum(crystal_system(s.space_group) == system for s in lists[split])
             for turn in range(40):
@@ -290,6 +308,13 @@ def hold_out(pool: Pool) -> dict[str, list[Structure]]:
                         lists[split].append(structure)
                         taken += 1
     return lists
+
+
+def least_of(split: str, system: str) -> int:
+    """Return how many structures of a crystal system a list is to have."""
+    if system == "triclinic":
+        return TEST_TRICLINIC if "test" in split else VALIDATION_TRICLINIC
+    return TEST if "test" in split else VALIDATION
 
 
 def choose_real(pool: Pool) -> dict[int, list[Structure]]:
@@ -346,7 +371,7 @@ def fill(
         least = LEAST // 2 if has_pair else LEAST
         own = [s for s in of_group if s.space_group == group]
         n, number = len(own), 0
-        for _ in range(TRIES):
+        for turn in range(TRIES):
             n_types = len({s.structure_type for s in of_group})
             if n >= least and n_types >= LEAST_TYPES:
                 break
@@ -356,8 +381,9 @@ def fill(
             if donors and rng.random() < 0.5:
                 made = substitute(donors[rng.integers(len(donors))], rng)
             else:
-                made = random_structure(group, rng)
-            if made is None or made.material in materials or made.cost > MOST_SECONDS:
+                # Some groups show in large cells alone
+                made = random_structure(group, rng, 24 if turn < TRIES / 3 else 64)
+            if made is None or made.material in materials or is_too_large(made):
                 continue
             if made.structure_type in types_apart or kept(made):
                 continue
@@ -452,7 +478,21 @@ def main() -> None:
         numbers[split] += 1
         set_b_factors(structure)
     write_structures(args.output, table)
+    if args.output == TABLE:
+        write_held_out(table)
     report(table)
+
+
+def write_held_out(table: list[Structure]) -> None:
+    """Write the held-out lists for people to read."""
+    with open(HELD_OUT, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["split", "space_group", "formula", "id", "type"])
+        for s in table:
+            split = s.extra["split"]
+            if split in SPLITS:
+                row = [split, s.space_group, s.formula, s.identifier, s.structure_type]
+                writer.writerow(row)
 
 
 def report(table: list[Structure]) -> None:
@@ -480,6 +520,8 @@ def report(table: list[Structure]) -> None:
         s.group_of_pair for s in table if s.extra["split"].startswith("test")
     )
     sys.stdout.write(f"three in tests: {sum(n >= 3 for n in test.values())} groups\n")
+    poor = sorted(set(count) - set(full))
+    sys.stdout.write(f"fewer: {[(g, count[g], types[g]) for g in poor]}\n")
     thin = sorted(set(range(1, 231)) - {s.space_group for s in training})
     sys.stdout.write(f"groups without any: {thin}\n")
 

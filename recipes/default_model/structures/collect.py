@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Collect crystal structures")
     parser.add_argument("packages", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--only", nargs="*", default=list(PACKAGES))
+    parser.add_argument("--only", nargs="*", default=[*PACKAGES, "literature"])
     args = parser.parse_args()
     download(args.packages)
     structures = []

@@ -17,7 +17,7 @@ import sys
 import tarfile
 import zipfile
 
-from crystals import ATOMIC_NUMBERS, lattice_vectors
+from crystals import ATOMIC_NUMBERS, lattice_vectors, operations
 import numpy as np
 from standard_setting import Entry
 
@@ -41,12 +41,13 @@ LICENCES = {
     "ncrystal-core": "Apache-2.0",
     "seekpath": "MIT; Materials Project CC-BY-4.0",
     "pyxtal": "MIT",
+    "literature": "facts of the literature, compiled for this project",
 }
 # Integers in larixite's database are fractions times this
 LARIXITE_SCALE = 4e6
 MOST_ALIKE = 2
 MATMINER_TABLES = {
-    "flla_2015": "flla", "elastic_tensor": "elast", "dielectric_constant": "diel",
+    "flla_2015": "flla", "elastic_tensor": "elas", "dielectric_constant": "diel",
     "piezoelectric_tensor": "piez",
 }  # fmt: skip
 WATER = {"Wat": "O", "OH": "O", "Ow": "O", "D": "H"}
@@ -172,14 +173,18 @@ def read_matminer(folder: Path) -> Iterator[Entry]:
         lines = data.decode().splitlines(keepends=True)
         lines = lines[1:] if lines[0].startswith("# ref") else lines
         for row in csv.DictReader(lines):
-            identifier = f"{row['material_id']}-{short}"
+            # The columns of some tables are mixed up
+            values = [v for v in (*row.values(), *(row.get(None) or [])) if v]
+            number = next(v for v in values if re.fullmatch(r"mp-\d+|mvc-\d+", str(v)))
+            identifier = f"{number}-{short}"
             fields = {"experimental": False}
-            # The columns of some tables are mixed up, and some hold CIFs
+            # Some hold CIFs
             texts = row.get("poscar") or "", row["structure"]
             as_cif = [text for text in texts if "_cell_length_a" in text]
             if as_cif:
                 entry = cif(identifier, as_cif[0], fields)
-                entry.space_group = None  # "P1" with all atoms of the cell
+                # "P1" with all atoms of the cell
+                entry.space_group = entry.operations = None
                 yield entry
                 continue
             structure = ast.literal_eval(row["structure"])
@@ -344,16 +349,40 @@ def read_ncrystal() -> Iterator[Entry]:
         )
 
 
+def read_literature() -> Iterator[Entry]:
+    """Yield common phases that are in none of the packages."""
+    path = Path(__file__).with_name("literature.csv")
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        sites = [site.split() for site in row["sites"].split(";")]
+        numbers = np.array([[float(v) for v in site[1:]] for site in sites])
+        group = int(row["space_group"])
+        cell = [float(row[k]) for k in ("a", "b", "c", "alpha", "beta", "gamma")]
+        yield Entry(
+            f"literature-{row['name'].split()[-1]}-{group}",
+            lattice_vectors(cell),
+            [site[0] for site in sites],
+            numbers[:, :3],
+            numbers[:, 3],
+            numbers[:, 4],
+            lambda g=group: operations(g),
+            group,
+            fields={"name": row["name"]},
+        )
+
+
 def read_package(folder: Path, package: str) -> Iterator[Entry]:
     """Yield the structures of a package as it states them."""
     reader = {
         "larixite": read_larixite,
         "matminer": read_matminer,
         "ncrystal-core": lambda _: read_ncrystal(),
+        "literature": lambda _: read_literature(),
     }.get(package, lambda f: read_files(f, package))
-    version, is_source = PACKAGES[package]
+    version, is_source = PACKAGES.get(package, ("", False))
     for entry in reader(folder):
         kind = " (source distribution)" if is_source else ""
-        entry.fields.setdefault("source", f"{package} {version}{kind}")
+        entry.fields.setdefault("source", f"{package} {version}{kind}".strip())
         entry.fields.setdefault("licence", LICENCES[package])
         yield entry

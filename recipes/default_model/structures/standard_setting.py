@@ -34,7 +34,7 @@ MOST_ATOMS = 120
 MOST_IN_CELL = 320
 # Volume of the primitive cell, and the part of it per operation of the point group
 # (cubic angstrom)
-MOST_VOLUME, MOST_VOLUME_PART = 900, 350
+MOST_VOLUME, MOST_VOLUME_PART = 1000, 350
 # Distances relative to the sum of covalent radii, of atoms that exclude each other
 NEAREST = 0.62
 NEAREST_HYDROGEN = 0.60
