@@ -104,7 +104,7 @@ class TestSplits:
 
     def test_materials(self, table):
         """No material is in two lists."""
-        seen = Counter(m for m in {(s.material, s.extra["split"]) for s in table})
+        seen = {(s.material, s.extra["split"]) for s in table}
         assert max(Counter(material for material, _ in seen).values()) == 1
 
     def test_types(self, recipe, table):

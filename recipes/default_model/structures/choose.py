@@ -279,6 +279,11 @@ def hold_out(pool: Pool) -> dict[str, list[Structure]]:
     for structure in before:
         pool.remove(structure)
         lists["validation_materials"].append(structure)
+    for structure in before:
+        of_group = pool.groups[structure.group_of_pair]
+        for other in list(of_group.get(structure.structure_type, [])):
+            if are_alike(other, structure) and not is_mapped(other, pool.mapped):
+                pool.remove(other)
     # Whole types: once in every group for reporting, then until there are enough
     for split in ("test_types", "validation_types"):
         for system in SYSTEMS:
@@ -298,7 +303,7 @@ def hold_out(pool: Pool) -> dict[str, list[Structure]]:
         for system in SYSTEMS:
             least = least_of(split, system)
             groups = pool.in_system(system)
-            taken = sum(crystal_system(s.space_group) == system for s in lists[split])
+            taken = 0
             for turn in range(40):
                 for group in groups:
                     if taken >= least and (turn > 1 or split != "test_materials"):
@@ -317,23 +322,27 @@ def least_of(split: str, system: str) -> int:
     return TEST if "test" in split else VALIDATION
 
 
-def choose_real(pool: Pool) -> dict[int, list[Structure]]:
-    """Return real structures to train on of each group: mapped ones, types in turn."""
+def choose_real(pool: Pool, needed: set[str]) -> dict[int, list[Structure]]:
+    """Return real structures to train on of each group: mapped ones, types in turn.
+
+    ``needed`` are types of which held-out materials are, first in turn.
+    """
     chosen: dict[int, list[Structure]] = {}
     for group, types in pool.groups.items():
         least = LEAST_IN_SYSTEM.get(crystal_system(group), LEAST)
         number = min(MOST, int(least + SHARE * len(types)))
         members = [s for of_type in types.values() for s in of_type]
         first = [s for s in members if is_mapped(s, pool.mapped)]
-        first = types_in_turn(first, [])
+        first = types_in_turn(first, [], needed)
         others = [s for s in members if not is_mapped(s, pool.mapped)]
-        others = types_in_turn(others, first)
-        chosen[group] = first + others[: max(0, number - len(first))]
+        others = types_in_turn(others, first, needed)
+        left = needed & set(types) - {s.structure_type for s in first}
+        chosen[group] = first + others[: max(len(left), number - len(first))]
     return chosen
 
 
 def types_in_turn(
-    structures: list[Structure], before: list[Structure]
+    structures: list[Structure], before: list[Structure], needed: set[str]
 ) -> list[Structure]:
     """Return structures so that each next one is of the type with the fewest so far."""
     taken = Counter(s.structure_type for s in before)
@@ -342,15 +351,17 @@ def types_in_turn(
         alike[structure.structure_type].append(structure)
     keyed = []
     for structure in structures:
-        same = [s for s in alike[structure.structure_type] if are_alike(s, structure)]
-        if same and structure not in before and before:
+        of_type = structure.structure_type
+        # Mapped ones all count, however alike they are and however many of a type
+        if before and any(are_alike(s, structure) for s in alike[of_type]):
             continue
-        alike[structure.structure_type].append(structure)
-        n = taken[structure.structure_type]
-        taken[structure.structure_type] += 1
+        alike[of_type].append(structure)
+        n = taken[of_type]
+        taken[of_type] += 1
         if n < MOST_OF_TYPE or not before:
-            keyed.append((n, not structure.experimental, len(keyed), structure))
-    return [structure for *_, structure in sorted(keyed, key=lambda k: k[:3])]
+            key = n, of_type not in needed, not structure.experimental, len(keyed)
+            keyed.append((*key, structure))
+    return [structure for *_, structure in sorted(keyed, key=lambda k: k[:4])]
 
 
 def fill(
@@ -454,7 +465,8 @@ def main() -> None:
         for structure in members:
             structure.extra["split"] = split
     held_out = [s for members in lists.values() for s in members]
-    chosen = choose_real(pool)
+    of_materials = lists["test_materials"] + lists["validation_materials"]
+    chosen = choose_real(pool, {s.structure_type for s in of_materials})
     fill(chosen, held_out, kept)
     training = order(chosen)
     table = []
