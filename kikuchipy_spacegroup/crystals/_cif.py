@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# Reflections are often in the file, too
-_MAX_BYTES = 2**25
+_MAX_BYTES = 2**22
 # More atoms take hours, and show no bands
 _MAX_SITES = 1000
 # General positions of the largest space groups, with their centring
