@@ -35,6 +35,13 @@ _MAX_SITES = 1000
 _MAX_OPERATIONS = 192
 # Names of the same item in old and new dictionaries
 _OPERATIONS = ("space_group_symop_operation_xyz", "symmetry_equiv_pos_as_xyz")
+# Operations in magnetic CIFs end with time reversal, those of modulated structures act
+# on more than three coordinates
+_OTHER_OPERATIONS = (
+    "space_group_symop_magn_operation_xyz",
+    "space_group_symop_magn_centering_xyz",
+    "space_group_symop_ssg_operation_algebraic",
+)
 _HALL = ("space_group_name_hall", "symmetry_space_group_name_hall")
 _NAME = (
     "space_group_name_h-m_alt",
@@ -48,8 +55,11 @@ _FORMULA = ("chemical_formula_sum", "chemical_formula_iupac", "chemical_formula_
 _CELL = [f"cell_length_{i}" for i in "abc"] + [
     f"cell_angle_{i}" for i in ("alpha", "beta", "gamma")
 ]
+# By its uncertainty, a refined occupancy may be above 1
+_MAX_OCCUPANCY = 1.1
+_COORDINATES = [f"atom_site_fract_{i}" for i in "xyz"]
 # Places that hold no atom
-_NO_ATOM = {"dum", "dummy"}
+_NO_ATOM = {"dum", "dummy", "va", "vac", "vacancy"}
 
 
 @dataclass
@@ -69,6 +79,8 @@ class CifSite:
     displacement
         Isotropic displacement parameter U in square angstrom, 0 if it
         is not known.
+    kind
+        Type symbol in the file.
     """
 
     label: str
@@ -76,6 +88,7 @@ class CifSite:
     xyz: np.ndarray
     occupancy: float
     displacement: float
+    kind: str = ""
 
 
 @dataclass
@@ -161,11 +174,20 @@ class _Block:
         self.columns: dict[str, list[str]] = {}
         for item in block:
             if item.pair is not None:
-                self.columns[_plain(item.pair[0])] = [item.pair[1]]
+                self._add(item.pair[0], [item.pair[1]])
             elif item.loop is not None:
-                width = item.loop.width()
+                width, values = item.loop.width(), list(item.loop.values)
                 for i, tag in enumerate(item.loop.tags):
-                    self.columns[_plain(tag)] = list(item.loop.values)[i::width]
+                    self._add(tag, values[i::width])
+
+    def _add(self, tag: str, values: list[str]) -> None:
+        """Add an item, of which the first that is known counts if it is repeated."""
+        name = _plain(tag)
+        known = self.columns.get(name, [])
+        if not any(value.strip("'\" ") not in ("", "?", ".") for value in known):
+            self.columns[name] = values
+        elif known != values and name in (*_CELL, *_COORDINATES):
+            raise ValueError(f"{tag} is there twice, with different values")
 
     def texts(self, names: tuple[str, ...]) -> list[str]:
         """Texts of the items that are there and known."""
@@ -177,14 +199,23 @@ class _Block:
 
     def number(self, names: tuple[str, ...]) -> float | None:
         """Number of the first item that is there and known."""
-        import gemmi
-
-        numbers = [gemmi.cif.as_number(text) for text in self.texts(names)]
+        numbers = [_to_number(text) for text in self.texts(names)]
         return next(filter(math.isfinite, numbers), None)
 
     def column(self, name: str, convert: Callable) -> list:
         """Converted values of a loop, empty if it is not there."""
         return [convert(value) for value in self.columns.get(name, [])]
+
+
+def _to_number(text: str) -> float:
+    """Number with or without its uncertainty, or fraction, or NaN."""
+    import gemmi
+
+    text = gemmi.cif.as_string(text).strip()
+    fraction = re.fullmatch(r"([+-]?\d+)\s*/\s*([1-9]\d*)", text)
+    if fraction:
+        return int(fraction[1]) / int(fraction[2])
+    return float(gemmi.cif.as_number(text))
 
 
 def _plain(tag: str) -> str:
@@ -210,7 +241,10 @@ def _first_structure(text: str) -> "gemmi.cif.Block":
     """First block with a cell and atoms."""
     import gemmi
 
-    document = gemmi.cif.read_string(text)
+    if not re.search(r"^\s*data_", text, re.I | re.M) and re.search("^_", text, re.M):
+        text = f"data_\n{text}"
+    # Items that are repeated or have no value do not make a file unreadable
+    document = gemmi.cif.read_string(text, check_level=0)
     blocks = []
     for block in document:
         columns = _Block(block).columns
@@ -232,11 +266,9 @@ def _first_structure(text: str) -> "gemmi.cif.Block":
 
 def _read_cell(block: _Block) -> np.ndarray:
     """Lattice parameters in angstrom and degrees."""
-    import gemmi
-
     cell = []
     for name in _CELL:
-        values = block.column(name, gemmi.cif.as_number)
+        values = block.column(name, _to_number)
         # Right angles may be left out
         default = 90.0 if "angle" in name and not values else math.nan
         cell.append(values[0] if values else default)
@@ -255,7 +287,7 @@ def _read_sites(block: _Block, formula: dict[str, float]) -> list[CifSite]:
     """Atom sites, without those that hold no atom."""
     import gemmi
 
-    text, number = gemmi.cif.as_string, gemmi.cif.as_number
+    text, number = gemmi.cif.as_string, _to_number
     x = block.column("atom_site_fract_x", number)
     n = len(x)
     if n > _MAX_SITES:
@@ -272,7 +304,7 @@ def _read_sites(block: _Block, formula: dict[str, float]) -> list[CifSite]:
     sites = []
     for i, xyz in enumerate(np.column_stack([x, y, z])):
         unknown = np.isnan(xyz).all() and block.columns["atom_site_fract_x"][i] in "?."
-        if flags[i].lower() in _NO_ATOM or unknown:
+        if unknown or {flags[i].lower(), types[i].lower()} & _NO_ATOM:
             _logger.debug("Site %s holds no atom and is left out", labels[i])
             continue
         if not np.isfinite(xyz).all():
@@ -280,7 +312,7 @@ def _read_sites(block: _Block, formula: dict[str, float]) -> list[CifSite]:
                 f"coordinates of site {labels[i]!r} are not numbers: {xyz}"
             )
         occupancy = occupancies[i] if math.isfinite(occupancies[i]) else 1.0
-        if not 0 <= occupancy <= 1.02:
+        if not 0 <= occupancy <= _MAX_OCCUPANCY:
             raise ValueError(
                 f"site {labels[i]!r} has an occupancy of {occupancy:g}, which must be 0 "
                 "to 1"
@@ -291,8 +323,9 @@ def _read_sites(block: _Block, formula: dict[str, float]) -> list[CifSite]:
             element = _read_element(types[i], labels[i], formula)
         except ValueError as error:
             raise ValueError(f"of site {labels[i]!r}, {error}") from error
+        occupancy, displacement = min(occupancy, 1.0), displacements[i]
         sites.append(
-            CifSite(labels[i], element, xyz, min(occupancy, 1.0), displacements[i])
+            CifSite(labels[i], element, xyz, occupancy, displacement, types[i])
         )
     if not sites:
         raise ValueError("it has no atoms")
@@ -301,9 +334,9 @@ def _read_sites(block: _Block, formula: dict[str, float]) -> list[CifSite]:
 
 def _read_element(kind: str, label: str, formula: dict[str, float]) -> str:
     """Element of a site from its type symbol, or its label if it has none."""
-    text = label if kind in ("", "?", ".") else kind
+    text = label if kind in ("", "?", ".") else re.sub(r"^\d+(?=[A-Z])", "", kind)
     letters = re.match(r"[A-Za-z]*", text)[0]
-    if letters and text == kind:
+    if letters and kind.endswith(text):
         # All in upper case, a type symbol is still one of a single element
         text = letters.capitalize() + text[len(letters) :]
     # A number is a label here, not an atomic number
@@ -335,36 +368,61 @@ def _read_displacements(block: _Block, n: int, labels: list[str]) -> np.ndarray:
 
 def _read_settings(block: _Block) -> tuple[int | None, list[Setting]]:
     """Number of the space group, and settings that the file leaves open."""
-    import gemmi
-
     stated = block.number(_NUMBER)
     number = int(stated) if stated is not None and 1 <= stated <= 230 else None
-    code = (block.texts(_CODE) or [""])[0]
-    named = [settings_of_hall(text) for text in block.texts(_HALL)]
-    named += [settings_of_name(text, code) for text in block.texts(_NAME)]
-    named = next(filter(None, named), [])
-    if named and number is not None and named[0].number != number:
-        names = block.texts(_HALL) + block.texts(_NAME)
-        same = [
-            i for text in names for i in settings_of_name(text) if i.number == number
-        ]
-        named = same or named
-    elif not named and number is not None:
-        named = list(settings_of_number(number))
-        named = [i for i in named if code and i.name.endswith(f":{code}")] or named
+    named = _named_settings(block, number)
     if number is None and named:
         number = named[0].number
-    operations = [
-        i for name in _OPERATIONS for i in block.column(name, gemmi.cif.as_string)
-    ]
-    if len(operations) > _MAX_OPERATIONS:
-        raise ValueError(f"it has {len(operations)} symmetry operations")
+    operations = _read_operations(block)
     if operations:
         group = complete_group(parse_operations(operations))
         own = Setting("the operations in the file", number_of_operations(group), group)
         # A lone identity may stand for a cell that is whole, or for nothing
         return number, [own] if len(group) > 1 else [own, *named]
-    if not named:
-        _logger.warning("No space group is stated: all atoms are taken to be listed")
-        return number, list(settings_of_number(1))
-    return number, named
+    if named:
+        return number, named
+    symbols = block.texts(_HALL) + block.texts(_NAME)
+    if symbols:
+        raise ValueError(
+            f"its space group {symbols[0]!r} is not known. Add the symmetry operations "
+            "(_space_group_symop_operation_xyz) to the file"
+        )
+    _logger.warning("No space group is stated: all atoms are taken to be listed")
+    return number, list(settings_of_number(1))
+
+
+def _named_settings(block: _Block, number: int | None) -> list[Setting]:
+    """Settings of the symbols or the number of a space group."""
+    code = (block.texts(_CODE) or [""])[0]
+    found = [settings_of_hall(text) for text in block.texts(_HALL)]
+    found += [settings_of_name(text, code) for text in block.texts(_NAME)]
+    found = [settings for settings in found if settings]
+    # Symbols of the stated number first
+    found.sort(key=lambda settings: number not in (None, settings[0].number))
+    if found:
+        return found[0]
+    settings = [] if number is None else list(settings_of_number(number))
+    return [i for i in settings if code and i.name.endswith(f":{code}")] or settings
+
+
+def _read_operations(block: _Block) -> list[str]:
+    """Triplets of symmetry operations."""
+    import gemmi
+
+    # The number of an operation may be in front of it
+    operations = [
+        re.sub(r"^\d+\s+(?=[-+xyzXYZ\d])", "", text)
+        for name in _OPERATIONS
+        for text in block.column(name, gemmi.cif.as_string)
+        if text.strip() not in ("", "?", ".")
+    ]
+    if not operations:
+        for name in _OTHER_OPERATIONS:
+            for text in block.column(name, gemmi.cif.as_string):
+                text = text.replace("x1", "x").replace("x2", "y").replace("x3", "z")
+                operations.append(",".join(text.split(",")[:3]))
+        if operations:
+            _logger.warning("Magnetic moments and modulations are left out")
+    if len(operations) > _MAX_OPERATIONS:
+        raise ValueError(f"it has {len(operations)} symmetry operations")
+    return operations

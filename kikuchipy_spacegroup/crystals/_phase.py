@@ -2,21 +2,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a CIF to a phase in the standard setting."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kikuchipy_spacegroup.crystals._cif import CifContent, read_cif
-from kikuchipy_spacegroup.crystals._settings import Setting
-from kikuchipy_spacegroup.crystals._symmetry import neighbor_pairs
-from kikuchipy_spacegroup.crystals._unit_cell import (
-    aligned_lattice,
+from kikuchipy_spacegroup.crystals._cif import CifContent, CifSite, read_cif
+from kikuchipy_spacegroup.crystals._settings import Setting, settings_of_number
+from kikuchipy_spacegroup.crystals._symmetry import (
+    FULL,
+    IMPOSSIBLE_BOND,
     expand_sites,
-    standard_cell,
+    find_symmetry,
+    join_ions,
+    merge_sites,
+    nearest_neighbors,
+    neighbor_pairs,
+    shortest_bond,
 )
+from kikuchipy_spacegroup.crystals._unit_cell import aligned_lattice, standard_cell
 
 if TYPE_CHECKING:
     from diffpy.structure import Structure
@@ -28,8 +35,10 @@ _MAX_ATOMS = 5000
 # Share of the sum of covalent radii below which full sites are too near, and the
 # least distance in angstrom
 _NEAREST, _LEAST = 0.55, 0.6
-# Share below which bonds are so short that another setting is more likely
-_SHORT_BOND = 0.9
+# Shares below which bonds are so short that another setting is more likely
+_SHORT_BONDS = (0.9, 0.8, 0.7)
+# Distance in angstrom that no atom is from all others
+_FARTHEST = 6.0
 # Distance in angstrom within which sites are one place, which they may share
 _SAME_PLACE = 0.05
 # Differences of atomic fractions from the stated formula that are told and refused
@@ -111,6 +120,7 @@ def load_phase(path: str | Path, *, check_formula: bool = True) -> "Phase":
     """
     path = Path(path)
     content = read_cif(path)
+    content = replace(content, sites=_join_sites(content.sites))
     try:
         cell = _choose_cell(content, path.name)
         _check_formula(content, cell, path.name, refuse=check_formula)
@@ -126,20 +136,28 @@ def _choose_cell(content: CifContent, name: str) -> _Cell:
         try:
             cells.append(_build_cell(content, setting, name))
         except ValueError as error:
-            problems.append(f"with {setting.name}, {error}")
+            if setting.usual:
+                problems.append(f"with {setting.name}, {error}")
+    if not cells:
+        cells = _whole_cell(content, name)
     if not cells:
         raise ValueError("; ".join(problems))
     tests = [
         lambda cell: cell.closed(len(content.sites)),
+        lambda cell: _has_group(cell.structure, content.number),
         lambda cell: _formula_difference(content, cell.structure)[0] < _REFUSE,
         lambda cell: _fits_formula_units(content, cell.structure),
         lambda cell: _fits_density(content, cell.structure),
-        lambda cell: _shortest_bond(cell.structure) > _SHORT_BOND,
+        lambda cell: cell.setting.usual and _shortest_bond(cell) > IMPOSSIBLE_BOND,
+        *(partial(_bonds_exceed, ratio=ratio) for ratio in _SHORT_BONDS),
+        lambda cell: cell.setting.usual,
     ]
     for test in tests:
         if len(cells) > 1:
             cells = [cell for cell in cells if test(cell)] or cells
     first, *others = cells
+    if content.number is None and len(first.setting.operations) == 1:
+        _check_listed(content, first)
     if not all(_same_crystal(first.structure, other.structure) for other in others):
         names = " or ".join(cell.setting.name for cell in cells)
         raise ValueError(
@@ -149,6 +167,62 @@ def _choose_cell(content: CifContent, name: str) -> _Cell:
     if others or problems:
         _logger.info("%s: atoms are taken to be in %s", name, first.setting.name)
     return first
+
+
+def _check_listed(content: CifContent, cell: _Cell) -> None:
+    """Raise an error if no symmetry is stated, but not all atoms are listed."""
+    structure = cell.structure
+    if not _fits_formula_units(content, structure):
+        stated = f"{content.formula_units:g} formula units per cell"
+    elif not _fits_density(content, structure):
+        stated = f"a density of {content.density:g} g/cm^3"
+    else:
+        return
+    raise ValueError(
+        f"it states {stated}, which the {len(structure)} atoms listed are not, and no "
+        "space group. Add the symmetry operations or the space group to the file"
+    )
+
+
+def _join_sites(sites: list[CifSite]) -> list[CifSite]:
+    """Sites where ions of an element in one place, as Fe2+ and Fe3+, are one."""
+    occupancies = join_ions(
+        np.array([site.xyz for site in sites]),
+        [site.element for site in sites],
+        np.array([site.occupancy for site in sites]),
+        [(site.label, site.kind) for site in sites],
+    )
+    return [
+        replace(site, occupancy=min(float(occupancy), 1.0))
+        for site, occupancy in zip(sites, occupancies)
+        if occupancy > 0
+    ]
+
+
+def _whole_cell(content: CifContent, name: str) -> list[_Cell]:
+    """Cell of the listed atoms alone, if they have the stated space group."""
+    (setting,) = settings_of_number(1)
+    try:
+        cell = _build_cell(content, setting, name)
+    except ValueError:
+        return []
+    stated = content.number
+    if stated in (None, 1) or not _has_group(cell.structure, stated):
+        return []
+    return [cell]
+
+
+def _has_group(structure: "Structure", number: int | None) -> bool:
+    """Whether atoms have a space group, if one is given."""
+    if number is None:
+        return True
+    base = structure.lattice.base
+    for tolerance in _TOLERANCES:
+        positions, kinds, _ = merge_sites(structure, tolerance)
+        found = find_symmetry(base, positions, kinds, tolerance)
+        if found is not None and _same_group(int(found.number), number):
+            return True
+    return False
 
 
 def _build_cell(content: CifContent, setting: Setting, name: str) -> _Cell:
@@ -167,13 +241,8 @@ def _build_cell(content: CifContent, setting: Setting, name: str) -> _Cell:
         np.array([site.occupancy for site in content.sites]),
         setting.operations,
         lattice.base,
+        _MAX_ATOMS,
     )
-    n_atoms = sum(len(images) for _, images in orbits)
-    if n_atoms > _MAX_ATOMS:
-        raise ValueError(
-            f"it has {n_atoms} atoms per unit cell, more than the {_MAX_ATOMS} that can "
-            "be handled"
-        )
     structure = Structure(lattice=lattice, title=name)
     for i, images in orbits:
         site = content.sites[i]
@@ -196,14 +265,19 @@ def _check_atoms(structure: "Structure") -> None:
 
     radii = np.array([gemmi.Element(atom.element).covalent_r for atom in structure])
     base, occupancies = structure.lattice.base, structure.occupancy
+    if nearest_neighbors(structure.xyz, base, 1)[1].min() > _FARTHEST:
+        raise ValueError(
+            f"its atoms are more than {_FARTHEST:g} angstrom apart. Check that lattice "
+            "parameters are in angstrom, and that no atoms or operations are missing"
+        )
     radius = max(_LEAST, 2 * _NEAREST * radii.max())
     pairs, distances = neighbor_pairs(structure.xyz, base, radius)
-    full = occupancies[pairs].sum(axis=1) > 1.02
+    full = occupancies[pairs].sum(axis=1) > FULL
     # Sites in one place share it
     same = distances < _SAME_PLACE
     total = occupancies.copy()
     np.add.at(total, pairs[same, 0], occupancies[pairs[same, 1]])
-    if (total > 1.02).any():
+    if (total > FULL).any():
         i = int(total.argmax())
         labels = [structure[int(j)].label for j in pairs[same & (pairs[:, 0] == i), 1]]
         raise ValueError(
@@ -224,6 +298,10 @@ def _check_atoms(structure: "Structure") -> None:
 def _check_formula(content: CifContent, cell: _Cell, name: str, refuse: bool) -> None:
     """Raise an error or warn if the composition is not that of the formula."""
     difference, message = _formula_difference(content, cell.structure)
+    if difference >= _REFUSE:
+        # As in the formulas of prototypes
+        full = _formula_difference(content, cell.structure, as_full=True)[0]
+        refuse &= full >= _WARN
     if difference >= _REFUSE and refuse:
         raise ValueError(
             f"{message}. Check sites, occupancies and symmetry, or pass "
@@ -234,19 +312,24 @@ def _check_formula(content: CifContent, cell: _Cell, name: str, refuse: bool) ->
 
 
 def _formula_difference(
-    content: CifContent, structure: "Structure"
+    content: CifContent, structure: "Structure", *, as_full: bool = False
 ) -> tuple[float, str]:
-    """Largest difference of atomic fractions from the formula, and what differs."""
+    """Largest difference of atomic fractions from the formula, and what differs.
+
+    Occupancies are left out if sites are taken as full.
+    """
     if not content.formula:
         return 0.0, ""
     found: dict[str, float] = {}
     for atom in structure:
-        found[atom.element] = found.get(atom.element, 0.0) + float(atom.occupancy)
+        amount = 1.0 if as_full else float(atom.occupancy)
+        found[atom.element] = found.get(atom.element, 0.0) + amount
     stated = dict(content.formula)
     note = ""
-    if "H" in stated and "H" not in found and len(stated) > 1:
-        note = "hydrogen is in the formula but not among the atoms"
+    if _lacks_hydrogen(stated, found):
+        note = "hydrogen is in the formula but not all among the atoms"
         del stated["H"]
+        found.pop("H", None)
     elements = sorted({*stated, *found})
     fractions = []
     for amounts in (stated, found):
@@ -265,6 +348,16 @@ def _formula_difference(
         ]
         note = f"the formula is {texts[0]}, but the atoms are {texts[1]}"
     return difference if difference >= _WARN else 0.0, note
+
+
+def _lacks_hydrogen(stated: dict[str, float], found: dict[str, float]) -> bool:
+    """Whether atoms have less hydrogen than a formula, and both have other elements."""
+    others = [sum(amounts.values()) for amounts in (stated, found)]
+    hydrogen = [amounts.get("H", 0.0) for amounts in (stated, found)]
+    others = [total - amount for total, amount in zip(others, hydrogen)]
+    if min(others) <= 0:
+        return False
+    return hydrogen[1] / others[1] < (1 - _WARN) * hydrogen[0] / others[0]
 
 
 def _fits_formula_units(content: CifContent, structure: "Structure") -> bool:
@@ -291,17 +384,16 @@ def _fits_density(content: CifContent, structure: "Structure") -> bool:
     return bool(abs(density / content.density - 1) < 0.15)
 
 
-def _shortest_bond(structure: "Structure") -> float:
-    """Shortest distance between atoms over the sum of their covalent radii."""
-    import gemmi
+def _bonds_exceed(cell: _Cell, ratio: float) -> bool:
+    """Whether no bond is shorter than a share of the covalent radii."""
+    return _shortest_bond(cell) > ratio
 
-    radii = np.array([gemmi.Element(atom.element).covalent_r for atom in structure])
-    pairs, distances = neighbor_pairs(
-        structure.xyz, structure.lattice.base, 2 * radii.max()
-    )
-    full = structure.occupancy[pairs].sum(axis=1) > 1.02
-    ratios = distances[full] / radii[pairs[full]].sum(axis=1)
-    return float(ratios.min(initial=1.0))
+
+def _shortest_bond(cell: _Cell) -> float:
+    structure = cell.structure
+    elements = [atom.element for atom in structure]
+    base = structure.lattice.base
+    return shortest_bond(structure.xyz, elements, structure.occupancy, base)
 
 
 def _same_crystal(first: "Structure", second: "Structure") -> bool:

@@ -38,11 +38,15 @@ class Setting:
         Number of the space group.
     operations
         Symmetry operations.
+    usual
+        Whether it is what is meant if nothing speaks against it, as the
+        standard setting is if only a number is given.
     """
 
     name: str
     number: int
     operations: Operations
+    usual: bool = True
 
 
 def parse_operations(triplets: Iterable[str]) -> Operations:
@@ -158,8 +162,11 @@ def settings_of_hall(symbol: str) -> list[Setting]:
     """
     import gemmi
 
+    text = symbol.replace("_", " ").strip()
+    # The letter of the lattice is in upper case, all others are not
+    text = re.sub("[A-Za-z]", lambda i: i[0].upper(), text.lower(), count=1)
     try:
-        group = gemmi.symops_from_hall(symbol.replace("_", " ").strip())
+        group = gemmi.symops_from_hall(text)
     except RuntimeError:
         return []
     operations = _from_gemmi(group)
@@ -174,35 +181,44 @@ def settings_of_name(symbol: str, code: str = "") -> list[Setting]:
     ----------
     symbol
         Hermann-Mauguin symbol, short or full, with or without spaces,
+        with subscripts in any notation (``2_1``, ``2(1)``, ``2~1~``),
         and with or without a setting (``:1``, ``:R``, ``S``, ``origin
         choice 2``).
     code
         Coordinate system code of the file (``1``, ``2``, ``H``, ``R``,
-        ``b1``).
+        ``b1``, ``cab``).
 
     Returns
     -------
     settings
-        One setting if the symbol names it, else one for each origin
-        choice, or for hexagonal and rhombohedral axes. Empty if the
+        One usual setting if the symbol names it, else one for each
+        origin choice, or for hexagonal and rhombohedral axes. Then
+        those that are meant if the lattice does not fit. Empty if the
         symbol is unknown.
     """
-    name, extension = _split_extension(symbol)
-    code = code.strip().upper()
-    if not extension and code in ("1", "2", "H", "R"):
-        extension = code
+    name, extension = _split_extension(_plain_symbol(symbol))
+    code = code.strip()
+    if not extension and code.upper() in ("1", "2", "H", "R"):
+        extension = code.upper()
+    axes = code if extension in ("", code.upper()) else extension
     found = _find(name)
     if found is None:
         return []
-    same = [
+    same = [group for group in _table() if group.number == found.number]
+    coded = [group for group in same if axes and group.qualifier == axes]
+    named = coded or [group for group in same if group.hm == found.hm]
+    usual = [group for group in named if group.ext == extension] or named
+    # The lattice tells hexagonal from rhombohedral axes, and the unique axis of short
+    # symbols such as P 21/b
+    short = name.replace(" ", "").lower()
+    others = [
         group
-        for group in _table()
-        if group.number == found.number
-        and group.hm == found.hm
-        and group.qualifier == found.qualifier
+        for group in same
+        if group.ext in ("H", "R") or (group.hm != found.hm and _short(group) == short)
     ]
-    named = [group for group in same if group.ext == extension]
-    return [_to_setting(group) for group in (named or same)]
+    settings = [_to_setting(group) for group in usual]
+    settings += [_to_setting(group, False) for group in others if group not in usual]
+    return settings
 
 
 @lru_cache(maxsize=8)
@@ -217,20 +233,20 @@ def settings_of_number(number: int) -> tuple[Setting, ...]:
     Returns
     -------
     settings
-        The standard setting first, then others with another origin
-        choice, rhombohedral axes, or another unique axis.
+        The standard setting first, then its other origin choice or
+        rhombohedral axes, then other axes, which are not usual.
     """
     groups = [group for group in _table() if group.number == number]
-    first = [group for group in groups if group.is_reference_setting()]
-    kept = [
-        group
-        for group in groups
-        if group.hm == first[0].hm
-        or group.qualifier in ("b1", "c1", "a1", "b", "c", "a")
-    ]
-    origin_1 = [group for group in kept if group.ext == "1"]
-    ordered = origin_1 + first + kept
-    return tuple(_to_setting(group) for group in dict.fromkeys(ordered))
+    (first,) = (group for group in groups if group.is_reference_setting())
+    standard = [group for group in groups if group.hm == first.hm]
+    origin_1 = [group for group in standard if group.ext == "1"]
+    usual = list(dict.fromkeys([*origin_1, first, *standard]))
+    # Of triclinic groups, centered cells are not meant
+    others = [group for group in groups if group not in usual and number > 2]
+    return (
+        *(_to_setting(group) for group in usual),
+        *(_to_setting(group, False) for group in others),
+    )
 
 
 def _table() -> "Iterable[gemmi.SpaceGroup]":
@@ -239,9 +255,10 @@ def _table() -> "Iterable[gemmi.SpaceGroup]":
     return gemmi.spacegroup_table()
 
 
-def _to_setting(group: "gemmi.SpaceGroup") -> Setting:
+def _to_setting(group: "gemmi.SpaceGroup", usual: bool = True) -> Setting:
     """Setting of an entry in gemmi's table."""
-    return Setting(group.xhm(), int(group.number), _from_gemmi(group.operations()))
+    operations = _from_gemmi(group.operations())
+    return Setting(group.xhm(), int(group.number), operations, usual)
 
 
 def _to_gemmi(operations: Operations) -> "list[gemmi.Op]":
@@ -270,29 +287,52 @@ def _find(name: str) -> "gemmi.SpaceGroup | None":
     """Entry of gemmi's table for a symbol without a setting."""
     import gemmi
 
-    spaced = name.replace("_", "")
-    # Full symbols: 2/m is m, and so is 4/m in cubic groups, with 3 at the second place
-    axes = r"\d+" if re.search(r"^\S+\s+\S+\s+-?3", spaced) else r"21?"
-    short = re.sub(rf"(?<=\s){axes}/([abcdemn])(?=\s|$)", r"\1", spaced)
-    for text in dict.fromkeys((name, spaced, spaced.replace(" ", ""), short)):
+    joined = re.sub(r"[\s_]", "", name)
+    # Full symbols have more than one twofold axis across a mirror: 2/m is m, and so is
+    # 4/m in front of -3
+    full = re.sub(r"(?<![146])21?/([abcdemn])", r"\1", joined)
+    cubic = re.sub(r"^([a-z])(?:4\d?|21?)/([adnm])-3", r"\1\2-3", full, flags=re.I)
+    for text in dict.fromkeys((name, joined, cubic, full)):
         found = gemmi.find_spacegroup_by_name(text)
         if found is not None:
             return found
-    return None
+    # Short symbols of monoclinic groups, such as P 21/b
+    same = (group for group in _table() if _short(group) == joined.lower())
+    return next(same, None)
+
+
+def _short(group: "gemmi.SpaceGroup") -> str:
+    """Symbol of a group without spaces and without axes of no symmetry."""
+    return group.hm.replace(" 1", "").replace(" ", "").lower()
+
+
+def _plain_symbol(symbol: str) -> str:
+    """Symbol without marks of subscripts and overlines."""
+    text = re.sub(r"</?\w+>", "", symbol.strip().strip("'\"").strip())
+    subscript = r"(?:\(([1-5])\)|_?\{([1-5])\}|[~_]([1-5])~?)"
+    text = re.sub(rf"(?<=[2346]){subscript}", lambda i: i[1] or i[2] or i[3], text)
+    text = re.sub(r"\(-(\d)\)|\\=(\d)", lambda i: f"-{i[1] or i[2]}", text)
+    return re.sub(r"(?<=[\s_a-z])([346])-(?![\d])", r"-\1", text)
 
 
 def _split_extension(symbol: str) -> tuple[str, str]:
     """Symbol without and with only the setting it names."""
     text = symbol.strip()
-    origin = re.search(r"[({\[]?\s*origin\s*(?:choice)?\s*([12])\s*[)}\]]?", text, re.I)
-    if origin:
-        return text[: origin.start()].strip(" ,;:"), origin[1]
-    colon = re.fullmatch(r"(.*?)\s*:\s*([12HhRrSsZz])", text)
-    letter = re.fullmatch(r"(.*\S)\s+([SZHRhr])", text) or re.fullmatch(
-        r"(R.*[\dmc])([HR])", text
+    origin = re.search(
+        r"[(\[{,;]?\s*(?:origin\s*(?:choice|no\.?)?\s*|(?<=[\w\s])O)([12])\b",
+        text,
+        re.I,
     )
-    found = colon or letter
+    if origin:
+        return text[: origin.start()].strip(" ,;:([{"), origin[1]
+    found = (
+        re.fullmatch(r"(.*?)\s*[:;]\s*([12HhRrSsZz]|-?[abc][123]?|[abc-]{3,4})", text)
+        or re.fullmatch(r"(.*\S)\s+([SZHRhr])S?", text)
+        or re.fullmatch(r"(R.*[\dmc])([HR])", text)
+        or re.fullmatch(r"(.*[a-e mn])([SZ])", text)
+        or re.fullmatch(r"(.*\S)\s*\(([12])\)", text)
+    )
     if found is None:
-        return re.sub(r"\s*[({\[].*$", "", text), ""
-    extension = found[2].upper()
+        return re.sub(r"\s*[({\[,;].*$", "", text), ""
+    extension = found[2] if len(found[2]) > 1 else found[2].upper()
     return found[1], _ICSD_ORIGINS.get(extension, extension)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Symmetry operations on fractional coordinates, and what spglib finds."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 import logging
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+# Sum of occupancies above which two atoms are there at once, beyond rounding
+FULL = 1.055
+# Share of the sum of covalent radii that bonds hardly ever are shorter than
+IMPOSSIBLE_BOND = 0.68
 # Images of a site nearer than this, in angstrom, are one position: rounding of a
 # special position if the site is more than half full, as two atoms cannot be that
 # near. Less full ones may be split, and are only joined if they nearly coincide
@@ -198,6 +202,38 @@ def nearest_neighbors(
     return neighbors, np.take_along_axis(distances, order, axis=1)
 
 
+def shortest_bond(
+    xyz: np.ndarray, elements: Sequence[str], occupancies: np.ndarray, base: np.ndarray
+) -> float:
+    """Shortest distance between atoms over the sum of their covalent radii.
+
+    Parameters
+    ----------
+    xyz
+        Fractional coordinates of all atoms in the unit cell of shape
+        (n, 3).
+    elements
+        Element of every atom.
+    occupancies
+        Occupancies of shape (n,). Atoms that are never there at once do
+        not count.
+    base
+        Matrix of shape (3, 3) with lattice vectors in angstrom in rows.
+
+    Returns
+    -------
+    ratio
+        Ratio, 1 at most.
+    """
+    import gemmi
+
+    radii = np.array([gemmi.Element(element).covalent_r for element in elements])
+    pairs, distances = neighbor_pairs(xyz, base, 2 * radii.max())
+    full = np.asarray(occupancies)[pairs].sum(axis=1) > FULL
+    ratios = distances[full] / radii[pairs[full]].sum(axis=1)
+    return float(ratios.min(initial=1.0))
+
+
 def find_symmetry(
     base: np.ndarray, xyz: np.ndarray, kinds: np.ndarray, tolerance: float
 ) -> Any | None:
@@ -225,6 +261,102 @@ def find_symmetry(
     except getattr(spglib, "SpglibError", ()) as error:
         _logger.debug("No space group found: %s", error)
         return None
+
+
+def expand_sites(
+    xyz: np.ndarray,
+    elements: Sequence[str],
+    occupancies: np.ndarray,
+    operations: Operations,
+    base: np.ndarray,
+    most: int | None = None,
+) -> list[tuple[int, np.ndarray]]:
+    """All images of sites in the unit cell, without sites that are images of others.
+
+    Parameters
+    ----------
+    xyz
+        Fractional coordinates of shape (n, 3).
+    elements
+        Element of every site.
+    occupancies
+        Occupancies of shape (n,).
+    operations
+        Symmetry operations.
+    base
+        Matrix of shape (3, 3) with lattice vectors in angstrom in rows.
+    most
+        Largest number of images. If not given, any.
+
+    Returns
+    -------
+    orbits
+        Index of the first site and fractional coordinates of all images
+        of every orbit.
+
+    Raises
+    ------
+    ValueError
+        If there are more images.
+    """
+    orbits: list[tuple[int, np.ndarray]] = []
+    # Of every element, images so far and their occupancies
+    known = {i: (np.empty((0, 3)), np.empty(0)) for i in elements}
+    n_images = 0
+    for i, (position, element) in enumerate(zip(xyz, elements)):
+        images, occupied = known[element]
+        shift = images - position
+        distance = np.linalg.norm((shift - np.rint(shift)) @ base, axis=1)
+        # Sites that are never full at once may be near to each other
+        near = np.where(occupied + occupancies[i] > FULL, _SAME_FULL, _SAME_SPLIT)
+        if (distance < near).any():
+            continue
+        new = operations.expand(position, base, occupancies[i])
+        n_images += len(new)
+        if most is not None and n_images > most:
+            raise ValueError(f"it has more than {most} atoms per unit cell")
+        orbits.append((i, new))
+        known[element] = (
+            np.concatenate([images, new]),
+            np.concatenate([occupied, np.full(len(new), occupancies[i])]),
+        )
+    return orbits
+
+
+def join_ions(
+    xyz: np.ndarray,
+    elements: Sequence[str],
+    occupancies: np.ndarray,
+    names: Sequence[Hashable],
+) -> np.ndarray:
+    """Occupancies, where ions of one element in one place are one site.
+
+    Parameters
+    ----------
+    xyz
+        Fractional coordinates of shape (n, 3).
+    elements
+        Element of every site.
+    occupancies
+        Occupancies of shape (n,).
+    names
+        What tells ions in one place from a site that is given twice.
+
+    Returns
+    -------
+    occupancies
+        Array of shape (n,), 0 for those that are added to another site.
+    """
+    joined = np.array(occupancies, dtype=float)
+    places: dict[tuple, list[int]] = {}
+    for i, (position, element) in enumerate(zip(wrap(np.asarray(xyz)), elements)):
+        others = places.setdefault((element, *np.round(position, 5).tolist()), [])
+        distinct = all(names[i] != names[j] for j in others)
+        if others and distinct and joined[others[0]] + joined[i] <= FULL:
+            joined[others[0]] += joined[i]
+            joined[i] = 0
+        others.append(i)
+    return joined
 
 
 @contextmanager

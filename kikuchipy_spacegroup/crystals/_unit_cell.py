@@ -12,10 +12,15 @@ from kikuchipy_spacegroup.crystals._axes import choose_axes
 from kikuchipy_spacegroup.crystals._elements import ELEMENTS, element_of_site
 from kikuchipy_spacegroup.crystals._settings import settings_of_number
 from kikuchipy_spacegroup.crystals._symmetry import (
+    FULL,
+    IMPOSSIBLE_BOND,
     Operations,
+    expand_sites,
     find_symmetry,
+    join_ions,
     merge_sites,
     nearest_neighbors,
+    shortest_bond,
     wrap,
 )
 
@@ -30,8 +35,8 @@ _ANGSTROM_PER = {"angstrom": 1.0, "nm": 10.0}
 _SHORTEST = (0.6, 6.0)
 # Neighbors looked at, since the nearest may share a place
 _N_NEIGHBORS = 8
-# Atoms of one element nearer than this, in angstrom, are the same if more than half full
-_SAME_FULL, _SAME_SPLIT = 0.5, 0.1
+# Atoms nearer than this, in angstrom, may share a place
+_SAME_PLACE = 0.1
 
 
 class ShortestDistanceError(ValueError):
@@ -197,7 +202,8 @@ def unit_cell(
     the phase is copied. If so, fractional coordinates are those among
     the ones before and after turning with which the symmetry operations
     give the fewest atoms: others would bring atoms out of special
-    positions, or give whole cells several times.
+    positions, or give whole cells several times. If that does not tell,
+    they are those with possible distances between atoms.
 
     Examples
     --------
@@ -217,26 +223,47 @@ def unit_cell(
             f"Phase {phase.name!r} has the space group {phase.space_group} and "
             f"{len(phase.structure)} atoms. Give a phase with a space group and atoms."
         )
+    if not (np.isfinite(phase.structure.xyz).all()):
+        raise ValueError(
+            f"Atoms of phase {phase.name!r} have coordinates of NaN or inf"
+        )
     scale = _angstrom_per(lattice_unit)
     edges_and_angles = np.array(phase.structure.lattice.abcABG())
     edges_and_angles[:3] *= scale
     lattice = aligned_lattice(*edges_and_angles)
     operations = _operations_of(phase, lattice.base)
     elements = [_element(atom, phase) for atom in phase.structure]
+    names = [(atom.label, atom.element) for atom in phase.structure]
+    occupancies = phase.structure.occupancy
+    occupancies = join_ions(phase.structure.xyz, elements, occupancies, names)
+    (kept,) = np.nonzero((occupancies > 0) | (phase.structure.occupancy == 0))
     choices = [
-        expand_sites(xyz, elements, phase.structure.occupancy, operations, lattice.base)
+        expand_sites(
+            xyz[kept],
+            [elements[i] for i in kept],
+            occupancies[kept],
+            operations,
+            lattice.base,
+        )
         for xyz in _fractional_coordinates(phase)
     ]
-    orbits = min(choices, key=lambda orbits: sum(len(images) for _, images in orbits))
+    counts = [sum(len(images) for _, images in orbits) for orbits in choices]
+    choices = [i for i, n in zip(choices, counts) if n == min(counts)]
+    orbits = choices[0]
+    if len(choices) > 1:
+        names, full = [elements[i] for i in kept], occupancies[kept]
+        bonds = [_shortest_bond(i, names, full, lattice.base) for i in choices]
+        likely = [i for i, x in zip(choices, bonds) if x > IMPOSSIBLE_BOND]
+        orbits = [*likely, orbits][0]
     structure = Structure(lattice=lattice, title=phase.name or "")
     for i, images in orbits:
-        atom = phase.structure[i]
+        atom = phase.structure[int(kept[i])]
         for xyz in images:
             new = Atom(
-                elements[i],
+                elements[kept[i]],
                 xyz,
                 label=atom.label,
-                occupancy=atom.occupancy,
+                occupancy=occupancies[kept[i]],
                 Uisoequiv=atom.Uisoequiv,
             )
             structure.append(new, copy=False)
@@ -479,7 +506,7 @@ def _element(atom, phase: "Phase") -> str:
     except ValueError as error:
         raise ValueError(
             f"Atom {atom.label or atom.element!r} of phase {phase.name!r} is of no "
-            f"element: {error}"
+            "element. Give atoms symbols of elements or atomic numbers"
         ) from error
 
 
@@ -523,26 +550,11 @@ def _fractional_coordinates(phase: "Phase") -> Iterator[np.ndarray]:
             yield structure.xyz_cartn @ np.linalg.inv(base)
 
 
-def expand_sites(
-    xyz: np.ndarray,
-    elements: list[str],
-    occupancies: np.ndarray,
-    operations: Operations,
-    base: np.ndarray,
-) -> list[tuple[int, np.ndarray]]:
-    """Index of the first atom and all images of every orbit."""
-    orbits: list[tuple[int, np.ndarray]] = []
-    for i, position in enumerate(xyz):
-        near = _SAME_FULL if occupancies[i] > 0.5 else _SAME_SPLIT
-        for other, images in orbits:
-            if elements[other] == elements[i]:
-                shift = images - position
-                distance = np.linalg.norm((shift - np.rint(shift)) @ base, axis=1)
-                if distance.min() < near:
-                    break
-        else:
-            orbits.append((i, operations.expand(position, base, occupancies[i])))
-    return orbits
+def _shortest_bond(orbits, elements, occupancies, base) -> float:
+    """Shortest distance between atoms of orbits over their covalent radii."""
+    index = np.concatenate([np.full(len(images), i) for i, images in orbits])
+    xyz = np.concatenate([images for _, images in orbits])
+    return shortest_bond(xyz, [elements[i] for i in index], occupancies[index], base)
 
 
 def _check_distances(structure: "Structure", lattice_unit: str) -> None:
@@ -552,8 +564,8 @@ def _check_distances(structure: "Structure", lattice_unit: str) -> None:
     )
     # Sites that share a place, or are never full at once, may be near to each other
     occupancy = structure.occupancy
-    full = occupancy[:, None] + occupancy[neighbors] > 1.01
-    shared = distances < _SAME_SPLIT
+    full = occupancy[:, None] + occupancy[neighbors] > FULL
+    shared = distances < _SAME_PLACE
     shared &= np.array([atom.element for atom in structure])[neighbors] != np.array(
         [[atom.element] for atom in structure]
     )

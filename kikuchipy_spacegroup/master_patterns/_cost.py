@@ -16,10 +16,39 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+# In keV. More is in eV
+_MAX_ENERGY = 1000
 # Seconds from which on a progress bar is shown, and a simulation is told of
 _LONG = 10.0
 # Directions in a batch from which on the time of each is that of the others
 _LARGE_BATCH = 64
+
+
+def check_energy_and_size(energy: float, half_width: int) -> None:
+    """Raise an error if a simulation's energy or size is impossible.
+
+    Parameters
+    ----------
+    energy
+        Beam energy in keV.
+    half_width
+        Number of pixels between the center and the edge of the square
+        maps.
+
+    Raises
+    ------
+    ValueError
+        If the energy is not above 0 and at most 1000 keV, or the half
+        width is not a whole number of at least 1.
+    """
+    if not 0 < energy <= _MAX_ENERGY:
+        raise ValueError(
+            f"energy must be above 0 and at most {_MAX_ENERGY} keV, not {energy}"
+        )
+    if half_width != int(half_width) or half_width < 1:
+        raise ValueError(
+            f"half_width must be a whole number of at least 1, not {half_width}"
+        )
 
 
 def check_number_of_beams(

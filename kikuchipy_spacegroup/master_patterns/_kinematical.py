@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from kikuchipy_spacegroup.crystals import LatticeUnit, phase_in_angstrom, unit_cell
-from kikuchipy_spacegroup.master_patterns._cost import announce, check_number_of_beams
+from kikuchipy_spacegroup.master_patterns._cost import (
+    announce,
+    check_energy_and_size,
+    check_number_of_beams,
+)
 
 if TYPE_CHECKING:
     from diffsims.crystallography import ReciprocalLatticeVector
@@ -99,6 +103,7 @@ def kinematical_master_pattern(
     """
     from kikuchipy.simulations import KikuchiPatternSimulator
 
+    check_energy_and_size(energy, half_width)
     reflectors = reflecting_planes(
         phase,
         energy,

@@ -20,7 +20,11 @@ from kikuchipy_spacegroup.crystals import (
 )
 from kikuchipy_spacegroup.io._archive import read_arrays
 from kikuchipy_spacegroup.io._replacing import replacing
-from kikuchipy_spacegroup.master_patterns._cost import Progress, check_number_of_beams
+from kikuchipy_spacegroup.master_patterns._cost import (
+    Progress,
+    check_energy_and_size,
+    check_number_of_beams,
+)
 from kikuchipy_spacegroup.master_patterns._kinematical import kinematical_master_pattern
 
 if TYPE_CHECKING:
@@ -87,7 +91,8 @@ def simulate_master_pattern(
     ImportError
         If a package is missing.
     ValueError
-        If the method is unknown, the phase has no space group or no
+        If the method is unknown, the energy or half width is
+        impossible, the phase has no space group or no
         atoms, its atoms are too near or too far apart, as when the
         lattice unit is another one, or the simulation would take hours.
 
@@ -297,7 +302,8 @@ def simulate_bloch_waves(
     ImportError
         If the package de-ebsd is not installed.
     ValueError
-        If the simulation would take too long.
+        If the energy or half width is impossible, or the simulation
+        would take too long.
 
     See Also
     --------
@@ -314,6 +320,7 @@ def simulate_bloch_waves(
     >>> simulate_bloch_waves(iron, half_width=50).shape  # doctest: +SKIP
     (1, 2, 101, 101)
     """
+    check_energy_and_size(energy, half_width)
     n_beams = check_number_of_beams(structure, min_dspacing, _MAX_BEAMS)
     try:
         from de_ebsd.diffraction.backends import SimulationInputs

@@ -3,6 +3,7 @@
 """Whichever way a structure is written as CIF, the same crystal is read."""
 
 from dataclasses import dataclass
+import re
 
 from diffpy.structure import Atom, Lattice, Structure
 import gemmi
@@ -17,7 +18,12 @@ from kikuchipy_spacegroup.crystals import (
     standard_cell,
     unit_cell,
 )
-from kikuchipy_spacegroup.master_patterns import kinematical_master_pattern
+from kikuchipy_spacegroup.crystals._settings import settings_of_name
+from kikuchipy_spacegroup.master_patterns import (
+    kinematical_master_pattern,
+    reflecting_planes,
+    simulate_master_pattern,
+)
 
 
 @dataclass
@@ -389,7 +395,7 @@ class TestOpenSettings:
         path = tmp_path / "a.cif"
         path.write_text(cif(crystal).replace("'Zn O'", "'Zn O H2'"))
         assert load_phase(path).space_group.number == 186
-        assert "hydrogen is in the formula but not among the atoms" in caplog.text
+        assert "hydrogen is in the formula but not all among the atoms" in caplog.text
 
 
 class TestRefused:
@@ -454,6 +460,220 @@ class TestRefused:
             self.load(tmp_path, cif(CRYSTALS["cubic"], cell=cell))
 
 
+ROCK_SALT = Crystal(
+    225, (5.64,) * 3 + (90,) * 3, (("Na", (0, 0, 0)), ("Cl", (0.5,) * 3)), "Na Cl", 8
+)
+
+
+def named(crystal, symbol, tag="_symmetry_space_group_name_H-M", **kwargs):
+    """Text of a CIF with a symbol and no operations."""
+    return cif(crystal, operations=[], header=[f"{tag} '{symbol}'"], **kwargs)
+
+
+def rock_salt_with(old, new):
+    text = named(ROCK_SALT, "F m -3 m")
+    assert old in text
+    return text.replace(old, new)
+
+
+class TestOtherPrograms:
+    """Habits of databases and programs."""
+
+    def load(self, tmp_path, text):
+        path = tmp_path / "a.cif"
+        path.write_text(text)
+        return load_phase(path)
+
+    @pytest.mark.parametrize(
+        ("symbol", "name"),
+        [("P 21/c", "P 1 21/c 1"), ("P2(1)/c", "P 1 21/c 1"), ("P2~1~/c", "P 1 21/c 1")]
+        + [("P2_1/c", "P 1 21/c 1"), ("P2<sub>1</sub>/c", "P 1 21/c 1")]
+        + [("P 1 21/n 1", "P 1 21/n 1"), ("P2(1)/n", "P 1 21/n 1")]
+        + [("P 21/b", "P 1 1 21/b"), ("C2:b1", "C 1 2 1"), ("I 2/a", "I 1 2/a 1")]
+        + [("P2(1)2(1)2(1)", "P 21 21 21"), ("Pbnm", "P b n m"), ("Cmce", "C m c a")]
+        + [("P6(3)/mmc", "P 63/m m c"), ("P6_{3}mc", "P 63 m c"), ("Fm3m", "F m -3 m")]
+        + [("F 4/m -3 2/m", "F m -3 m"), ("F4/m-32/m", "F m -3 m")]
+        + [("P42/m21/n2/m", "P 42/m n m"), ("P 21/n 21/m 21/a", "P n m a")]
+        + [("Fd-3mO2", "F d -3 m:2"), ("F d -3 m, origin at -3m", "F d -3 m:1")]
+        + [("Fd3mZ", "F d -3 m:2"), ("F d -3 m (2)", "F d -3 m:2")]
+        + [("R -3 m RS", "R -3 m:R"), ("R3cH", "R 3 c:H"), ("f m -3 m", "F m -3 m")],
+    )
+    def test_symbols(self, symbol, name):
+        assert settings_of_name(symbol)[0].name == name
+
+    def test_all_symbols(self):
+        """As tables have them, and as SHELX and LaTeX write them."""
+        for group in gemmi.spacegroup_table():
+            screw = r"(?<![-\d])([2346])([1-5])(?=[/ ]|$)"
+            for pattern in (r"\1\2", r"\1(\2)", r"\1_{\2}"):
+                symbol = re.sub(screw, pattern, group.hm)
+                if "(a)" in symbol:
+                    continue
+                for text in (symbol, symbol.replace(" ", "")):
+                    names = [i.name for i in settings_of_name(text)]
+                    assert group.xhm() in names, (text, names)
+
+    @pytest.mark.parametrize("tag", ["_symmetry_space_group_name_H-M", "_n_Hall"])
+    def test_unknown_symbols_are_not_no_symmetry(self, tag, tmp_path):
+        tag = tag.replace("_n_", "_space_group_name_")
+        with pytest.raises(
+            ValueError, match="a.cif .* space group 'P foo' is not known"
+        ):
+            self.load(tmp_path, named(ROCK_SALT, "P foo", tag))
+
+    @pytest.mark.parametrize(
+        "stated", ["_cell_formula_units_Z 4", "_exptl_crystal_density_diffrn 2.16"]
+    )
+    def test_no_symmetry_though_atoms_are_missing(self, stated, tmp_path):
+        text = cif(ROCK_SALT, operations=[], header=[stated])
+        with pytest.raises(
+            ValueError, match="a.cif .*2 atoms listed are not, and no sp"
+        ):
+            self.load(tmp_path, text)
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [("0.50000 0.50000 0.50000", "1/2 -1/2 3/2"), ("data_x\n", "")]
+        + [("'Na Cl'", "'Na Cl'\n_chemical_formula_sum ''"), ("1.0\n", "1.03(2)\n")]
+        + [("_chemical_formula_sum 'Na Cl'", "_exptl_crystal_density_diffrn")]
+        + [("data_x\n", "data_x\n_x 1\ndata_x\n"), ("5.64000", "'5.640(2)'")]
+        + [("loop_", "_symmetry_equiv_pos_as_xyz 'x,y,z'\nloop_")]
+        + [("loop_", "_publ_section_title\n;\nA; 'b\nloop_\n data_y\n;\nloop_")],
+    )
+    def test_rock_salt(self, old, new, tmp_path):
+        phase = self.load(tmp_path, rock_salt_with(old, new))
+        assert (phase.space_group.number, len(phase.structure)) == (225, 8)
+
+    def test_numbers_of_operations(self, tmp_path):
+        text = cif(ROCK_SALT)
+        for i, line in enumerate(lines := text.splitlines()):
+            if re.fullmatch(r"'.*,.*,.*'", line):
+                lines[i] = f"'{i} {line[1:]}"
+        assert self.load(tmp_path, "\n".join(lines)).space_group.number == 225
+
+    @pytest.mark.parametrize("symbol", ["F m -3 m", "P 1"])
+    def test_primitive_cell(self, symbol, tmp_path):
+        """The stated group of a cell that does not fit it is that of the atoms."""
+        edge = 5.64 / np.sqrt(2)
+        text = named(ROCK_SALT, symbol, cell=(edge,) * 3 + (60,) * 3)
+        phase = self.load(tmp_path, text)
+        assert (phase.space_group.number, len(phase.structure)) == (225, 8)
+        with pytest.raises(ValueError, match="lattice parameters .* do not have its"):
+            self.load(tmp_path, text.replace(symbol, "F d d d"))
+
+    def test_atoms_too_far_apart(self, tmp_path):
+        """As in picometer."""
+        text = named(ROCK_SALT, "F m -3 m", cell=(564,) * 3 + (90,) * 3)
+        with pytest.raises(ValueError, match="a.cif .*more than 6 angstrom apart"):
+            self.load(tmp_path, text)
+
+    def test_unique_axis_of_the_lattice(self, tmp_path):
+        crystal = CRYSTALS["monoclinic"]
+        turn = [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
+        cell, sites, _ = change_axes(crystal, turn)
+        phase = self.load(tmp_path, named(crystal, "P 21/a", cell=cell, sites=sites))
+        assert phase.space_group.number == 14
+        assert len(phase.structure) == 12
+
+    def test_mixed_valence(self, tmp_path):
+        """Two ions of an element in one place are not one atom given twice."""
+        sites = (("Fe", (0.125,) * 3), ("Fe", (0.5,) * 3), ("Fe", (0.5,) * 3))
+        sites = (*sites, ("O", (0.2549,) * 3))
+        crystal = Crystal(227, (8.396,) * 3 + (90,) * 3, sites, "Fe3 O4", 56)
+        ions = ["Fe3+", "Fe2+", "Fe3+", "O2-"]
+        text = named(crystal, "F d -3 m:2", write_site=lambda i, e: f"{e}{i} {ions[i]}")
+        for i in (1, 2):
+            text = re.sub(rf"(Fe{i} .*) 1.0\n", r"\1 0.5\n", text)
+        phase = self.load(tmp_path, text)
+        assert len(phase.structure) == 56
+        assert phase_composition(phase)["Fe"] == pytest.approx(3 / 7)
+        # As a phase of orix, too
+        atoms = [Atom("Fe2+", occupancy=0.5), Atom("Fe3+", occupancy=0.5)]
+        phase = Phase(
+            "x", 229, structure=Structure(atoms, Lattice(*(2.87,) * 3, 90, 90, 90))
+        )
+        assert [atom.occupancy for atom in unit_cell(phase)] == [1, 1]
+
+    @pytest.mark.parametrize("order", [(0.4, 0.6), (0.6, 0.4)])
+    def test_split_site(self, order, tmp_path):
+        sites = [("Ti", (0, 0, 0)), ("O", (0.25, 0.5, 0.5)), ("O", (0.32, 0.5, 0.5))]
+        crystal = Crystal(47, (4.0, 4.1, 4.3, 90, 90, 90), tuple(sites), "Ti O2", 5)
+        text = named(crystal, "P m m m")
+        for i, occupancy in zip((1, 2), order):
+            text = re.sub(rf"(O{i} .*) 1.0\n", rf"\1 {occupancy}\n", text)
+        phase = self.load(tmp_path, text)
+        assert len(phase.structure) == 5
+        assert phase_composition(phase)["O"] == pytest.approx(2 / 3)
+
+    def test_rounded_occupancies(self, tmp_path):
+        sites = (*CRYSTALS["hexagonal"].sites, ("Mg", (1 / 3, 2 / 3, 0)))
+        text = cif(CRYSTALS["hexagonal"], sites=sites, formula=False)
+        text = re.sub(r"(Mg2 .*) 1.0\n", r"\1 0.1\n", text)
+        text = re.sub(r"(Zn0 .*) 1.0\n", r"\1 0.94\n", text)
+        assert self.load(tmp_path, text).space_group.number == 186
+
+    @pytest.mark.parametrize("kind", ["Va", "?"])
+    def test_vacancies(self, kind, tmp_path):
+        crystal = Crystal(
+            221,
+            (3.0,) * 3 + (90,) * 3,
+            (("Fe", (0, 0, 0)), ("Va", (0.5,) * 3)),
+            "Fe",
+            1,
+        )
+        text = cif(crystal, write_site=lambda i, e: f"{e}{i} {('Fe', kind)[i]}")
+        if kind == "?":
+            text = re.sub(r"(Va1 .*) 1.0\n", r"\1 0\n", text)
+        (atom,) = self.load(tmp_path, text).structure
+        assert atom.element == "Fe"
+
+    def test_isotopes(self, tmp_path):
+        text = rock_salt_with("Cl1 Cl", "Cl1 37Cl").replace("Na0 Na", "Na0 2H")
+        text = text.replace("'Na Cl'", "'D Cl'")
+        assert set(phase_composition(self.load(tmp_path, text))) == {"H", "Cl"}
+
+    def test_magnetic(self, tmp_path):
+        tag = "_space_group_symop_magn_operation.xyz"
+        text = cif(ROCK_SALT, tag=tag).replace("z'", "z,-1'").replace("x'", "x,+1'")
+        text = text.replace("y'", "y,+1'")
+        text = re.sub(r"^('.*?,.*?,[^,']*)'$", r"\1,-1'", text, flags=re.M)
+        assert self.load(tmp_path, text).space_group.number == 225
+
+    def test_modulated(self, tmp_path):
+        tag = "_space_group_symop_ssg_operation_algebraic"
+        axes = {"x": "x1", "y": "x2", "z": "x3"}
+        text = cif(CRYSTALS["orthorhombic"], tag=tag)
+        text = re.sub("(?<=[-+',])[xyz](?=[-+',])", lambda i: axes[i[0]], text)
+        text = re.sub(r"^('.*x3.*)'$", r"\1,-x4+1/2'", text, flags=re.M)
+        assert len(self.load(tmp_path, text).structure) == 16
+
+    def test_formula_of_a_prototype(self, tmp_path, caplog):
+        """It counts sites, whatever their occupancies."""
+        crystal = CRYSTALS["cubic"]
+        text = re.sub(r"(S1 .*) 1.0\n", r"\1 0.5\n", cif(crystal))
+        assert self.load(tmp_path, text).space_group.number == 205
+        assert "a.cif: the formula is Fe1 S2, but the atoms are" in caplog.text
+
+    def test_other_setting_of_a_number(self, tmp_path):
+        """Never another crystal: if the standard setting is none, others are tried."""
+        crystal = CRYSTALS["monoclinic"]
+        cell, sites, _ = change_axes(crystal, [[-1, 0, 0], [0, -1, 0], [1, 0, 1]])
+        header = ["_symmetry_Int_Tables_number 14"]
+        text = cif(crystal, cell=cell, sites=sites, operations=[], header=header)
+        expected = self.load(tmp_path, cif(crystal))
+        found = self.load(tmp_path, text)
+        assert np.allclose(pattern(found), pattern(expected), rtol=1e-3, atol=1e-3)
+
+    def test_large_files_are_refused_at_once(self, tmp_path):
+        rng = np.random.default_rng(0)
+        sites = tuple(("Si", tuple(xyz)) for xyz in rng.random((900, 3)))
+        crystal = Crystal(225, (100.0,) * 3 + (90,) * 3, sites, "Si", 1)
+        with pytest.raises(
+            ValueError, match="a.cif .*more than 5000 atoms per unit cell"
+        ):
+            self.load(tmp_path, cif(crystal))
+
+
 class TestUnits:
     def phase(self, factor):
         crystal = CRYSTALS["hexagonal"]
@@ -508,13 +728,40 @@ def test_copies_of_phases():
         expected = unit_cell(phase)
         for copy in (Phase(phase), phase.deepcopy(), Phase(Phase(phase))):
             found = unit_cell(copy)
-            if name == "trigonal":  # A special position tells
-                assert np.allclose(found.xyz, expected.xyz, atol=1e-6)
+            # A special position tells, or distances
+            assert np.allclose(found.xyz, expected.xyz, atol=1e-6)
             assert len(found) == len(expected) == crystal.n_atoms
         # Whole cells tell in any case
         listed = Phase(space_group=crystal.number, structure=expected)
         for copy in (listed, Phase(listed)):
             assert len(unit_cell(copy)) == crystal.n_atoms
+
+
+@pytest.mark.parametrize(
+    "name", ["triclinic", "monoclinic", "trigonal", "rhombohedral", "hexagonal"]
+)
+def test_structure_factors(name):
+    """As summed up here with gemmi's scattering factors, on oblique axes too."""
+    phase = CRYSTALS[name].standard()
+    planes = reflecting_planes(phase, min_dspacing=0.15)
+    expected = np.zeros(planes.size, dtype=complex)
+    for atom in unit_cell(phase):
+        scatter = gemmi.Element(atom.element).c4322.calculate_sf
+        factor = np.array([scatter(g**2 / 4) for g in planes.gspacing])
+        expected += factor * np.exp(2j * np.pi * planes.hkl @ atom.xyz)
+    found = np.abs(planes.structure_factor)
+    assert np.corrcoef(np.abs(expected), found)[0, 1] > 0.9999
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "match"),
+    [({"energy": 0}, "energy must be above 0"), ({"energy": 20_000}, "1000 keV, not 2")]
+    + [({"half_width": i}, "half_width must be a whole") for i in (0, -3, 10.5)],
+)
+@pytest.mark.parametrize("method", ["kinematical", "dynamical"])
+def test_impossible_simulations(method, kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        simulate_master_pattern(CRYSTALS["diamond"].phase(), method=method, **kwargs)
 
 
 def test_no_code_is_run(tmp_path):
