@@ -22,7 +22,7 @@ The modules are layers, and import from lower ones only::
     phases
     sht  kinematical  aztec  composition  _elements
     structures  _classify_blocks  _score_model
-    _results_store  _compute  _inference  _scan  _scan_simulator  _evidence  _predict  _map_image  _model_file
+    _results_store  _compute  _inference  _scan  _scan_simulator  _evidence  _predict  _map_image  _model_file  plausibility
     _hdf5_file  _cif_file  _network_config  microstructure
     space_groups  conformal  background  camera  data  _archive  _fingerprint  _checks  _copy_map  _logging  _sht_file  _drawing  _trainer  _network_layers  _fork  _onnx_file
 """

@@ -11,6 +11,7 @@ import numpy as np
 
 from kikuchipy_spacegroup._compute import Shipped
 from kikuchipy_spacegroup.background import divide_background, unusable_patterns
+from kikuchipy_spacegroup.plausibility import implausible_patterns
 
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.model import SpaceGroupModel
@@ -22,6 +23,7 @@ def map_model(
     background: np.ndarray | None,
     inside: np.ndarray,
     navigation_mask: np.ndarray | None,
+    reject_implausible: bool,
 ) -> da.Array:
     """Return lazy probabilities."""
     n_dims = patterns.ndim - 2
@@ -29,7 +31,9 @@ def map_model(
     # Names of our own, so that dask does not hash the model
     name = f"classify-space-group-{uuid4().hex}"
     classifier = dask.delayed(
-        Shipped((model, background, inside)), name=f"model-{name}", traverse=False
+        Shipped((model, background, inside, reject_implausible)),
+        name=f"model-{name}",
+        traverse=False,
     )
     arrays = [patterns]
     if navigation_mask is not None:
@@ -59,7 +63,7 @@ def classify_block(
     classifier: Shipped,
 ) -> np.ndarray:
     """Return probabilities of a block of patterns."""
-    model, background, inside = classifier.value
+    model, background, inside, reject_implausible = classifier.value
     flat = patterns.reshape((-1, *patterns.shape[-2:]))
     wanted = ~unusable_patterns(flat)
     if mask is not None:
@@ -68,5 +72,8 @@ def classify_block(
     if wanted.any():
         kept = flat if wanted.all() else flat[wanted]
         divided = divide_background(kept, background, inside)
-        out[wanted] = model.predict_proba(divided)
+        found = model.predict_proba(divided)
+        if reject_implausible:
+            found[implausible_patterns(divided, inside)] = np.nan
+        out[wanted] = found
     return out.reshape(*patterns.shape[:-2], -1)

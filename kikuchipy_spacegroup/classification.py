@@ -55,6 +55,7 @@ def classify_space_group(
     navigation_mask: np.ndarray | None = None,
     signal_mask: np.ndarray | None = None,
     static_background: np.ndarray | str | None = "auto",
+    reject_implausible: bool = True,
     min_probability: float | None = None,
     keep_n: int = 3,
     keep_probabilities: bool = False,
@@ -91,6 +92,10 @@ def classify_space_group(
         :func:`kikuchipy_spacegroup.background.background_from_patterns`.
         What was used is logged. Pixels outside of the camera's aperture
         or where the background is not positive are left out.
+    reject_implausible
+        Whether images whose values are distributed as in no diffraction
+        pattern are not classified, as most drawings and text, see
+        :func:`kikuchipy_spacegroup.plausibility.implausible_patterns`.
     min_probability
         Points with a lower best probability are not identified. If not
         given, the model's own limit is used.
@@ -128,7 +133,7 @@ def classify_space_group(
         probabilities of shape navigation shape + (number of space
         groups,) and dtype float32 if ``compute=False``. Rows of patterns
         that cannot be classified (constant, saturated, without any
-        finite pixel, or masked) are NaN.
+        finite pixel, implausible, or masked) are NaN.
 
     Raises
     ------
@@ -188,13 +193,15 @@ def classify_space_group(
     batch = getattr(model, "batch_size", 1)
     scan.patterns = blocks_of_patterns(scan.patterns, *shapes, chunk_patterns, batch)
     masks = inside, navigation_mask
-    probabilities = map_model(scan.patterns, model, background, *masks)
+    probabilities = map_model(
+        scan.patterns, model, background, *masks, reject_implausible
+    )
     if not compute:
         return probabilities
     if output is None:
         run = partial(scan.compute, probabilities)
     else:
-        parts = (model.fingerprint(), background, *masks)
+        parts = (model.fingerprint(), background, *masks, reject_implausible)
         run = partial(scan.compute_into, output, probabilities, parts)
     return _finish(run, signal, model, navigation_mask, options, show_progressbar)
 
@@ -340,12 +347,12 @@ class _Scan:
         show_progressbar: bool,
     ) -> np.ndarray:
         """Return probabilities, which are written to a store as they come."""
-        model, background, inside, mask = parts
+        model, background, inside, mask, reject_implausible = parts
         sample = sample_patterns(self.patterns, self.navigation_mask)[::20]
         header = {
             "scan": fingerprint(sample, list(self.patterns.shape)),
             "model": model,
-            "background": fingerprint(background, inside),
+            "background": fingerprint(background, inside, str(reject_implausible)),
             "navigation_mask": fingerprint(mask),
         }
         store = open_store(output, probabilities, header)
