@@ -26,6 +26,7 @@ def classify_space_group(
     navigation_mask: "np.ndarray | None" = None,
     signal_mask: "np.ndarray | None" = None,
     static_background: "np.ndarray | str | None" = "auto",
+    reject_implausible: bool = True,
     min_probability: float | None = None,
     keep_n: int = 3,
     keep_probabilities: bool = False,
@@ -55,11 +56,15 @@ def classify_space_group(
         What patterns are divided by before the model sees them:
         ``"auto"``, an array of the signal shape, or None for nothing.
         With ``"auto"``, it is the signal's own static background if it
-        has one, or else the mean of up to 400 patterns if that is
-        sound, or else this mean blurred. See
+        has one, or else the mean of up to 400 patterns, blurred unless
+        its fine structure is sound. Bad patterns do not spoil it. See
         :func:`kikuchipy_spacegroup.patterns.background_from_patterns`.
         What was used is logged. Pixels outside of the camera's aperture
         or where the background is not positive are left out.
+    reject_implausible
+        Whether images whose values are distributed as in no diffraction
+        pattern are not classified, as most drawings and text, see
+        :func:`kikuchipy_spacegroup.patterns.implausible_patterns`.
     min_probability
         Points with a lower best probability are not identified. If not
         given, the model's own limit is used.
@@ -97,7 +102,7 @@ def classify_space_group(
         probabilities of shape navigation shape + (number of space
         groups,) and dtype float32 if ``compute=False``. Rows of patterns
         that cannot be classified (constant, saturated, without any
-        finite pixel, or masked) are NaN.
+        finite pixel, implausible, or masked) are NaN.
 
     Raises
     ------
@@ -145,6 +150,7 @@ def classify_space_group(
         navigation_mask=navigation_mask,
         signal_mask=signal_mask,
         static_background=static_background,
+        reject_implausible=reject_implausible,
         min_probability=min_probability,
         keep_n=keep_n,
         keep_probabilities=keep_probabilities,

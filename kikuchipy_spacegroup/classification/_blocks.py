@@ -11,7 +11,11 @@ import dask.array as da
 import numpy as np
 
 from kikuchipy_spacegroup.classification._compute import Shipped
-from kikuchipy_spacegroup.patterns import divide_background, unusable_patterns
+from kikuchipy_spacegroup.patterns import (
+    divide_background,
+    implausible_patterns,
+    unusable_patterns,
+)
 
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.models import SpaceGroupModel
@@ -27,6 +31,7 @@ def map_model(
     background: np.ndarray | None,
     inside: np.ndarray,
     navigation_mask: np.ndarray | None,
+    reject_implausible: bool,
 ) -> da.Array:
     """Return lazy probabilities of the patterns of a scan."""
     n_dims = patterns.ndim - 2
@@ -34,7 +39,9 @@ def map_model(
     # Names of our own, so that dask does not hash the model
     name = f"classify-space-group-{uuid4().hex}"
     classifier = dask.delayed(
-        Shipped((model, background, inside)), name=f"model-{name}", traverse=False
+        Shipped((model, background, inside, reject_implausible)),
+        name=f"model-{name}",
+        traverse=False,
     )
     arrays = [patterns]
     if navigation_mask is not None:
@@ -107,6 +114,7 @@ def _classify_block(
     model: "SpaceGroupModel",
     background: np.ndarray | None,
     inside: np.ndarray,
+    reject_implausible: bool,
 ) -> np.ndarray:
     """Return probabilities of a block of patterns."""
     flat = patterns.reshape((-1, *patterns.shape[-2:]))
@@ -117,5 +125,8 @@ def _classify_block(
     if wanted.any():
         kept = flat if wanted.all() else flat[wanted]
         divided = divide_background(kept, background, inside)
-        out[wanted] = model.predict_proba(divided)
+        found = model.predict_proba(divided)
+        if reject_implausible:
+            found[implausible_patterns(divided, inside)] = np.nan
+        out[wanted] = found
     return out.reshape(*patterns.shape[:-2], -1)

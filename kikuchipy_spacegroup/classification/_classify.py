@@ -42,6 +42,7 @@ def classify_space_group(
     navigation_mask: np.ndarray | None = None,
     signal_mask: np.ndarray | None = None,
     static_background: np.ndarray | str | None = "auto",
+    reject_implausible: bool = True,
     min_probability: float | None = None,
     keep_n: int = 3,
     keep_probabilities: bool = False,
@@ -80,6 +81,10 @@ def classify_space_group(
         :func:`kikuchipy_spacegroup.patterns.background_from_patterns`.
         What was used is logged. Pixels outside of the camera's aperture
         or where the background is not positive are left out.
+    reject_implausible
+        Whether images whose values are distributed as in no diffraction
+        pattern are not classified, as most drawings and text, see
+        :func:`kikuchipy_spacegroup.patterns.implausible_patterns`.
     min_probability
         Points with a lower best probability are not identified. If not
         given, the model's own limit is used.
@@ -117,7 +122,7 @@ def classify_space_group(
         probabilities of shape navigation shape + (number of space
         groups,) and dtype float32 if ``compute=False``. Rows of patterns
         that cannot be classified (constant, saturated, without any
-        finite pixel, or masked) are NaN.
+        finite pixel, implausible, or masked) are NaN.
 
     Raises
     ------
@@ -185,7 +190,8 @@ def classify_space_group(
     patterns = blocks_of_patterns(
         patterns, nav_shape, sig_shape, chunk_patterns, batch_size
     )
-    probabilities = map_model(patterns, model, background, inside, navigation_mask)
+    how = (model, background, inside, navigation_mask, reject_implausible)
+    probabilities = map_model(patterns, *how)
     if not compute:
         return probabilities
 
@@ -196,7 +202,7 @@ def classify_space_group(
         with scan.unreadable_patterns_named(patterns):
             computed = compute_lazy(probabilities, **run)
     else:
-        header = store_header(patterns, model, background, inside, navigation_mask)
+        header = store_header(patterns, *how)
         computed = compute_into(output, header, probabilities, scan, patterns, **run)
     _log_speed(computed, navigation_mask, perf_counter() - start)
     return _map_of_scan(computed, signal, model, navigation_mask, options)

@@ -123,13 +123,14 @@ def store_header(
     background: np.ndarray | None,
     inside: np.ndarray,
     navigation_mask: np.ndarray | None,
+    reject_implausible: bool,
 ) -> dict[str, str]:
     """Return fingerprints of all that must be the same to go on with results."""
     sample = sample_patterns(patterns, navigation_mask)[::20]
     return {
         "scan": fingerprint(sample, list(patterns.shape)),
         "model": model.fingerprint(),
-        "background": fingerprint(background, inside),
+        "background": fingerprint(background, inside, str(reject_implausible)),
         "navigation_mask": fingerprint(navigation_mask),
     }
 

@@ -7,6 +7,7 @@ from ._background import (
     unusable_patterns,
 )
 from ._labelled_patterns import LabelledPatterns
+from ._plausibility import implausible_patterns
 from ._preprocessing import (
     PreparePatterns,
 )
@@ -17,5 +18,6 @@ __all__ = [
     "background_from_patterns",
     "divide_background",
     "find_aperture",
+    "implausible_patterns",
     "unusable_patterns",
 ]

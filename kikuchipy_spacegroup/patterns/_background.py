@@ -541,16 +541,17 @@ def flatten_patterns(
     True
     """
     n = max(1, min(inside.shape) // 60)
-    usable = _binned(inside, n) >= 0.5
-    share = np.where(usable, _binned(inside, n), 1)
-    flat = _binned(np.where(inside, patterns, 0), n) / share * usable
+    share = _binned(inside, n).astype("float32")
+    usable = share >= 0.5
+    share[~usable] = 1
+    flat = _binned(np.where(inside, patterns, np.float32(0)), n) / share * usable
     flat = (flat - flat[:, usable].mean(axis=1)[:, None, None]) * usable
     width = sigma * min(usable.shape)
     rows, columns = (
-        np.exp(-0.5 * (np.subtract.outer(i, i) / width) ** 2)
+        np.exp(-0.5 * (np.subtract.outer(i, i) / width) ** 2).astype("float32")
         for i in map(np.arange, usable.shape)
     )
-    weight = usable / np.maximum(rows @ usable @ columns, 1e-6)
+    weight = usable / np.maximum(rows @ usable.astype("float32") @ columns, 1e-6)
     for _ in range(2):
         flat = flat - (rows @ flat @ columns) * weight
-    return flat.astype("float32")
+    return flat.astype("float32", copy=False)

@@ -1,0 +1,104 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reject images that cannot be diffraction patterns; arrays only."""
+
+import numpy as np
+
+from kikuchipy_spacegroup.patterns._background import flatten_patterns
+
+# What the values of patterns are like. Of 889 real and 3400 simulated patterns
+# all have a kurtosis of 2.5 to 5.4, a skewness of -0.7 to 1.4, and at least
+# 0.06 of their values within a tenth of the standard deviation
+_KURTOSIS = (1.7, 8)
+_SKEWNESS = (-1.2, 1.7)
+_LEAST_NEAR_MEAN = 0.04
+# Fewer pixels than this do not say what a distribution is like
+_FEWEST_PIXELS = 1500
+# Width of the window of the local contrast as a share of the side, its floor
+# and the largest value, as in PreparePatterns
+_SIGMA, _FLOOR, _CLIP = 1 / 8, 0.25, 3
+
+
+def implausible_patterns(divided: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    r"""Return which images have values no diffraction pattern has.
+
+    Parameters
+    ----------
+    divided
+        Images of shape (n, height, width), divided by their static
+        background if they have one.
+    inside
+        Pixels inside of the aperture, of shape (height, width).
+
+    Returns
+    -------
+    implausible
+        Boolean array of shape (n,). False where it cannot be told: for
+        images with missing pixels, and if less than 1500 pixels are seen.
+
+    See Also
+    --------
+    kikuchipy_spacegroup.classify_space_group
+
+    Notes
+    -----
+    A pattern is the sum of many bands and of noise. Without what varies
+    slowly, and with its contrast made even, its values are distributed
+    nearly as those of a Gaussian. Those of drawings, text and micrographs
+    of a few phases often are not: they have two values, or one and rare
+    others. An image is implausible if the kurtosis of its values is not
+    from 1.7 to 8 or the skewness not from -1.2 to 1.7, or if less than
+    4 % of them are within a tenth of the standard deviation from their
+    mean (8 % are in a Gaussian).
+
+    Limits are far from what is found in patterns, so that none is lost:
+    an image that is plausible need not be a pattern. Blurred noise is as
+    plausible as a pattern.
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.patterns import implausible_patterns
+    >>> patterns = kp.data.nickel_ebsd_small().data[0].astype("float32")
+    >>> patterns[1] = 100 * (np.indices((60, 60)) // 10).sum(axis=0) % 200
+    >>> implausible_patterns(patterns, np.ones((60, 60), dtype=bool))
+    array([False,  True, False])
+    """
+    flat = flatten_patterns(divided, inside)
+    height, width = flat.shape[1:]
+    side = min(height, width)
+    n = min(inside.shape) // side
+    y, x = (np.arange(i) - (i - 1) / 2 for i in (height, width))
+    seen = np.hypot(y[:, None], x) <= side / 2
+    seen &= inside[n // 2 :: n, n // 2 :: n][:height, :width]
+    if seen.sum() < _FEWEST_PIXELS:
+        return np.zeros(len(divided), dtype=bool)
+    # Squares of very large values would not be finite
+    flat /= np.maximum(np.abs(flat).max(axis=(1, 2), keepdims=True), 1e-30)
+    values = _evened_contrast(flat, seen)[:, seen]
+    values -= values.mean(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values /= values.std(axis=1, keepdims=True)
+        squared = values**2
+        kurtosis = (squared**2).mean(axis=1)
+        skewness = (squared * values).mean(axis=1)
+        near_mean = (np.abs(values) < 0.1).mean(axis=1)
+        implausible = (kurtosis < _KURTOSIS[0]) | (kurtosis > _KURTOSIS[1])
+        implausible |= (skewness < _SKEWNESS[0]) | (skewness > _SKEWNESS[1])
+    implausible |= near_mean < _LEAST_NEAR_MEAN
+    return implausible & np.isfinite(kurtosis)
+
+
+def _evened_contrast(flat: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return flat patterns over their local standard deviation, clipped."""
+    width = _SIGMA * min(seen.shape)
+    rows, columns = (
+        np.exp(-0.5 * (np.subtract.outer(i, i) / width) ** 2).astype("float32")
+        for i in map(np.arange, seen.shape)
+    )
+    weight = np.maximum(rows @ seen.astype("float32") @ columns, 1e-6)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        local = np.sqrt(rows @ (flat * seen) ** 2 @ columns / weight)
+        typical = np.exp(np.log(local[:, seen]).mean(axis=1))[:, None, None]
+        return np.clip(flat / (local + _FLOOR * typical), -_CLIP, _CLIP)
