@@ -131,7 +131,7 @@ def classify_space_group(
     Multiplying all intensities by a positive number changes them by less
     than 1e-3, as does adding one of their order if nothing is divided
     out. A background or an aperture found from the patterns depends on
-    all of them.
+    all of them, but hardly on any single one.
 
     Examples
     --------

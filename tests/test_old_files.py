@@ -84,15 +84,18 @@ def test_half_done_scan(model, nickel, probabilities, tmp_path, monkeypatch):
         return predict(self, patterns, **kwargs)
 
     monkeypatch.setattr(kpsg.SpaceGroupModel, "predict_proba", counted)
-    xmap = scan.classify_space_group(
-        model,
-        output=output,
-        resume=True,
-        chunk_patterns=3,
-        static_background=None,
-        keep_probabilities=True,
-        show_progressbar=False,
-    )
+    kwargs = {
+        "output": output,
+        "resume": True,
+        "chunk_patterns": 3,
+        "static_background": None,
+        "keep_probabilities": True,
+        "show_progressbar": False,
+    }
+    # Implausible images were not rejected then
+    with pytest.raises(ValueError, match="background differ"):
+        scan.classify_space_group(model, **kwargs)
+    xmap = scan.classify_space_group(model, reject_implausible=False, **kwargs)
     # Of three rows, the first one was there
     assert sum(n_patterns) == 6
     found, _ = kpsg.maps.probabilities_from_map(xmap)

@@ -127,10 +127,12 @@ def store_header(
 ) -> dict[str, str]:
     """Return fingerprints of all that must be the same to go on with results."""
     sample = sample_patterns(patterns, navigation_mask)[::20]
+    # As in stores of before images were rejected, if none are
+    rejection = [str(reject_implausible)] if reject_implausible else []
     return {
         "scan": fingerprint(sample, list(patterns.shape)),
         "model": model.fingerprint(),
-        "background": fingerprint(background, inside, str(reject_implausible)),
+        "background": fingerprint(background, inside, *rejection),
         "navigation_mask": fingerprint(navigation_mask),
     }
 
