@@ -93,8 +93,12 @@ def load_kept(path: Path | None) -> Callable[[Structure], bool]:
         if is_kept is None:
             return False
         return any(
-            is_kept(formula, structure.space_group, structure.multiplicities)
+            is_kept(formula, structure.space_group, multiplicities)
             for formula in readings(structure)
+            for multiplicities in (
+                structure.multiplicities,
+                structure.heavy_multiplicities,
+            )
         )
 
     return check

@@ -113,6 +113,18 @@ class Structure:
         return tuple(sorted(np.bincount(self.cell.orbit).tolist()))
 
     @property
+    def heavy_multiplicities(self) -> tuple[int, ...]:
+        """Those of sites with more than hydrogen, which is often not located."""
+        cell = self.cell
+        counts = np.bincount(cell.orbit)
+        heavy = {
+            int(orbit)
+            for orbit, content in zip(cell.orbit, cell.contents)
+            if any(element != "H" for element, *_ in content)
+        }
+        return tuple(sorted(int(counts[orbit]) for orbit in heavy))
+
+    @property
     def group_of_pair(self) -> int:
         """Space group, with the first of an enantiomorphic pair for both."""
         return FIRST_OF_PAIR.get(self.space_group, self.space_group)
