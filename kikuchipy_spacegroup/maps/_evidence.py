@@ -65,6 +65,13 @@ class Indexed:
         return np.flatnonzero(self.xmap.phase_id != -1)
 
 
+def _cell(phase: "Phase") -> tuple[float, ...]:
+    """Return lengths and angles, without abcABG(), deprecated since diffpy 3.5."""
+    lattice = phase.structure.lattice
+    lengths = (lattice.a, lattice.b, lattice.c)
+    return (*lengths, lattice.alpha, lattice.beta, lattice.gamma)
+
+
 def gather(
     maps: Sequence[CrystalMap], kinds: Sequence[str] | None
 ) -> tuple[list[Indexed], list[Phase]]:
@@ -158,13 +165,13 @@ def _add(phases: dict[str, Phase], phase: Phase) -> None:
         raise ValueError(f"Phase {phase.name!r} has no space group. Set it")
     other = phases.setdefault(phase.name, phase)
     same = other.space_group.number == phase.space_group.number and np.allclose(
-        other.structure.lattice.abcABG(), phase.structure.lattice.abcABG(), rtol=1e-2
+        _cell(other), _cell(phase), rtol=1e-2
     )
     if not same:
         raise ValueError(
             f"Two phases named {phase.name!r} have different space groups or lattices: "
-            f"{other.space_group.short_name} with {other.structure.lattice.abcABG()} and "
-            f"{phase.space_group.short_name} with {phase.structure.lattice.abcABG()}. Give "
+            f"{other.space_group.short_name} with {_cell(other)} and "
+            f"{phase.space_group.short_name} with {_cell(phase)}. Give "
             "them different names, or lengths in the same unit"
         )
 
