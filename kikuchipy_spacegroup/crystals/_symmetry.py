@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
-    from diffpy.structure import Structure
+    from diffpy.structure import Lattice, Structure
 
 _logger = logging.getLogger(__name__)
 
@@ -115,6 +115,11 @@ class Operations:
             if not (distance < _SAME_SPLIT / 2).any():
                 kept.append(i)
         return images[kept]
+
+
+def lattice_parameters(lattice: "Lattice") -> tuple[float, ...]:
+    """Edges and angles, whatever diffpy.structure calls the method for both."""
+    return tuple(getattr(lattice, i) for i in ("a", "b", "c", "alpha", "beta", "gamma"))
 
 
 def wrap(xyz: np.ndarray) -> np.ndarray:

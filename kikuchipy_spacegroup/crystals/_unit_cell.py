@@ -18,6 +18,7 @@ from kikuchipy_spacegroup.crystals._symmetry import (
     expand_sites,
     find_symmetry,
     join_ions,
+    lattice_parameters,
     merge_sites,
     nearest_neighbors,
     shortest_bond,
@@ -228,7 +229,7 @@ def unit_cell(
             f"Atoms of phase {phase.name!r} have coordinates of NaN or inf"
         )
     scale = _angstrom_per(lattice_unit)
-    edges_and_angles = np.array(phase.structure.lattice.abcABG())
+    edges_and_angles = np.array(lattice_parameters(phase.structure.lattice))
     edges_and_angles[:3] *= scale
     lattice = aligned_lattice(*edges_and_angles)
     operations = _operations_of(phase, lattice.base)
@@ -448,7 +449,7 @@ def standard_cell(
         for element, occupancy in content[kind]
     ]
     # Axes as orix turns them, so that it leaves atoms where they are
-    lattice = aligned_lattice(*Lattice(base=base).abcABG())
+    lattice = aligned_lattice(*lattice_parameters(Lattice(base=base)))
     return Phase(
         name,
         space_group=int(found.number),
@@ -526,7 +527,7 @@ def _operations_of(phase: "Phase", base: np.ndarray) -> Operations:
     from diffpy.structure import Lattice
 
     raise ValueError(
-        f"The lattice parameters {np.round(Lattice(base=base).abcABG(), 4).tolist()} "
+        f"The lattice parameters {np.round(lattice_parameters(Lattice(base=base)), 4).tolist()} "
         f"of phase {phase.name!r} are not those of space group "
         f"{phase.space_group.number} ({phase.space_group.short_name}). Give the space "
         "group in the setting of the lattice"
@@ -542,7 +543,7 @@ def _fractional_coordinates(phase: "Phase") -> Iterator[np.ndarray]:
 
     structure = phase.structure
     recorded = getattr(phase, "_diffpy_lattice", structure.lattice.base)
-    standard = Lattice(*structure.lattice.abcABG()).base
+    standard = Lattice(*lattice_parameters(structure.lattice)).base
     bases: list[np.ndarray] = []
     for base in (recorded, structure.lattice.base, standard):
         if not any(np.allclose(base, other, rtol=1e-6) for other in bases):

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 from kikuchipy_spacegroup.crystals import symmetry_operations
+from kikuchipy_spacegroup.crystals._symmetry import lattice_parameters
 
 if TYPE_CHECKING:
     from de_ebsd.diffraction.backends import SimulationInputs
@@ -67,7 +68,7 @@ class ListedCrystal(Crystal):
             AtomSite(element, tuple(xyz[0]), occupancy, b_factor)
             for (element, occupancy, b_factor), xyz in positions.items()
         ]
-        *edges, alpha, beta, gamma = structure.lattice.abcABG()
+        *edges, alpha, beta, gamma = lattice_parameters(structure.lattice)
         super().__init__(*(edge / 10 for edge in edges), alpha, beta, gamma, 1, sites)
         self._listed = tuple(np.array(xyz) for xyz in positions.values())
         self._operations = symmetry_operations(structure)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from kikuchipy_spacegroup.crystals import LatticeUnit, phase_in_angstrom, unit_cell
+from kikuchipy_spacegroup.crystals._symmetry import lattice_parameters
 from kikuchipy_spacegroup.master_patterns._cost import (
     announce,
     check_energy_and_size,
@@ -215,7 +216,9 @@ def reflecting_planes(
     structure = unit_cell(phase, lattice_unit=lattice_unit)
     check_number_of_beams(structure, min_dspacing, _MAX_PLANES)
     # diffsims takes coordinates as orix leaves them in a lattice with diffpy's axes
-    structure = Structure(list(structure), Lattice(*structure.lattice.abcABG()))
+    structure = Structure(
+        list(structure), Lattice(*lattice_parameters(structure.lattice))
+    )
     # Without symmetry: diffsims would take its default orientation of the point group
     listed = Phase(phase.name, space_group=1, structure=structure)
     error = ValueError(

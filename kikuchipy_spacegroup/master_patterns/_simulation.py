@@ -18,6 +18,7 @@ from kikuchipy_spacegroup.crystals import (
     phase_in_angstrom,
     unit_cell,
 )
+from kikuchipy_spacegroup.crystals._symmetry import lattice_parameters
 from kikuchipy_spacegroup.io._archive import read_arrays
 from kikuchipy_spacegroup.io._replacing import replacing
 from kikuchipy_spacegroup.master_patterns._cost import (
@@ -415,7 +416,7 @@ def _key(phase: "Phase", method: str, parameters: dict[str, Any]) -> str:
         "method": method,
         "programs": {name: version(name) for name in _PROGRAMS[method]},
         "space_group": phase.space_group.number,
-        "lattice": [round(float(x), 6) for x in structure.lattice.abcABG()],
+        "lattice": [round(float(x), 6) for x in lattice_parameters(structure.lattice)],
         "atoms": atoms,
         "parameters": parameters,
     }
