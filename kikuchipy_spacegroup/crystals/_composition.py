@@ -63,7 +63,7 @@ def mean_atomic_number(phase: "Phase") -> float:
     Parameters
     ----------
     phase
-        Phase as for :func:`phase_composition`.
+        Phase as for :func:`~kikuchipy_spacegroup.crystals.phase_composition`.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def mean_atomic_number(phase: "Phase") -> float:
     Raises
     ------
     ValueError
-        As :func:`phase_composition`.
+        As :func:`~kikuchipy_spacegroup.crystals.phase_composition`.
 
     See Also
     --------

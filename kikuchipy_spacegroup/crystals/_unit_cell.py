@@ -190,7 +190,6 @@ def unit_cell(
     See Also
     --------
     standard_cell, load_phase
-    orix.crystal_map.Phase.expand_asymmetric_unit
 
     Notes
     -----

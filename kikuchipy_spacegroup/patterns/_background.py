@@ -395,7 +395,7 @@ def background_from_patterns(
     ----------
     patterns
         Raw patterns from all over the scan of shape (n, height, width),
-        best on one scale, see :func:`comparable_patterns`.
+        best on one scale, see ``comparable_patterns()``.
     inside
         Pixels inside of the aperture, of shape (height, width).
 
@@ -409,7 +409,7 @@ def background_from_patterns(
 
     See Also
     --------
-    comparable_patterns, trimmed_mean
+    divide_background
     kikuchipy.signals.EBSD.remove_static_background
 
     Notes
@@ -419,7 +419,7 @@ def background_from_patterns(
     divide by it would take the bands out of the patterns. So the mean
     is blurred by a Gaussian of an eighth of the height, which leaves
     the uneven illumination, and only a share of the fine structure, which
-    the blur takes away, is added again: none if :func:`count_signals`
+    the blur takes away, is added again: none if ``count_signals()``
     finds fewer than 2.5 signals, and
 
     .. math::

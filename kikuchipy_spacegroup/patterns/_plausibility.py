@@ -38,7 +38,7 @@ def implausible_patterns(divided: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
     See Also
     --------
-    kikuchipy_spacegroup.classify_space_group
+    kikuchipy_spacegroup.classification.classify_space_group
 
     Notes
     -----
