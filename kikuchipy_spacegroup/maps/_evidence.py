@@ -11,6 +11,8 @@ from orix.crystal_map import CrystalMap, Phase
 from scipy.optimize import minimize
 from scipy.special import softmax
 
+from kikuchipy_spacegroup.crystals._symmetry import lattice_parameters
+
 _logger = logging.getLogger(__name__)
 # Kinds of scores, those whose rotations are preferred first, and the property
 # that holds them
@@ -63,13 +65,6 @@ class Indexed:
     def solutions(self) -> np.ndarray:
         """Return the indices into the map's points of its solutions."""
         return np.flatnonzero(self.xmap.phase_id != -1)
-
-
-def _cell(phase: "Phase") -> tuple[float, ...]:
-    """Return lengths and angles, without abcABG(), deprecated since diffpy 3.5."""
-    lattice = phase.structure.lattice
-    lengths = (lattice.a, lattice.b, lattice.c)
-    return (*lengths, lattice.alpha, lattice.beta, lattice.gamma)
 
 
 def gather(
@@ -165,13 +160,15 @@ def _add(phases: dict[str, Phase], phase: Phase) -> None:
         raise ValueError(f"Phase {phase.name!r} has no space group. Set it")
     other = phases.setdefault(phase.name, phase)
     same = other.space_group.number == phase.space_group.number and np.allclose(
-        _cell(other), _cell(phase), rtol=1e-2
+        lattice_parameters(other.structure.lattice),
+        lattice_parameters(phase.structure.lattice),
+        rtol=1e-2,
     )
     if not same:
         raise ValueError(
             f"Two phases named {phase.name!r} have different space groups or lattices: "
-            f"{other.space_group.short_name} with {_cell(other)} and "
-            f"{phase.space_group.short_name} with {_cell(phase)}. Give "
+            f"{other.space_group.short_name} with {lattice_parameters(other.structure.lattice)} and "
+            f"{phase.space_group.short_name} with {lattice_parameters(phase.structure.lattice)}. Give "
             "them different names, or lengths in the same unit"
         )
 
