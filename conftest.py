@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+# It has no examples, and imports PyTorch, which may be missing and makes TensorFlow
+# crash if it comes first
+collect_ignore = ["kikuchipy_spacegroup/master_patterns/_bloch_waves.py"]
+
 
 @pytest.fixture(autouse=True)
 def _close_figures():
