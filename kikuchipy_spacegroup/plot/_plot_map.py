@@ -94,9 +94,11 @@ def plot_space_groups(
     if ax is None:
         fontsize = 7
         height = COLUMN_WIDTH * np.clip(image.shape[0] / image.shape[1], 0.1, 1.5)
-        height += 0.15 * min(len(found), _MAX_ENTRIES + 1) * legend
-        size = COLUMN_WIDTH, height + 0.1
+        # A line of the legend at 7 points, with its spacing
+        height += 0.19 * min(len(found), _MAX_ENTRIES + 1) * legend
+        size = COLUMN_WIDTH, height + 0.15
         _, ax = plt.subplots(figsize=size, layout="constrained")
+        ax.set_anchor("N")  # The legend is below
     ax.imshow(image, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     if legend:
