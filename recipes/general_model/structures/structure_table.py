@@ -13,7 +13,7 @@ import json
 import lzma
 from pathlib import Path
 
-from recipes.default_model.structures.crystals import Site, Structure
+from recipes.general_model.structures.crystals import Site, Structure
 
 TABLE = Path(__file__).with_name("structures.jsonl.xz")
 

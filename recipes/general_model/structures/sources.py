@@ -19,12 +19,12 @@ import zipfile
 
 import numpy as np
 
-from recipes.default_model.structures.crystals import (
+from recipes.general_model.structures.crystals import (
     ATOMIC_NUMBERS,
     lattice_vectors,
     operations,
 )
-from recipes.default_model.structures.standard_setting import Entry
+from recipes.general_model.structures.standard_setting import Entry
 
 # What to download: name, version, whether the source distribution
 PACKAGES = {

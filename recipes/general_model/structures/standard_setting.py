@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recipes.default_model.structures.crystals import (
+from recipes.general_model.structures.crystals import (
     ATOMIC_NUMBERS,
     COARSE_TOLERANCE,
     FINE,

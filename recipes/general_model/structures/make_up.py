@@ -16,7 +16,7 @@ import functools
 
 import numpy as np
 
-from recipes.default_model.structures.crystals import (
+from recipes.general_model.structures.crystals import (
     ATOMIC_NUMBERS,
     COARSE_TOLERANCE,
     FINE,

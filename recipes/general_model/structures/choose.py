@@ -4,7 +4,7 @@
 
 Usage::
 
-    python -m recipes.default_model.structures.choose COLLECTED... --kept KEPT [--output OUTPUT]
+    python -m recipes.general_model.structures.choose COLLECTED... --kept KEPT [--output OUTPUT]
 
 ``COLLECTED`` are tables of ``collect.py``. ``KEPT`` is a script with ``is_kept(formula,
 space_group, multiplicities)``, which says what is kept for judging. Lists of held-out
@@ -26,7 +26,7 @@ import sys
 
 import numpy as np
 
-from recipes.default_model.structures.crystals import (
+from recipes.general_model.structures.crystals import (
     ATOMIC_NUMBERS,
     FIRST_OF_PAIR,
     SYSTEMS,
@@ -35,8 +35,8 @@ from recipes.default_model.structures.crystals import (
     crystal_system,
     format_formula,
 )
-from recipes.default_model.structures.make_up import random_structure, substitute
-from recipes.default_model.structures.structure_table import (
+from recipes.general_model.structures.make_up import random_structure, substitute
+from recipes.general_model.structures.structure_table import (
     TABLE,
     read_structures,
     write_structures,

@@ -5,8 +5,8 @@
 Usage::
 
     pip install torch "kikuchipy-spacegroup[dynamical]"
-    python -m recipes.default_model.structures.simulate MASTERS &
-    python -m recipes.default_model.structures.simulate MASTERS &
+    python -m recipes.general_model.structures.simulate MASTERS &
+    python -m recipes.general_model.structures.simulate MASTERS &
 
 Every structure makes one file ``<id>.npz`` in the folder MASTERS, in the order of the
 table, one of those held out after three to train on. A file that is there is not made
@@ -35,8 +35,8 @@ from orix.crystal_map import Phase
 
 from kikuchipy_spacegroup.crystals import symmetry_operations, unit_cell
 from kikuchipy_spacegroup.master_patterns import simulate_bloch_waves
-from recipes.default_model.structures.crystals import Structure
-from recipes.default_model.structures.structure_table import TABLE, read_structures
+from recipes.general_model.structures.crystals import Structure
+from recipes.general_model.structures.structure_table import TABLE, read_structures
 
 _logger = logging.getLogger("simulate")
 # Voltages in kV, of which one is drawn
