@@ -178,10 +178,10 @@ def simulated() -> MasterPatternLibrary:
     return reduce(add, libraries)
 
 
-def no_diffraction() -> MasterPatternLibrary:
+def no_diffraction(half_width: int = HALF_WIDTH) -> MasterPatternLibrary:
     """Return a master pattern without bands, so that noise is learned."""
     return MasterPatternLibrary(
-        np.ones((1, 2 * HALF_WIDTH + 1, 2 * HALF_WIDTH + 1), dtype="float16"),
+        np.ones((1, 2 * half_width + 1, 2 * half_width + 1), dtype="float16"),
         phase_index=[0],
         upper=[0],
         lower=[0],

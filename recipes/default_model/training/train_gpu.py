@@ -22,6 +22,7 @@ import torch
 
 from kikuchipy_spacegroup.models import load_model
 from kikuchipy_spacegroup.training import SimulatedDataset
+from recipes.default_model.training.clock import Clock
 from recipes.default_model.training.pack import load_packed
 from recipes.default_model.training.torch_patterns import DevicePatterns
 from recipes.default_model.training.train import RARE, _logger, describe, log_to
@@ -29,36 +30,6 @@ from recipes.default_model.training.train_torch import Trainer, camera
 
 BATCHES_FOR_STATISTICS = 50
 STEPS_BEFORE_RECORDING = 5
-
-
-class Clock:
-    """How long training has taken, interruptions not counted."""
-
-    def __init__(self, output: Path, limit: float) -> None:
-        self.backup, self.file = output / "backup.pt", output / "seconds.txt"
-        self.limit = limit
-        self.before = float(self.file.read_text()) if self.file.exists() else 0.0
-
-    def start(self) -> None:
-        """Start to count."""
-        self.started = self.logged = time.monotonic()
-
-    def seconds(self) -> float:
-        """Return the time taken in seconds."""
-        return self.before + time.monotonic() - self.started
-
-    @property
-    def done(self) -> float:
-        """Return the share of the time that is taken."""
-        return self.seconds() / self.limit
-
-    def since_log(self) -> float:
-        """Return the time since the last message in seconds."""
-        return time.monotonic() - self.logged
-
-    def save(self) -> None:
-        """Write the time taken."""
-        self.file.write_text(str(self.seconds()))
 
 
 class Recorded:
@@ -191,7 +162,7 @@ def main() -> None:
         model.save(args.output / "default.keras", overwrite=True)
         step.total.zero_()
         n = trainer.step
-        clock.logged = time.monotonic()
+        clock.restart_log()
 
 
 if __name__ == "__main__":

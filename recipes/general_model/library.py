@@ -1,0 +1,175 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gather simulated master patterns into libraries, one per split.
+
+Usage::
+
+    python -m recipes.general_model.library MASTERS... LIBRARIES [--first 300]
+
+where MASTERS are folders filled by ``structures/simulate.py``. LIBRARIES gets
+``training.npz``, ``weights.json`` (how often phases and space groups are drawn) and one
+library for every split held out. Phases have the identifiers of the table as names.
+"""
+
+import argparse
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from recipes.general_model.structures.crystals import Structure
+from recipes.general_model.structures.structure_table import read_structures
+
+_logger = logging.getLogger("library")
+SPLITS = (
+    "training",
+    "validation_materials",
+    "validation_types",
+    "test_materials",
+    "test_types",
+)
+# How often a type is drawn that users map, and one made up, next to the others
+MAPPED, MADE_UP = 2.0, 0.5
+
+
+def hemispheres(path: Path) -> tuple[np.ndarray, float]:
+    """Return master patterns of a file and the voltage in kV.
+
+    Parameters
+    ----------
+    path
+        File of ``structures/simulate.py``.
+
+    Returns
+    -------
+    patterns
+        Array of shape (depths, hemispheres, n, n) and dtype float32, scaled so that the
+        mean of both hemispheres is 1. There is one hemisphere where they are the same.
+    kv
+        Voltage.
+    """
+    with np.load(path) as file:
+        values, limits = file["values"].astype("float32"), file["limits"]
+        meta = json.loads(str(file["meta"]))
+    low, high = limits[..., 0, None, None], limits[..., 1, None, None]
+    patterns = low + values * ((high - low) / 255)
+    if meta["centrosymmetric"]:
+        # I(x, y, -z) = I(-x, -y, z)
+        lower = patterns[:, :, ::-1, ::-1]
+        if np.abs(lower - patterns).max() > 0.02 * (high - low).max():
+            patterns = np.concatenate([patterns, lower], axis=1)
+    patterns /= patterns.mean(axis=(1, 2, 3), keepdims=True)
+    return patterns, meta["kv"]
+
+
+def gather(
+    structures: Iterable[Structure], folders: Iterable[Path]
+) -> MasterPatternLibrary | None:
+    """Return the master patterns of structures, None if there are none.
+
+    Parameters
+    ----------
+    structures
+        Structures. Those not in any folder are left out.
+    folders
+        Folders of ``structures/simulate.py``.
+
+    Returns
+    -------
+    library
+        Library with an entry for each exit depth of each structure.
+    """
+    images, phase_index, upper, lower, energies = [], [], [], [], []
+    names, groups = [], []
+    for structure in structures:
+        name = f"{structure.identifier.replace('/', '_')}.npz"
+        path = next((f / name for f in folders if (f / name).exists()), None)
+        if path is None:
+            continue
+        patterns, kv = hemispheres(path)
+        for pattern in patterns:
+            upper.append(len(images))
+            images += list(pattern.astype("float16"))
+            lower.append(len(images) - 1)
+            phase_index.append(len(names))
+            energies.append(kv)
+        names.append(structure.identifier)
+        groups.append(structure.space_group)
+    if not names:
+        return None
+    return MasterPatternLibrary(
+        np.stack(images),
+        phase_index=phase_index,
+        upper=upper,
+        lower=lower,
+        energies=energies,
+        phase_names=names,
+        space_groups=groups,
+    )
+
+
+def sampling_weights(structures: Iterable[Structure]) -> dict[str, dict]:
+    """Return how often phases, by name, and space groups, by number, are drawn.
+
+    Crystal systems are drawn in equal parts, space groups by the square root of their
+    number of types, types alike but for those mapped and made up, structures of a type
+    alike.
+    """
+    of_type = Counter(s.structure_type for s in structures)
+    kind = defaultdict(lambda: MADE_UP)
+    types, systems = defaultdict(set), defaultdict(set)
+    for s in structures:
+        share = MAPPED if s.extra.get("mapped") else 1.0 if s.made == "real" else 0.0
+        kind[s.structure_type] = max(kind[s.structure_type], share)
+        types[s.space_group].add(s.structure_type)
+        systems[sg.get_space_group(s.space_group).crystal_system].add(s.space_group)
+    phases = {
+        s.identifier: round(kind[s.structure_type] / of_type[s.structure_type], 4)
+        for s in structures
+    }
+    groups = {}
+    for members in systems.values():
+        total = sum(len(types[n]) ** 0.5 for n in members)
+        groups |= {n: round(len(types[n]) ** 0.5 / total, 6) for n in sorted(members)}
+    return {"phases": phases, "space_groups": groups}
+
+
+def main() -> None:
+    """Write the libraries."""
+    parser = argparse.ArgumentParser(description="Gather master patterns")
+    parser.add_argument("masters", type=Path, nargs="+")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--first", type=int, help="structures to train on, in order")
+    args = parser.parse_args()
+    logging.basicConfig(level="INFO", format="%(message)s")
+    structures = sorted(read_structures(), key=lambda s: s.extra["order"])
+    args.output.mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        of_split = [s for s in structures if s.extra["split"] == split]
+        if split == "training":
+            of_split = of_split[: args.first]
+        library = gather(of_split, args.masters)
+        if library is None:
+            _logger.warning("There are no master patterns of %s", split)
+            continue
+        library.save(args.output / f"{split}.npz")
+        known = set(library.phase_names)
+        _logger.info(
+            "%s: %s of %s structures, %s space groups",
+            split,
+            library.n_phases,
+            len(of_split),
+            len(set(library.space_groups.tolist())),
+        )
+        if split == "training":
+            weights = sampling_weights([s for s in of_split if s.identifier in known])
+            (args.output / "weights.json").write_text(json.dumps(weights, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The recipe of the general model: libraries, weights and scores."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup.training import calibration_error
+
+ROOT = Path(__file__).parents[2]
+if not (ROOT / "recipes" / "general_model").is_dir():
+    pytest.skip("no recipes", allow_module_level=True)
+
+
+def module(name):
+    """A module of the recipe."""
+    return importlib.import_module(f"recipes.general_model.{name}")
+
+
+class TestLibrary:
+    """Libraries of simulated master patterns."""
+
+    @pytest.fixture
+    def zinc_blende(self, tmp_path):
+        """File of a crystal without inversion center, and one with it, 5 px wide."""
+        rng = np.random.default_rng(1)
+        meta = {"kv": 20.0, "centrosymmetric": False}
+        values = rng.integers(0, 256, (2, 2, 11, 11), dtype="uint8")
+        limits = np.array([[[1, 2], [3, 5]], [[2, 4], [1, 3]]], "float32")
+        for name, data, inversion in (
+            ("polar", values, False),
+            ("central", values[:, :1], True),
+        ):
+            np.savez(
+                tmp_path / f"{name}.npz",
+                values=data,
+                limits=limits[:, : data.shape[1]],
+                meta=json.dumps(meta | {"centrosymmetric": inversion}),
+            )
+        return tmp_path
+
+    def test_hemispheres(self, zinc_blende):
+        library = module("library")
+        patterns, kv = library.hemispheres(zinc_blende / "polar.npz")
+        assert (patterns.shape, kv) == ((2, 2, 11, 11), 20)
+        np.testing.assert_allclose(patterns.mean(axis=(1, 2, 3)), 1, rtol=1e-5)
+        # Limits are kept next to each other: 3 to 5 is brighter than 1 to 2
+        ratio = patterns[0, 1].max() / patterns[0, 0].max()
+        assert ratio == pytest.approx(5 / 2, rel=0.02)
+
+    def test_inversion(self, zinc_blende):
+        """The lower hemisphere is the upper one turned by half a turn."""
+        patterns, _ = module("library").hemispheres(zinc_blende / "central.npz")
+        assert patterns.shape == (2, 2, 11, 11)
+        upper, lower = patterns[:, 0], patterns[:, 1]
+        np.testing.assert_array_equal(lower, np.rot90(upper, 2, axes=(1, 2)))
+
+    def test_weights(self):
+        """Crystal systems are drawn in equal parts, however many groups they have."""
+        table = module("structures.structure_table").read_structures()
+        trained = [s for s in table if s.extra["split"] == "training"]
+        weights = module("library").sampling_weights(trained)
+        shares = {}
+        for number, share in weights["space_groups"].items():
+            system = sg.get_space_group(number).crystal_system
+            shares[system] = shares.get(system, 0) + share
+        assert len(weights["space_groups"]) == 230
+        assert list(shares.values()) == pytest.approx([1] * 7, abs=1e-3)
+        # Types count alike, however many structures they have
+        of_type = {}
+        for s in trained:
+            of_type.setdefault(s.structure_type, []).append(
+                weights["phases"][s.identifier]
+            )
+        sums = {round(sum(w), 1) for w in of_type.values()}
+        assert sums <= {0.5, 1.0, 2.0}
+
+
+class TestChainLoss:
+    """A loss on all levels."""
+
+    def test_by_hand(self):
+        """Mean over the levels of the cross entropy of added probabilities."""
+        torch = pytest.importorskip("torch")
+        groups = [225, 221, 229, 194, 152, 154]
+        loss = module("chain_loss").ChainLoss(groups)
+        logits = np.random.default_rng(2).normal(size=(20, 6)).astype("float32")
+        labels = np.arange(20) % 6
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        terms = []
+        for level in sg.CHAIN:
+            summed, names = sg.coarsen_probabilities(p, groups, level)
+            truth = sg.coarsen(np.array(groups)[labels], level)
+            index = [names.index(name) for name in truth.tolist()]
+            terms.append(-np.log(summed[np.arange(20), index]).mean())
+        found = loss(torch.tensor(logits), torch.eye(6)[labels])
+        assert float(found) == pytest.approx(np.mean(terms), rel=1e-4)
+
+
+class TestPredictions:
+    """Scores of predictions."""
+
+    @pytest.fixture
+    def predictions(self):
+        """Random predictions of six structures, of three crystal systems."""
+        groups = [225, 221, 194, 152, 154]
+        truth = [225, 225, 221, 229, 194, 154]
+        rng = np.random.default_rng(3)
+        p = rng.dirichlet(np.full(5, 0.5), size=(6, 16))
+        return module("scoreboard").Predictions(p, groups, truth)
+
+    def test_systems_count_alike(self, predictions):
+        right = predictions.right("crystal_system").mean(axis=1)
+        expected = (right[:4].mean() + right[4] + right[5]) / 3
+        assert predictions.mean(predictions.right("crystal_system")) == pytest.approx(
+            expected
+        )
+
+    def test_pairs_are_one_and_unknown_groups_wrong(self, predictions):
+        p = predictions.probabilities
+        right = predictions.right("enantiomorphic_pair")
+        assert not right[3].any()  # 229 is not known
+        pair = p[5, :, 3:].sum(axis=1)
+        np.testing.assert_array_equal(right[5], pair > p[5, :, :3].max(axis=1))
+
+    def test_pooled(self, predictions):
+        """Of all patterns, the class of the largest product."""
+        product = np.log(predictions.probabilities).sum(axis=1)
+        found = np.array(predictions.space_groups)[product.argmax(axis=1)]
+        right = predictions.right("point_group", pooled=16)
+        assert right.shape == (6, 1)
+        names = sg.coarsen(found, "point_group")
+        truth = sg.coarsen(predictions.truth, "point_group")
+        # The best space group of a sharp product is of the best class
+        np.testing.assert_array_equal(right[:, 0], names == truth)
+
+    def test_calibration_error(self, predictions):
+        """That of the package where all structures count alike."""
+        of_cubic = module("scoreboard").Predictions(
+            predictions.probabilities[:3], predictions.space_groups, [225, 225, 221]
+        )
+        labels = np.repeat([0, 0, 1], 16)
+        expected = calibration_error(of_cubic.probabilities.reshape(48, 5), labels)
+        found = of_cubic.calibration_error("space_group")
+        assert found == pytest.approx(expected)
