@@ -89,6 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", help="model file (default: the bundled model)")
     parser.add_argument(
+        "--space-groups",
+        type=int,
+        nargs="+",
+        metavar="NUMBER",
+        help="space groups that are possible (default: all the model knows)",
+    )
+    parser.add_argument(
         "--min-probability",
         type=float,
         help="smallest probability to count as identified (default: the model's)",
@@ -175,7 +182,12 @@ def _run(args: argparse.Namespace) -> None:
         check_map_path(args.output, overwrite=args.overwrite, n_points=n_points)
     model = get_model(args.model)
     print(model, end="\n\n")
-    xmap = classify_space_group(s, model, min_probability=args.min_probability)
+    xmap = classify_space_group(
+        s,
+        model,
+        space_groups=args.space_groups,
+        min_probability=args.min_probability,
+    )
     print(xmap, summary(xmap), sep="\n\n")
     figure = plot.plot_patterns(s, xmap)
     figure.savefig(picture, dpi=150)

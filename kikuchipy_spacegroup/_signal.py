@@ -8,6 +8,7 @@ import warnings
 from kikuchipy.signals import EBSD
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import dask.array as da
@@ -27,6 +28,7 @@ def classify_space_group(
     signal_mask: "np.ndarray | None" = None,
     static_background: "np.ndarray | str | None" = "auto",
     reject_implausible: bool = True,
+    space_groups: "Sequence[int] | None" = None,
     min_probability: float | None = None,
     keep_n: int = 3,
     keep_probabilities: bool = False,
@@ -65,6 +67,13 @@ def classify_space_group(
         Whether images whose values are distributed as in no diffraction
         pattern are not classified, as most drawings and text, see
         :func:`kikuchipy_spacegroup.patterns.implausible_patterns`.
+    space_groups
+        Space groups that are possible, which probabilities are
+        restricted to. If not given, all the model knows. Where the right
+        one is not among them, the map is wrong: its property
+        ``candidates_probability`` says what probability they had
+        together before, and a warning is logged where most points have
+        less than 0.1. One of an enantiomorphic pair stands for both.
     min_probability
         Points with a lower best probability are not identified. If not
         given, the model's own limit is used.
@@ -151,6 +160,7 @@ def classify_space_group(
         signal_mask=signal_mask,
         static_background=static_background,
         reject_implausible=reject_implausible,
+        space_groups=space_groups,
         min_probability=min_probability,
         keep_n=keep_n,
         keep_probabilities=keep_probabilities,

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Classify every pattern of a scan."""
 
+from collections.abc import Sequence
 import logging
 from pathlib import Path
 from time import perf_counter
@@ -26,6 +27,7 @@ from kikuchipy_spacegroup.patterns._checks import (
     check_signal,
 )
 from kikuchipy_spacegroup.patterns._scan import blocks_of_patterns, find_background
+from kikuchipy_spacegroup.space_groups._levels import candidate_members
 
 if TYPE_CHECKING:
     from orix.crystal_map import CrystalMap
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from kikuchipy_spacegroup.models import SpaceGroupModel
 
 _logger = logging.getLogger(__name__)
+# Together, candidates that are this improbable are said to be
+_UNLIKELY = 0.1
 
 
 def classify_space_group(
@@ -43,6 +47,7 @@ def classify_space_group(
     signal_mask: np.ndarray | None = None,
     static_background: np.ndarray | str | None = "auto",
     reject_implausible: bool = True,
+    space_groups: Sequence[int] | None = None,
     min_probability: float | None = None,
     keep_n: int = 3,
     keep_probabilities: bool = False,
@@ -85,6 +90,13 @@ def classify_space_group(
         Whether images whose values are distributed as in no diffraction
         pattern are not classified, as most drawings and text, see
         :func:`kikuchipy_spacegroup.patterns.implausible_patterns`.
+    space_groups
+        Space groups that are possible, which probabilities are
+        restricted to. If not given, all the model knows. Where the right
+        one is not among them, the map is wrong: its property
+        ``candidates_probability`` says what probability they had
+        together before, and a warning is logged where most points have
+        less than 0.1. One of an enantiomorphic pair stands for both.
     min_probability
         Points with a lower best probability are not identified. If not
         given, the model's own limit is used.
@@ -174,7 +186,9 @@ def classify_space_group(
             raise ValueError("`output` is for scans, and needs `compute=True`")
         output = check_output(output, resume)
     model = get_model(model)
-    options = _map_options(model, min_probability, keep_n, keep_probabilities)
+    options = _map_options(
+        model, space_groups, min_probability, keep_n, keep_probabilities
+    )
 
     # The background is that of patterns all over the scan
     scan = Scan(signal)
@@ -214,6 +228,7 @@ def compute_classification_map(
     model: "SpaceGroupModel | str | Path | None" = None,
     *,
     navigation_mask: np.ndarray | None = None,
+    space_groups: Sequence[int] | None = None,
     min_probability: float | None = None,
     keep_n: int = 3,
     keep_probabilities: bool = False,
@@ -232,7 +247,7 @@ def compute_classification_map(
         The model that was used.
     navigation_mask
         The mask that was used.
-    min_probability, keep_n, keep_probabilities, show_progressbar
+    space_groups, min_probability, keep_n, keep_probabilities, show_progressbar
         See :func:`classify_space_group`.
 
     Returns
@@ -267,7 +282,9 @@ def compute_classification_map(
     nav_shape, _ = check_signal(signal)
     navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
     model = get_model(model)
-    options = _map_options(model, min_probability, keep_n, keep_probabilities)
+    options = _map_options(
+        model, space_groups, min_probability, keep_n, keep_probabilities
+    )
     expected = (*nav_shape, len(model.space_groups))
     if probabilities.shape != expected:
         raise ValueError(
@@ -284,17 +301,21 @@ def compute_classification_map(
 
 def _map_options(
     model: "SpaceGroupModel",
+    space_groups: Sequence[int] | None,
     min_probability: float | None,
     keep_n: int,
     keep_probabilities: bool,
 ) -> dict[str, Any]:
     """Return the options of a crystal map, checked."""
+    if space_groups is not None:
+        candidate_members(model.space_groups, space_groups)
     if min_probability is None:
         min_probability = model.min_probability
     check_probability("min_probability", min_probability)
     if keep_n < 1:
         raise ValueError(f"keep_n must be at least 1, not {keep_n}")
     return {
+        "candidates": space_groups,
         "min_probability": min_probability,
         "keep_n": keep_n,
         "keep_probabilities": keep_probabilities,
@@ -326,7 +347,7 @@ def _map_of_scan(
     """Return the map of probabilities, with the steps and unit of a scan."""
     axes = signal.axes_manager.navigation_axes[::-1]
     unit = str(axes[-1].units) if axes else "px"
-    return crystal_map(
+    xmap = crystal_map(
         computed,
         model.space_groups,
         navigation_mask=navigation_mask,
@@ -334,3 +355,24 @@ def _map_of_scan(
         scan_unit="px" if unit in ("<undefined>", "None", "") else unit,
         **options,
     )
+    _warn_of_wrong_candidates(xmap, options["candidates"])
+    return xmap
+
+
+def _warn_of_wrong_candidates(
+    xmap: "CrystalMap", candidates: Sequence[int] | None
+) -> None:
+    """Log a warning if the right space groups are hardly among the candidates."""
+    if candidates is None:
+        return
+    totals = xmap.prop["candidates_probability"]
+    totals = totals[xmap.prop["scores"] > 0]
+    unlikely = totals < _UNLIKELY
+    if len(totals) and unlikely.mean() > 0.5:
+        _logger.warning(
+            "The space groups %s had less than %s of the probability together for %.0f %% "
+            "of the points: the right ones may not be among them",
+            list(candidates),
+            _UNLIKELY,
+            100 * unlikely.mean(),
+        )

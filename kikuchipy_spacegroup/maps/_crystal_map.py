@@ -26,6 +26,7 @@ def crystal_map(
     probabilities: np.ndarray,
     space_groups: Sequence[int],
     *,
+    candidates: Sequence[int] | None = None,
     min_probability: float = 0.0,
     navigation_mask: np.ndarray | None = None,
     step_sizes: Sequence[float] | None = None,
@@ -43,6 +44,10 @@ def crystal_map(
         classified.
     space_groups
         The k space group numbers.
+    candidates
+        Space groups that are possible, see
+        :func:`~kikuchipy_spacegroup.space_groups.restrict_probabilities`.
+        If not given, all.
     min_probability
         Points with a lower best probability are not identified.
     navigation_mask
@@ -73,6 +78,9 @@ def crystal_map(
           probable at each level of symmetry, see
           :func:`~kikuchipy_spacegroup.space_groups.symmetry_chain` and
           :func:`symmetry_map`, also of points that are not identified
+        * ``candidates_probability`` (n,), if there are candidates: the
+          probability they had together before they were the only ones.
+          Where it is small, the right space group is hardly among them
         * ``probabilities`` and ``probabilities_space_groups`` (n, k),
           if asked for: all probabilities and, in every row, their space
           groups, see :func:`probabilities_from_map`
@@ -80,8 +88,9 @@ def crystal_map(
     Raises
     ------
     ValueError
-        If a space group does not exist or is there twice, or there are
-        probabilities which are negative or do not add up to 1.
+        If a space group does not exist or is there twice, a candidate is
+        none of the space groups, or there are probabilities which are
+        negative or do not add up to 1.
 
     See Also
     --------
@@ -104,6 +113,10 @@ def crystal_map(
     table = np.asarray(probabilities, dtype="float32").reshape(
         -1, probabilities.shape[-1]
     )
+    totals = None
+    if candidates is not None:
+        table, totals = sg.restrict_probabilities(table, space_groups, candidates)
+        space_groups = candidates
     if navigation_mask is None:
         in_data = np.ones(len(table), dtype=bool)
     else:
@@ -124,6 +137,8 @@ def crystal_map(
         "chain_ids": chain_ids,
         "chain_probabilities": chain_probabilities,
     }
+    if totals is not None:
+        prop["candidates_probability"] = np.where(known, totals, np.float32(0))
     if keep_probabilities:
         prop["probabilities"] = table
         prop["probabilities_space_groups"] = np.tile(

@@ -7,6 +7,7 @@ from ._levels import (
     NOT_INDEXED,
     coarsen,
     coarsen_probabilities,
+    restrict_probabilities,
 )
 from ._space_group import (
     SpaceGroup,
@@ -28,6 +29,7 @@ __all__ = [
     "get_space_group",
     "has_enantiomorphic_pair",
     "phase_list",
+    "restrict_probabilities",
     "symbol",
     "symmetry_chain",
 ]

@@ -115,6 +115,113 @@ def coarsen_probabilities(
     return np.stack(summed, axis=-1), labels
 
 
+def restrict_probabilities(
+    probabilities: np.ndarray,
+    space_groups: Sequence[int],
+    candidates: Sequence[int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities if only some space groups are possible.
+
+    Parameters
+    ----------
+    probabilities
+        Probabilities of shape (..., k).
+    space_groups
+        The k space group numbers.
+    candidates
+        The m different space group numbers that are possible.
+
+    Returns
+    -------
+    restricted
+        Probabilities of shape (..., m) and dtype float32, which add up
+        to 1. Rows in which no candidate has any probability are NaN.
+    totals
+        Probability all candidates had together, of shape (...) and dtype
+        float32. Where it is small, the right space group is hardly among
+        them.
+
+    Raises
+    ------
+    ValueError
+        If there are no candidates, one is there twice or is not among
+        *space_groups*, or the numbers of columns and of space groups
+        differ.
+
+    See Also
+    --------
+    coarsen_probabilities
+
+    Notes
+    -----
+    A candidate whose enantiomorph is not a candidate stands for both and
+    has the probability of both, since a pattern hardly tells them apart.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.space_groups import restrict_probabilities
+    >>> p = np.array([[0.5, 0.3, 0.2]])
+    >>> restrict_probabilities(p, [225, 194, 62], [194, 62])
+    (array([[0.6, 0.4]], dtype=float32), array([0.5], dtype=float32))
+    >>> restrict_probabilities(p, [225, 152, 154], [225, 152])
+    (array([[0.5, 0.5]], dtype=float32), array([1.], dtype=float32))
+    """
+    probabilities = np.asarray(probabilities)
+    numbers = [get_space_group(n).number for n in space_groups]
+    if probabilities.shape[-1:] != (len(numbers),):
+        raise ValueError(
+            f"Probabilities of shape {probabilities.shape} do not have one column for "
+            f"each of the {len(numbers)} space groups"
+        )
+    members = candidate_members(numbers, candidates)
+    summed = probabilities.astype("float64") @ members
+    totals = summed.sum(axis=-1)
+    possible = np.where(totals > 0, totals, np.nan)[..., None]
+    return (summed / possible).astype("float32"), totals.astype("float32")
+
+
+def candidate_members(
+    space_groups: Sequence[int], candidates: Sequence[int]
+) -> np.ndarray:
+    """Return the candidate each space group is counted for.
+
+    Parameters
+    ----------
+    space_groups
+        The k space group numbers of a model.
+    candidates
+        The m space group numbers that are possible.
+
+    Returns
+    -------
+    members
+        Array of zeros and ones of shape (k, m).
+
+    Raises
+    ------
+    ValueError
+        If there are no candidates, one is there twice or is not among
+        *space_groups*.
+    """
+    wanted = [get_space_group(n).number for n in candidates]
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise ValueError(
+            f"Candidates must be different space groups and at least one, not {wanted}"
+        )
+    members = np.zeros((len(space_groups), len(wanted)))
+    for j, number in enumerate(wanted):
+        partner = get_space_group(number).enantiomorph
+        alone = {number} if partner in wanted else {number, partner}
+        members[[n in alone for n in space_groups], j] = 1
+    if unknown := [n for n, known in zip(wanted, members.any(axis=0)) if not known]:
+        raise ValueError(
+            f"The model does not know the space groups {unknown}. It knows "
+            f"{sorted(space_groups)}"
+        )
+    return members
+
+
 def _check_level(level: str) -> str:
     if level not in LEVELS:
         raise ValueError(f"Unknown level {level!r}, must be one of {LEVELS}")

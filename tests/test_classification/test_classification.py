@@ -212,6 +212,82 @@ class TestMasks:
         assert np.array_equal(strict.phase_id, expected)
 
 
+class FourGroupsModel(BrightnessModel):
+    """Hardly tells 152 from 154."""
+
+    space_groups = (225, 229, 152, 154)
+
+    def predict_proba(self, patterns):
+        first, second = super().predict_proba(patterns).T
+        return np.stack(
+            [0.8 * first, 0.8 * second, 0 * first + 0.12, 0 * first + 0.08], -1
+        )
+
+
+class TestCandidates:
+    """Only some space groups are possible."""
+
+    def test_renormalized(self, scan):
+        whole = reference(scan, FourGroupsModel())
+        given = {"space_groups": [152, 229], "keep_probabilities": True}
+        xmap = classify(EBSD(scan), FourGroupsModel(), **given)
+        # Of the pair, one stands for both
+        expected = np.stack([whole[:, 2] + whole[:, 3], whole[:, 1]], axis=1)
+        totals = expected.sum(axis=1)
+        expected /= totals[:, None]
+        assert np.allclose(xmap.prop["probabilities"], expected, atol=1e-6)
+        assert np.allclose(xmap.prop["candidates_probability"], totals, atol=1e-6)
+        assert set(np.unique(xmap.phase_id)) <= {152, 229}
+
+    def test_all_is_the_same_as_none(self, scan):
+        model = FourGroupsModel()
+        xmap = classify(EBSD(scan), model, keep_n=4)
+        every = classify(EBSD(scan), model, keep_n=4, space_groups=model.space_groups)
+        assert np.allclose(every.prop["candidates_probability"], 1, atol=1e-6)
+        for name, values in xmap.prop.items():
+            assert np.allclose(every.prop[name], values, atol=1e-6)
+
+    def test_lazily(self, scan):
+        s, model = EBSD(scan), FourGroupsModel()
+        lazy = classify(s, model, compute=False)
+        xmap = compute_classification_map(
+            lazy, s, model, space_groups=[152, 154], show_progressbar=False
+        )
+        assert np.allclose(xmap.prop["top_probabilities"][:, 0], 0.6, atol=1e-6)
+        assert (xmap.phase_id == 152).all()
+
+    def test_improbable_ones_are_told(self, scan, caplog):
+        class Sure(FourGroupsModel):
+            def predict_proba(self, patterns):
+                p = np.array([0.97, 0.03, 0, 0], "float32")
+                return np.tile(p, (len(patterns), 1))
+
+        with caplog.at_level("WARNING", "kikuchipy_spacegroup"):
+            classify(EBSD(scan), Sure(), space_groups=[225])
+            assert not caplog.records
+            classify(EBSD(scan), Sure(), space_groups=[229, 152])
+        assert "may not be among them" in caplog.text
+        # Impossible ones tell nothing
+        xmap = classify(EBSD(scan), Sure(), space_groups=[152])
+        assert (xmap.phase_id == -1).all()
+        assert not xmap.prop["scores"].any()
+
+    @pytest.mark.parametrize(
+        ("space_groups", "match"),
+        [
+            ([], "at least one"),
+            ([225, 225], "different"),
+            ([225, 194], r"does not know the space groups \[194\]"),
+            ([0], "1 to 230"),
+        ],
+    )
+    def test_errors_before_work(self, scan, space_groups, match):
+        model = FourGroupsModel()
+        with pytest.raises(ValueError, match=match):
+            classify(EBSD(scan), model, space_groups=space_groups)
+        assert model.n_seen == 0
+
+
 class TestBackground:
     """What patterns are divided by, and that it is told."""
 

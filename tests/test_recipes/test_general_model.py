@@ -81,6 +81,25 @@ class TestLibrary:
         assert sums <= {0.5, 1.0, 2.0}
 
 
+def test_simulation_does_not_tell_the_class():
+    """From voltage, depths, spacing limit and energies no classifier tells the system."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.model_selection import cross_val_predict
+
+    draw_parameters = module("structures.simulate").draw_parameters
+    table = module("structures.structure_table").read_structures()
+    drawn = [draw_parameters(s.identifier) for s in table]
+    features = [[d["kv"], *d["depths"], d["dmin"], d["n_energies"]] for d in drawn]
+    systems = np.array(
+        [sg.get_space_group(s.space_group).crystal_system for s in table]
+    )
+    forest = RandomForestClassifier(50, class_weight="balanced", random_state=0)
+    found = cross_val_predict(forest, features, systems, cv=5)
+    shares = [(found[systems == name] == name).mean() for name in np.unique(systems)]
+    # Chance is 1/7, with a standard error below 0.02
+    assert np.mean(shares) == pytest.approx(1 / 7, abs=0.03)
+
+
 class TestChainLoss:
     """A loss on all levels."""
 
