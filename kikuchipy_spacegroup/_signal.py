@@ -29,6 +29,7 @@ def classify_space_group(
     static_background: "np.ndarray | str | None" = "auto",
     reject_implausible: bool = True,
     space_groups: "Sequence[int] | None" = None,
+    separate_enantiomorphs: bool = False,
     min_probability: float | None = None,
     keep_n: int = 3,
     keep_probabilities: bool = False,
@@ -74,6 +75,10 @@ def classify_space_group(
         ``candidates_probability`` says what probability they had
         together before, and a warning is logged where most points have
         less than 0.1. One of an enantiomorphic pair stands for both.
+    separate_enantiomorphs
+        Whether the two space groups of an enantiomorphic pair are two
+        answers. If not, they are one, since a pattern hardly tells them
+        apart: the lower number stands for both.
     min_probability
         Points with a lower best probability are not identified. If not
         given, the model's own limit is used.
@@ -161,6 +166,7 @@ def classify_space_group(
         static_background=static_background,
         reject_implausible=reject_implausible,
         space_groups=space_groups,
+        separate_enantiomorphs=separate_enantiomorphs,
         min_probability=min_probability,
         keep_n=keep_n,
         keep_probabilities=keep_probabilities,

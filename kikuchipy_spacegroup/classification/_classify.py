@@ -48,6 +48,7 @@ def classify_space_group(
     static_background: np.ndarray | str | None = "auto",
     reject_implausible: bool = True,
     space_groups: Sequence[int] | None = None,
+    separate_enantiomorphs: bool = False,
     min_probability: float | None = None,
     keep_n: int = 3,
     keep_probabilities: bool = False,
@@ -97,6 +98,10 @@ def classify_space_group(
         ``candidates_probability`` says what probability they had
         together before, and a warning is logged where most points have
         less than 0.1. One of an enantiomorphic pair stands for both.
+    separate_enantiomorphs
+        Whether the two space groups of an enantiomorphic pair are two
+        answers. If not, they are one, since a pattern hardly tells them
+        apart: the lower number stands for both.
     min_probability
         Points with a lower best probability are not identified. If not
         given, the model's own limit is used.
@@ -186,9 +191,10 @@ def classify_space_group(
             raise ValueError("`output` is for scans, and needs `compute=True`")
         output = check_output(output, resume)
     model = get_model(model)
-    options = _map_options(
-        model, space_groups, min_probability, keep_n, keep_probabilities
-    )
+    options = _map_options(model, space_groups, min_probability, keep_n) | {
+        "separate_enantiomorphs": separate_enantiomorphs,
+        "keep_probabilities": keep_probabilities,
+    }
 
     # The background is that of patterns all over the scan
     scan = Scan(signal)
@@ -229,6 +235,7 @@ def compute_classification_map(
     *,
     navigation_mask: np.ndarray | None = None,
     space_groups: Sequence[int] | None = None,
+    separate_enantiomorphs: bool = False,
     min_probability: float | None = None,
     keep_n: int = 3,
     keep_probabilities: bool = False,
@@ -247,7 +254,7 @@ def compute_classification_map(
         The model that was used.
     navigation_mask
         The mask that was used.
-    space_groups, min_probability, keep_n, keep_probabilities, show_progressbar
+    space_groups, separate_enantiomorphs, min_probability, keep_n, keep_probabilities, show_progressbar
         See :func:`classify_space_group`.
 
     Returns
@@ -282,9 +289,10 @@ def compute_classification_map(
     nav_shape, _ = check_signal(signal)
     navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
     model = get_model(model)
-    options = _map_options(
-        model, space_groups, min_probability, keep_n, keep_probabilities
-    )
+    options = _map_options(model, space_groups, min_probability, keep_n) | {
+        "separate_enantiomorphs": separate_enantiomorphs,
+        "keep_probabilities": keep_probabilities,
+    }
     expected = (*nav_shape, len(model.space_groups))
     if probabilities.shape != expected:
         raise ValueError(
@@ -304,7 +312,6 @@ def _map_options(
     space_groups: Sequence[int] | None,
     min_probability: float | None,
     keep_n: int,
-    keep_probabilities: bool,
 ) -> dict[str, Any]:
     """Return the options of a crystal map, checked."""
     if space_groups is not None:
@@ -318,7 +325,6 @@ def _map_options(
         "candidates": space_groups,
         "min_probability": min_probability,
         "keep_n": keep_n,
-        "keep_probabilities": keep_probabilities,
     }
 
 

@@ -69,8 +69,8 @@ def pattern_table(
     table
         Columns are
 
-        * ``material``, ``space_group`` (the true one) and
-          ``in_training``
+        * ``material``, ``space_group`` (the true one, or its enantiomorph
+          if only this is a class) and ``in_training``
         * ``predicted``, a space group number, or -1 for patterns that
           are not identified, and ``probability`` of the best one
         * ``phi1``, ``Phi`` and ``phi2``, Euler angles in degrees in the
@@ -109,7 +109,7 @@ def pattern_table(
     identified = known & (np.nan_to_num(score) >= min_probability)
     columns: dict[str, Any] = {
         "material": material,
-        "space_group": truth,
+        "space_group": _as_among(truth, space_groups),
         "in_training": np.isin(np.broadcast_to(material, n), list(trained_on)),
         "predicted": np.where(identified, np.array(space_groups)[best], -1),
         "probability": score,
@@ -254,10 +254,20 @@ def evaluate(
         )
         if seen is not None:
             pairs = pd.MultiIndex.from_frame(table[["material", "space_group"]])
-            table["in_training"] = pairs.isin(list(seen))
+            _, numbers = class_probabilities(table)
+            known = [(m, int(_as_among(number, numbers))) for m, number in seen]
+            table["in_training"] = pairs.isin(known)
         table.insert(0, "scan", name)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def _as_among(
+    numbers: int | np.ndarray, space_groups: Sequence[int]
+) -> int | np.ndarray:
+    """Return space groups as they are called among others."""
+    matched = sg.match_enantiomorphs(numbers, space_groups)
+    return matched if np.ndim(numbers) else int(matched)
 
 
 def _truth_of(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from orix.crystal_map import CrystalMap, Phase, PhaseList
 
+from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.crystals import load_phase, phase_composition
 from kikuchipy_spacegroup.maps._composition import (
     log_evidence,
@@ -305,8 +306,8 @@ def candidate_probabilities(
         of_group = np.log(probabilities * len(numbers))
     of_group[~probabilities.any(axis=1)] = 0
     total = np.tile(log_prior, (len(probabilities), 1))
-    for i, (_, phase) in enumerate(phases):
-        number = phase.space_group.number
+    groups = [phase.space_group.number for _, phase in phases]
+    for i, number in enumerate(sg.match_enantiomorphs(groups, numbers).tolist()):
         if number in numbers:
             total[:, i] += of_group[:, numbers.index(number)]
     if composition is not None:

@@ -27,6 +27,7 @@ def crystal_map(
     space_groups: Sequence[int],
     *,
     candidates: Sequence[int] | None = None,
+    separate_enantiomorphs: bool = False,
     min_probability: float = 0.0,
     navigation_mask: np.ndarray | None = None,
     step_sizes: Sequence[float] | None = None,
@@ -48,6 +49,10 @@ def crystal_map(
         Space groups that are possible, see
         :func:`~kikuchipy_spacegroup.space_groups.restrict_probabilities`.
         If not given, all.
+    separate_enantiomorphs
+        Whether the two of an enantiomorphic pair are two answers. If
+        not, the lower number stands for both, with the probability of
+        both, and its phase is named ``"P3121 or P3221"``.
     min_probability
         Points with a lower best probability are not identified.
     navigation_mask
@@ -123,13 +128,15 @@ def crystal_map(
         in_data = ~np.ravel(navigation_mask)
     known = in_data & ~np.isnan(table).any(axis=1)
     table = np.where(known[:, None], table, 0)
+    chain_ids, chain_probabilities = sg.symmetry_chain(table, space_groups)
+    if not separate_enantiomorphs:
+        table, space_groups = sg.merge_enantiomorphs(table, space_groups)
     numbers = np.array(space_groups, dtype=int)
     order = np.argsort(-table, axis=1, kind="stable")[:, :keep_n]
     top = np.take_along_axis(table, order, axis=1)
     top_numbers = np.where(known[:, None], numbers[order], -1)
     scores = top[:, 0].copy()
     phase_id = np.where(known & (scores >= min_probability), top_numbers[:, 0], -1)
-    chain_ids, chain_probabilities = sg.symmetry_chain(table, space_groups)
     prop = {
         "scores": scores,
         "top_space_groups": top_numbers.astype("int16"),

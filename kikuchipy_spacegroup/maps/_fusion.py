@@ -9,6 +9,7 @@ import numpy as np
 from orix.crystal_map import CrystalMap, Phase
 from scipy.special import log_softmax
 
+from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.maps._combined_map import combined_map
 from kikuchipy_spacegroup.maps._crystal_map import probabilities_from_map
 from kikuchipy_spacegroup.maps._evidence import (
@@ -252,7 +253,7 @@ def combine(
         "scores": posterior.max(axis=1),
         "candidate_probabilities": posterior,
         "classifier_scores": _classifier_scores(probabilities, numbers, phases, chosen),
-        "disagreement": _disagreement(xmap, phases, tables, chosen),
+        "disagreement": _disagreement(xmap, numbers, phases, tables, chosen),
     }
     return combined_map(xmap, phases, found, chosen, prop)
 
@@ -317,12 +318,18 @@ def _prior(
     """Return logarithms of the ratio of what is and what was known."""
     prior = np.zeros((len(probabilities), len(phases)))
     known = probabilities.any(axis=1)
-    for j, phase in enumerate(phases):
-        if phase.space_group.number in numbers:
-            p = probabilities[known, numbers.index(phase.space_group.number)]
+    for j, number in enumerate(_space_groups_of(phases, numbers)):
+        if number in numbers:
+            p = probabilities[known, numbers.index(number)]
             ratio = np.maximum(p, _LEAST_PROBABILITY) * len(numbers)
             prior[known, j] = np.log(ratio)
     return prior
+
+
+def _space_groups_of(phases: Sequence[Phase], numbers: Sequence[int]) -> list[int]:
+    """Return the space group of each phase, as it is called in a map."""
+    groups = [phase.space_group.number for phase in phases]
+    return sg.match_enantiomorphs(groups, numbers).tolist()
 
 
 def _of_grains(
@@ -357,21 +364,22 @@ def _classifier_scores(
     chosen: np.ndarray,
 ) -> np.ndarray:
     scores = np.full(len(chosen), np.nan)
-    for j, phase in enumerate(phases):
-        if phase.space_group.number in numbers:
-            column = numbers.index(phase.space_group.number)
+    for j, number in enumerate(_space_groups_of(phases, numbers)):
+        if number in numbers:
+            column = numbers.index(number)
             scores[chosen == j] = probabilities[chosen == j, column]
     return scores
 
 
 def _disagreement(
     xmap: CrystalMap,
+    numbers: Sequence[int],
     phases: Sequence[Phase],
     tables: Mapping[str, np.ndarray],
     chosen: np.ndarray,
 ) -> np.ndarray:
     """Return the sum of numbers in ``DISAGREES``."""
-    groups = np.array([phase.space_group.number for phase in phases] + [-1])[chosen]
+    groups = np.array([*_space_groups_of(phases, numbers), -1])[chosen]
     top = xmap.prop["top_space_groups"][:, 0]
     flags = np.zeros(len(chosen), dtype="int8")
     indexed = chosen >= 0

@@ -229,7 +229,7 @@ def _first(name: str, level: str) -> int:
 def _phases(names: tuple[str, ...], ids: list[int], level: str) -> PhaseList:
     """Return phases with point groups, where these are known."""
     if level == "space_group":
-        return sg.phase_list(ids)
+        return sg.phase_list(ids, classes=ids)
     phases = PhaseList(names=list(names), ids=ids)
     for i in ids:
         _describe(phases[i], i, level)

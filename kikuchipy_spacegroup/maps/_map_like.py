@@ -52,6 +52,7 @@ def replace_probabilities(
     found = crystal_map(
         np.where(known[:, None], probabilities, np.nan),
         space_groups,
+        separate_enantiomorphs=True,  # As they are in the map
         min_probability=min_probability,
         keep_n=xmap.prop["top_space_groups"].shape[1],
         keep_probabilities=True,

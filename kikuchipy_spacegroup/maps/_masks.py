@@ -28,7 +28,9 @@ def navigation_masks(
     Parameters
     ----------
     xmap
-        Map of space groups.
+        Map of space groups, or of the finest symmetry from
+        :func:`~kikuchipy_spacegroup.maps.symmetry_map`: a point known to
+        be ``"6/mmm, P"`` can then be of every phase given that is.
     phases
         Phases to index with. If not given, there is one mask for each
         space group in the map.
@@ -37,7 +39,8 @@ def navigation_masks(
         of ``model.conformal_thresholds``, of all or of each by number.
     keep_n
         A point can be of this many best space groups instead.
-        If neither is given, it is two.
+        If neither is given, it is two, or what a map of the finest
+        symmetry allows.
     space_groups
         The space groups the model knows. Needed if there are phases and
         the map does not have all probabilities.
@@ -86,8 +89,15 @@ def navigation_masks(
     >>> {name: mask.tolist() for name, mask in masks.items()}
     {221: [False, True], 225: [False, True], 229: [True, False]}
     """
-    sets = _sets(xmap, threshold, keep_n)
     anything = xmap.phase_id == -1
+    by_symmetry = "symmetry_levels" in xmap.prop and phases is not None
+    if by_symmetry and threshold is None and keep_n is None:
+        can_be = _symmetry_allows(xmap, _numbers(phases, ()))
+        return {
+            name: _mask(xmap, np.where(anything, index_not_identified, points))
+            for name, points in can_be.items()
+        }
+    sets = _sets(xmap, threshold, keep_n)
     wanted = {
         number: np.array([number in i for i in sets], dtype=bool)
         for number in sorted({number for i in sets for number in i})
@@ -96,7 +106,7 @@ def navigation_masks(
         named: dict[str | int, int] = {number: number for number in wanted}
         known = set(wanted)
     else:
-        named = _numbers(phases)
+        named = _numbers(phases, wanted)
         known = _known(xmap, space_groups, set(named.values()) - set(wanted))
     masks = {}
     nothing = np.zeros(xmap.size, dtype=bool)
@@ -106,10 +116,37 @@ def navigation_masks(
             points = np.where(anything, index_not_identified, points)
         else:
             points = ~nothing
-        mask = np.ones(xmap.is_in_data.size, dtype=bool)
-        mask[xmap.is_in_data] = ~points
-        masks[name] = mask.reshape(_scan_shape(xmap))
+        masks[name] = _mask(xmap, points)
     return masks
+
+
+def _mask(xmap: CrystalMap, points: np.ndarray) -> np.ndarray:
+    """Return a mask of the shape of the scan that leaves some points in."""
+    mask = np.ones(xmap.is_in_data.size, dtype=bool)
+    mask[xmap.is_in_data] = ~points
+    return mask.reshape(_scan_shape(xmap))
+
+
+def _symmetry_allows(
+    xmap: CrystalMap, numbers: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+    """Return the points whose finest symmetry a phase has, by name.
+
+    Parameters
+    ----------
+    xmap
+        Map of the finest symmetry.
+    numbers
+        Space group of each phase.
+    """
+    levels, ids = xmap.prop["symmetry_levels"], xmap.prop["symmetry_ids"]
+    allowed = {name: np.zeros(xmap.size, dtype=bool) for name in numbers}
+    for i, level in enumerate(sg.CHAIN):
+        here = levels == i
+        symmetry = sg.coarsen(ids[here], level)
+        for name, number in numbers.items():
+            allowed[name][here] = symmetry == sg.coarsen(number, level)
+    return allowed
 
 
 def _sets(
@@ -135,8 +172,10 @@ def _sets(
     return [tuple(row[row > 0].tolist()) for row in top[:, :keep_n]]
 
 
-def _numbers(phases: "PhaseList | Iterable[Phase]") -> dict[str | int, int]:
-    """Return the space group of each phase."""
+def _numbers(
+    phases: "PhaseList | Iterable[Phase]", wanted: Iterable[int]
+) -> dict[str | int, int]:
+    """Return the space group of each phase, as it is called in the map."""
     if isinstance(phases, PhaseList):
         phases = [phase for i, phase in phases if i != -1]
     phases = list(phases)
@@ -146,7 +185,8 @@ def _numbers(phases: "PhaseList | Iterable[Phase]") -> dict[str | int, int]:
     for phase in phases:
         if phase.space_group is None:
             raise ValueError(f"Phase {phase.name!r} has no space group")
-    return {phase.name: phase.space_group.number for phase in phases}
+    numbers = [phase.space_group.number for phase in phases]
+    return dict(zip(names, sg.match_enantiomorphs(numbers, wanted).tolist()))
 
 
 def _known(

@@ -313,7 +313,8 @@ class SpaceGroupModel:
         numbers
             Space group numbers of shape (n,), -1 where the best
             probability is below ``min_probability`` or the pattern
-            cannot be classified.
+            cannot be classified. The lower one of an enantiomorphic pair
+            stands for both.
         """
         probabilities = self.predict_proba(patterns, batch_size=batch_size)
         return most_probable(probabilities, self.space_groups, self.min_probability)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from kikuchipy_spacegroup.patterns import unusable_patterns
+from kikuchipy_spacegroup.space_groups import merge_enantiomorphs
 
 
 def check_patterns(patterns: np.ndarray) -> np.ndarray:
@@ -107,8 +108,10 @@ def most_probable(
     -------
     numbers
         Space group numbers of shape (n,), -1 where the best probability
-        is too low or not known.
+        is too low or not known. The lower one of an enantiomorphic pair
+        stands for both.
     """
+    probabilities, space_groups = merge_enantiomorphs(probabilities, space_groups)
     best = np.nan_to_num(probabilities, nan=-1).argmax(axis=1)
     scores = probabilities[np.arange(len(best)), best]
     return np.where(scores >= min_probability, np.array(space_groups)[best], -1)

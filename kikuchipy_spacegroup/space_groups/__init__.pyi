@@ -1,6 +1,7 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
 from ._chain import finest_symmetry, finest_symmetry_from_chain, symmetry_chain
+from ._enantiomorphs import match_enantiomorphs, merge_enantiomorphs
 from ._levels import (
     CHAIN,
     LEVELS,
@@ -28,6 +29,8 @@ __all__ = [
     "finest_symmetry_from_chain",
     "get_space_group",
     "has_enantiomorphic_pair",
+    "match_enantiomorphs",
+    "merge_enantiomorphs",
     "phase_list",
     "restrict_probabilities",
     "symbol",

@@ -39,7 +39,9 @@ def symmetry_chain(
         as these say nothing about a point.
     probabilities
         Their probabilities, of the same shape and dtype float32, 0 where
-        the ID is -1.
+        the ID is -1, and at the first level where a space group is best
+        that stands for its enantiomorph as well, which is not among
+        *space_groups*.
 
     Raises
     ------
@@ -84,8 +86,17 @@ def symmetry_chain(
     for i in range(0, len(table), _N_ROWS):
         rows = slice(i, i + _N_ROWS)
         ids[rows], best[rows] = _chain_of(table[rows][:, order], of_group)
+    alone = [
+        n for n in numbers if _partner(n) is not None and _partner(n) not in numbers
+    ]
+    best[np.isin(ids[:, 0], alone), 0] = 0
     shape = (*probabilities.shape[:-1], len(CHAIN))
     return ids.reshape(shape), best.reshape(shape)
+
+
+def _partner(number: int) -> int | None:
+    """Return the enantiomorph of a space group."""
+    return get_space_group(number).enantiomorph
 
 
 def _chain_of(table: np.ndarray, of_group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -307,7 +307,9 @@ def phase_list(
     -------
     phases
         Phases with the space groups' symbols as names, in increasing
-        order of their IDs and of different colors.
+        order of their IDs and of different colors. If *classes* are
+        given, one whose enantiomorph is not among them stands for both,
+        and is named ``"P3121 or P3221"``.
 
     Raises
     ------
@@ -328,12 +330,17 @@ def phase_list(
     229  Im-3m        Im-3m         m-3m                 432  tab:orange
     """
     numbers = sorted({get_space_group(n).number for n in numbers})
-    classes = numbers if classes is None else sorted({int(n) for n in classes})
+    names = [symbol(n) for n in numbers]
+    if classes is None:
+        classes = numbers
+    else:
+        classes = sorted({int(n) for n in classes})
+        names = [_name_among(n, classes) for n in numbers]
     if not set(numbers) <= set(classes):
         raise ValueError(f"Space groups {numbers} must be among the classes {classes}")
     colors = dict(zip(classes, PhaseList(ids=classes).colors))
     phases = PhaseList(
-        names=[symbol(n) for n in numbers],
+        names=names,
         space_groups=numbers,
         colors=[colors[n] for n in numbers],
         ids=numbers,
@@ -341,3 +348,11 @@ def phase_list(
     if include_not_indexed:
         phases.add_not_indexed()
     return phases
+
+
+def _name_among(number: int, classes: Iterable[int]) -> str:
+    """Return the symbol of a space group, or of both that it stands for."""
+    group = get_space_group(number)
+    if group.enantiomorph is None or group.enantiomorph in classes:
+        return symbol(number)
+    return group.enantiomorphic_pair

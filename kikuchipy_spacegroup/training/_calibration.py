@@ -10,6 +10,10 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from kikuchipy_spacegroup.space_groups import (
+    match_enantiomorphs,
+    merge_enantiomorphs,
+)
 from kikuchipy_spacegroup.training._conformal import (
     check_labels,
     class_conformal_thresholds,
@@ -245,7 +249,14 @@ def calibrate(
     )
     known = labels >= 0
     model.temperature = fit_temperature(logits[known], labels[known])
-    probabilities = softmax(logits / model.temperature, axis=1)
+    # As maps have them, the two of an enantiomorphic pair are one
+    probabilities, kept = merge_enantiomorphs(
+        softmax(logits / model.temperature, axis=1), model.space_groups
+    )
+    position = {number: i for i, number in enumerate(kept)}
+    of_class = match_enantiomorphs(model.space_groups, kept).tolist()
+    columns = np.array([*(position[number] for number in of_class), -1])
+    labels = columns[labels]
     if precision is not None:
         model.min_probability = precision_threshold(probabilities, labels, precision)
     model.conformal_thresholds = {}
@@ -253,7 +264,8 @@ def calibrate(
         found = class_conformal_thresholds(
             probabilities[known], labels[known], c, materials=phases[known]
         )
-        by_group = dict(zip(model.space_groups, found.tolist(), strict=True))
+        of_groups = found[columns[:-1]].tolist()
+        by_group = dict(zip(model.space_groups, of_groups, strict=True))
         model.conformal_thresholds[c] = by_group
     _logger.info(
         "Temperature %.3f, min_probability %.3f, conformal thresholds %s, from %d "

@@ -121,7 +121,8 @@ class TestCrystalMap:
 
     def test_all_classes(self):
         groups = range(1, 231)
-        xmap = crystal_map(np.eye(230)[None], list(groups))
+        given = np.eye(230)[None], list(groups)
+        xmap = crystal_map(*given, separate_enantiomorphs=True)
         assert np.array_equal(xmap.phase_id, groups)
 
 

@@ -11,7 +11,7 @@ from orix.quaternion import Rotation
 import pytest
 
 import kikuchipy_spacegroup as kpsg
-from kikuchipy_spacegroup.maps import crystal_map
+from kikuchipy_spacegroup.maps import crystal_map, symmetry_map
 
 SHAPE = (6, 10)
 N = 60
@@ -601,6 +601,36 @@ class TestNavigationMasks:
         found = kpsg.maps.navigation_masks(part, keep_n=1)[225]
         assert np.array_equal(found, expected)
 
+    def test_finest_symmetry(self):
+        """A point known to be hexagonal can be of every hexagonal phase."""
+        table = np.array(
+            [
+                [0.9, 0.1, 0, 0, 0],
+                [0.4, 0.5, 0, 0, 0.1],
+                [0.45, 0, 0.35, 0, 0.2],
+                [0.2, 0.3, 0, 0.4, 0.1],
+                [0.3, 0, 0.2, 0.3, 0.2],
+                [0, 0, 0, 0.9, 0.1],
+            ]
+        )
+        xmap = symmetry_map(crystal_map(table, [194, 191, 176, 225, 229]), 0.6)
+        phases = [phase("Ti", 194), phase("WC", 187), phase("apatite", 176), NI]
+        masks = kpsg.maps.navigation_masks(xmap, phases, index_not_identified=False)
+        # P6_3/mmc; 6/mmm, P; hexagonal; nothing; nothing; Fm-3m
+        assert {name: (~m).tolist() for name, m in masks.items()} == {
+            "Ti": [True, True, True, False, False, False],
+            "WC": [False, True, True, False, False, False],
+            "apatite": [False, False, True, False, False, False],
+            "Ni": [False, False, False, False, False, True],
+        }
+        masks = kpsg.maps.navigation_masks(xmap, phases)
+        assert (~masks["Ni"]).tolist() == [False, False, False, True, True, True]
+        # If a number of space groups is asked for, these are compared
+        masks = kpsg.maps.navigation_masks(
+            xmap, [NI, phase("Ti", 194)], keep_n=1, space_groups=[194, 225]
+        )
+        assert (~masks["Ti"]).tolist() == [True, False, True, True, True, False]
+
     def test_unknown_space_groups_are_indexed_everywhere(self):
         numbers, table = [225, 227, 229], np.array([[0.9, 0.06, 0.04]])
         cementite = phase("Fe3C", 62)
@@ -638,7 +668,12 @@ class TestCoarsenMap:
     def test_sums(self, level):
         rng = np.random.default_rng(5)
         table = rng.dirichlet(np.full(230, 0.05), (4, 5))
-        xmap = crystal_map(table, range(1, 231), keep_probabilities=True)
+        xmap = crystal_map(
+            table,
+            range(1, 231),
+            keep_probabilities=True,
+            separate_enantiomorphs=level == "space_group",
+        )
         coarse = kpsg.maps.coarsen_map(xmap, level, min_probability=0)
         expected, labels = kpsg.space_groups.coarsen_probabilities(
             table.reshape(20, 230), range(1, 231), level

@@ -13,6 +13,7 @@ from kikuchipy_spacegroup.maps import (
     crystal_map,
     navigation_masks,
     pool_grains,
+    probabilities_from_map,
     save_map,
     symmetry_map,
 )
@@ -61,7 +62,7 @@ class TestCrystalMap:
         table[0, 0] = table[0, 1]
         xmap = crystal_map(table, ALL, keep_probabilities=True)
         pooled = pool_grains(xmap, np.arange(30) // 6)
-        ids, probabilities = sg.symmetry_chain(pooled.prop["probabilities"], ALL)
+        ids, probabilities = sg.symmetry_chain(*probabilities_from_map(pooled))
         assert np.array_equal(pooled.prop["chain_ids"], ids)
         assert np.allclose(pooled.prop["chain_probabilities"], probabilities, atol=1e-6)
 
