@@ -514,10 +514,10 @@ class TestResume:
         "epochs": 20,
     }
 
-    def test_early_stopping(self, library, noise, tmp_path, monkeypatch):
+    def test_early_stopping(self, noise, tmp_path, monkeypatch):
         """The best epoch is before the interruption, the last one after it."""
         monkeypatch.setattr(training, "_validate", lambda *args: Script(self.SCRIPT))
-        kwargs = {"library": library, "validation": noise} | self.STOPS
+        kwargs = {"experimental": noise, "validation": noise} | self.STOPS
         full = self.trained(**kwargs)
         assert full[1].history["val_loss"] == [*self.SCRIPT[:5]]
         self.interrupted(tmp_path, at=3, **kwargs)
