@@ -244,6 +244,7 @@ def fit_weights(
     first, second = pairs
     if len(first) < _FEWEST or not free:
         return weights
+    # 1. Pairs of neighbors from all over the map, and the points in them
     step = -(-len(first) // _MOST)
     first, second = first[::step], second[::step]
     points, index = np.unique([first, second], return_inverse=True)
@@ -251,14 +252,20 @@ def fit_weights(
     tables = {kind: table[points] for kind, table in evidence.items()}
     limit = np.log(_LARGEST_FACTOR)
 
-    def loss(x: np.ndarray) -> float:
-        now = weights | dict(zip(free, _scaled(x, free)))
-        p = softmax(sum(now[kind] * table for kind, table in tables.items()), axis=1)
-        share = np.maximum(p.mean(axis=0), 1e-9)
-        alike = (p[first] * p[second] / share).sum(axis=1)
-        likelihood = np.log((1 - _BOUNDARIES) * alike + _BOUNDARIES).mean()
-        return 1e-3 * np.square(x).sum() - likelihood
+    # 2. Negative log-likelihood of neighbors, see the notes of combine()
+    def loss(log_factors: np.ndarray) -> float:
+        trial = weights | dict(zip(free, _scaled(log_factors, free)))
+        # Logarithmic opinion pool, (points, m)
+        pool = sum(trial[kind] * table for kind, table in tables.items())
+        p = softmax(pool, axis=1)
+        shares = np.maximum(p.mean(axis=0), 1e-9)
+        # How much more often neighbors agree than by chance, (pairs,)
+        agreement = (p[first] * p[second] / shares).sum(axis=1)
+        likelihood = np.log((1 - _BOUNDARIES) * agreement + _BOUNDARIES).mean()
+        # A weak prior keeps weights that do not matter where they are
+        return 1e-3 * np.square(log_factors).sum() - likelihood
 
+    # 3. Its minimum by the method of Nelder and Mead
     simplex = np.vstack([np.zeros(len(free)), 1.5 * np.eye(len(free))])
     found = minimize(
         loss,
@@ -277,5 +284,7 @@ def fit_weights(
     return weights
 
 
-def _scaled(x: np.ndarray, kinds: Sequence[str]) -> list[float]:
-    return [float(DEFAULT_WEIGHTS[kind] * np.exp(i)) for kind, i in zip(kinds, x)]
+def _scaled(log_factors: np.ndarray, kinds: Sequence[str]) -> list[float]:
+    """Return default weights times factors given by their logarithms."""
+    factors = np.exp(log_factors)
+    return [float(DEFAULT_WEIGHTS[kind] * f) for kind, f in zip(kinds, factors)]

@@ -221,9 +221,12 @@ def combine(
             "Probabilities of the map are those of grains already, so `grain_ids` would "
             "count them twice. Give the map as classified, or no `grain_ids`"
         )
+    # 1. The m candidate phases, and what each map found where
     found, phases = gather(maps, kinds)
     if not phases:
         raise ValueError("The indexed maps have no phases")
+    # 2. Log-likelihood ratios by the classifier and evidence of each kind of scores,
+    #    (n, m) for the n points in the data
     points = np.flatnonzero(xmap.is_in_data)
     prior = _prior(probabilities, numbers, phases)
     shape = (xmap.is_in_data.size, len(phases))
@@ -232,19 +235,24 @@ def combine(
         for kind in KINDS
         if any(i.kind == kind for i in found)
     }
-    there = np.any([np.isfinite(table) for table in tables.values()], axis=0)
-    there &= _has_solution(found, shape)[points]
+    # 3. Which phases are candidates at which points, (n, m)
+    is_candidate = np.any([np.isfinite(table) for table in tables.values()], axis=0)
+    is_candidate &= _has_solution(found, shape)[points]
     _warn_of_unlike(tables, phases)
+    # 4. Scores of different phases on one scale, by expectation-maximization
     pairs = neighbors(xmap)
     tables, known = calibrate_scores(tables, prior, pairs, dict(weights or {}))
+    # 5. Weights with which neighbors agree best
     evidence = {"classifier": prior}
     evidence |= {kind: centered(table) for kind, table in tables.items()}
-    weights = fit_weights(evidence, pairs_with(there, pairs), known)
+    weights = fit_weights(evidence, pairs_with(is_candidate, pairs), known)
+    # 6. Logarithmic opinion pool, of points or of grains
     log_p = sum(weights[kind] * table for kind, table in evidence.items())
     if grain_ids is not None:
-        log_p = _of_grains(log_p, there, check_grain_ids(grain_ids, xmap))
-    log_p = np.where(there, log_p, -np.inf)
-    solved = there.any(axis=1)
+        log_p = _of_grains(log_p, is_candidate, check_grain_ids(grain_ids, xmap))
+    # 7. Posterior probabilities of the candidates, and the best of them
+    log_p = np.where(is_candidate, log_p, -np.inf)
+    solved = is_candidate.any(axis=1)
     posterior = np.zeros(log_p.shape)
     posterior[solved] = np.exp(log_softmax(log_p[solved], axis=1))
     best = posterior.argmax(axis=1)
@@ -333,28 +341,41 @@ def _space_groups_of(phases: Sequence[Phase], numbers: Sequence[int]) -> list[in
 
 
 def _of_grains(
-    log_p: np.ndarray, there: np.ndarray, grain_id: np.ndarray
+    log_p: np.ndarray, is_candidate: np.ndarray, grain_id: np.ndarray
 ) -> np.ndarray:
-    """Return the joint log-probabilities of the points of each grain."""
+    """Return the joint log-probabilities of the points of each grain.
+
+    Parameters
+    ----------
+    log_p
+        Log-probabilities of points of shape (n, m).
+    is_candidate
+        Which of them count, of the same shape.
+    grain_id
+        Grain of each point of shape (n,), negative for none.
+    """
     inside = grain_id >= 0
     _, index, size = np.unique(
         grain_id[inside], return_inverse=True, return_counts=True
     )
+    # Mean over the points of a grain at which a phase is a candidate, (grains, m)
     total = np.zeros((len(size), log_p.shape[1]))
     count = np.zeros_like(total)
-    np.add.at(total, index, np.where(there, log_p, 0)[inside])
-    np.add.at(count, index, there[inside])
+    np.add.at(total, index, np.where(is_candidate, log_p, 0)[inside])
+    np.add.at(count, index, is_candidate[inside])
     mean = total / np.maximum(count, 1)
+    # Times the effective number of independent points, as errors are alike in a grain
     pooled = log_p.copy()
     pooled[inside] = (effective_number(size, CORRELATION)[:, None] * mean)[index]
     return pooled
 
 
 def _has_solution(found: Sequence[Indexed], shape: tuple[int, int]) -> np.ndarray:
-    there = np.zeros(shape, dtype=bool)
+    """Return which points, by phases, some map has a solution for."""
+    has_solution = np.zeros(shape, dtype=bool)
     for each in found:
-        there[each.index, each.candidate] = True
-    return there
+        has_solution[each.index, each.candidate] = True
+    return has_solution
 
 
 def _classifier_scores(

@@ -202,7 +202,9 @@ def grains_from_patterns(
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be between 0 and 1, not {threshold}")
     options = static_background, mask, signal_mask
+    # 1. Normalized dot products of neighbors and next but one neighbors
     right, below, usable, anywhere = _products(signal, *options)
+    # 2. What a point has in common with the most similar neighbor, (rows, columns)
     best = np.zeros(usable.shape)
     for here, there, s in (
         (np.s_[:, :-1], np.s_[:, 1:], right[0]),
@@ -215,22 +217,27 @@ def grains_from_patterns(
     if (best > 0).any():
         in_common = float(np.median(best[best > 0]))
         best = np.maximum(best, in_common / 3)
+    # 3. Dot products corrected for noise
     scale = np.sqrt(best)
     with np.errstate(invalid="ignore", divide="ignore"):
         right = [
             s / (scale[:, : -i or None] * scale[:, i:]) for i, s in enumerate(right, 1)
         ]
         below = [s / (scale[: -i or None] * scale[i:]) for i, s in enumerate(below, 1)]
+    # 4. Points within grains: neighbors on opposite sides are alike
     alike = np.fmin(_across(*(s.T for s in right)).T, _across(*below))
     within = (alike >= threshold).ravel() & usable.ravel()
+    # 5. Grains grow from these over links (pairs,) of points that are alike
     first, second = pairs(np.arange(usable.size).reshape(usable.shape))
-    r = np.concatenate([right[0].ravel(), below[0].ravel()])
-    linked = r >= threshold
-    labels = _grow(first[linked], second[linked], r[linked], within, usable.ravel())
+    similarity = np.concatenate([right[0].ravel(), below[0].ravel()])
+    linked = similarity >= threshold
+    links = first[linked], second[linked], similarity[linked]
+    labels = _grow(*links, within, usable.ravel())
+    # 6. Grains that are alike on both sides of their boundary are merged
     grid = labels.reshape(usable.shape)
     sides = _sides(*(s.T for s in right), grid.T).T, _sides(*below, grid)
-    r = np.concatenate([s.ravel() for s in sides])
-    labels = _merge(labels, first, second, r, (1 + threshold) / 2)
+    similarity = np.concatenate([s.ravel() for s in sides])
+    labels = _merge(labels, first, second, similarity, (1 + threshold) / 2)
     _warn_of_what_cannot_tell(labels, in_common, anywhere, threshold)
     return labels.reshape(shape)
 
@@ -342,8 +349,10 @@ def _grow(
     usable: np.ndarray,
 ) -> np.ndarray:
     """Return labels from points within grains and links to all others."""
+    # Connected points within grains
     inside = within[first] & within[second]
     labels = _components(first[inside], second[inside], within)
+    # Other points join the neighbor most like them, layer by layer
     ends = np.concatenate([first, second])
     starts = np.concatenate([second, first])
     strength = np.tile(alike, 2)
@@ -354,6 +363,7 @@ def _grow(
         rank = np.argsort(strength[joins], kind="stable")
         # The last of several is kept, which is the one most alike
         labels[ends[joins][rank]] = labels[starts[joins][rank]]
+    # Those left, as in grains two points wide, are linked to each other
     left = usable & (labels < 0)
     inside = left[first] & left[second]
     others = _components(first[inside], second[inside], left)
@@ -386,10 +396,12 @@ def _merge(
     """Return labels with grains merged that are alike along their boundary."""
     a, b = labels[first], labels[second]
     between = (a != b) & (a >= 0) & (b >= 0) & np.isfinite(alike)
+    # Mean similarity along the boundary of each pair of grains
     n = labels.max(initial=-1) + 1
     key = np.minimum(a, b)[between] * n + np.maximum(a, b)[between]
     found, index = np.unique(key, return_inverse=True)
     mean = np.bincount(index, alike[between]) / np.bincount(index)
+    # Grains linked by those that are alike become one
     merged = found[mean >= threshold]
     of_grain = _components(merged // n, merged % n, np.ones(n, dtype=bool))
     known = labels >= 0

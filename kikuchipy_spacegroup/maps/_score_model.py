@@ -59,11 +59,14 @@ class ScoreModel:
         n_known = np.maximum(known.sum(axis=1), 1)
         out = np.full(table.shape, np.nan)
         for j, (mean, variance) in enumerate(zip(self.means, self.variances)):
-            rest = np.where(known, table - mean, 0)
-            # Of the evidence less its mean over the phases that are known
-            square = np.square(rest).sum(axis=1) - rest.sum(axis=1) ** 2 / n_known
-            found = square / variance + (n_known - 1) * np.log(variance)
-            out[known[:, j], j] = -0.5 * found[known[:, j]]
+            # Residuals of the evidence if the pattern is of phase j, (n, m)
+            residuals = np.where(known, table - mean, 0)
+            # Their sum of squares about their mean over the phases known, (n,)
+            squares = np.square(residuals).sum(axis=1)
+            squares -= residuals.sum(axis=1) ** 2 / n_known
+            # -2 ln N of n_known - 1 independent residuals, but for a constant
+            deviance = squares / variance + (n_known - 1) * np.log(variance)
+            out[known[:, j], j] = -0.5 * deviance[known[:, j]]
         return out
 
 
@@ -108,18 +111,19 @@ def calibrate_scores(
     tables, weights = dict(tables), dict(weights)
     if "classifier" in weights:
         return tables, weights
-    found = {}
+    # A score model for each kind whose weight is not given
+    likelihoods = {}
     for kind in CORRELATIONS:
         if kind in tables and kind not in weights:
             table = tables[kind]
             model = fit_score_model(table, prior, pairs_with(np.isfinite(table), pairs))
             if model is not None:
-                found[kind] = model.log_likelihood(table)
-    if not found:
+                likelihoods[kind] = model.log_likelihood(table)
+    if not likelihoods:
         return tables, weights
     # A score and the same refined say the same, and count once together
-    known = {"classifier": 1.0} | dict.fromkeys(found, 1 / len(found))
-    return tables | found, weights | known
+    shared = {"classifier": 1.0} | dict.fromkeys(likelihoods, 1 / len(likelihoods))
+    return tables | likelihoods, weights | shared
 
 
 def fit_score_model(
@@ -163,42 +167,67 @@ def fit_score_model(
     first, second = pairs
     if len(first) < _FEWEST_PAIRS or table.shape[1] < 2:
         return None
+    # 1. Pairs from all over the map, and the points in them
     step = -(-len(first) // _MOST_PAIRS)
     points, index = np.unique([first[::step], second[::step]], return_inverse=True)
-    x, prior = table[points], prior[points]
-    x = x - x.mean(axis=1, keepdims=True)
+    # 2. Evidence less its mean over the phases, (points, m)
+    evidence, prior = table[points], prior[points]
+    evidence = evidence - evidence.mean(axis=1, keepdims=True)
+    # 3. Scores that have nothing to do with the classifier are left as they are
     p = softmax(prior, axis=1)
-    if _correlation(x, p, *index.reshape(2, -1)) < _LEAST_CORRELATION:
+    if _correlation(evidence, p, *index.reshape(2, -1)) < _LEAST_CORRELATION:
         return None
-    model = _maximize_expectation(x, prior)
+    # 4. Expectation-maximization
+    model = _maximize_expectation(evidence, prior)
     _logger.info("Means %s and variances %s of scores", model.means, model.variances)
     return model
 
 
 def _correlation(
-    x: np.ndarray, p: np.ndarray, first: np.ndarray, second: np.ndarray
+    evidence: np.ndarray, p: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> float:
-    """Return the correlation of evidence with probabilities of neighbors."""
-    x, p = x[np.append(first, second)], p[np.append(second, first)]
-    x, p = x - x.mean(axis=0), p - p.mean(axis=0)
-    scale = np.sqrt(np.square(x).sum() * np.square(p).sum())
-    return float((x * p).sum() / scale) if scale > 0 else 0.0
+    """Return the correlation of evidence with probabilities of neighbors.
+
+    Pearson's, over all points in pairs and all phases, of arrays of shape
+    (points, m).
+    """
+    here, there = np.append(first, second), np.append(second, first)
+    evidence, p = evidence[here], p[there]
+    evidence, p = evidence - evidence.mean(axis=0), p - p.mean(axis=0)
+    scale = np.sqrt(np.square(evidence).sum() * np.square(p).sum())
+    return float((evidence * p).sum() / scale) if scale > 0 else 0.0
 
 
-def _maximize_expectation(x: np.ndarray, prior: np.ndarray) -> ScoreModel:
-    n, m = x.shape
-    variance = max(x.var(axis=0).sum() / (m - 1), 1e-12)
-    held = _FOR_ONE_SCALE * n
-    means = np.sqrt(variance) * (np.eye(m) - 1 / m)
-    # As if scores were on one scale, with a usual number of independent pixels
-    shares = softmax(prior + 100 * x, axis=1)
+def _maximize_expectation(evidence: np.ndarray, prior: np.ndarray) -> ScoreModel:
+    """Fit a score model by expectation-maximization.
+
+    Parameters
+    ----------
+    evidence
+        Evidence less its mean over the phases, of shape (n, m).
+    prior
+        Logarithmic probabilities by the classifier of shape (n, m).
+    """
+    n, m = evidence.shape
+    variance = max(evidence.var(axis=0).sum() / (m - 1), 1e-12)
+    # Prior of means: where they are if scores are on one scale, worth n_prior points
+    n_prior = _FOR_ONE_SCALE * n
+    prior_means = np.sqrt(variance) * (np.eye(m) - 1 / m)
+    # Responsibilities (n, m), first as if scores were on one scale, with a usual
+    # number of independent pixels
+    responsibilities = softmax(prior + 100 * evidence, axis=1)
     for _ in range(_N_ITERATIONS):
-        total = shares.sum(axis=0)
-        found = (shares.T @ x + held * means) / (total + held)[:, None]
-        square = np.square(x[:, None] - found).sum(axis=2)
-        sums = (shares * square).sum(axis=0) / (m - 1)
-        pooled = (sums.sum() + held * variance) / (n + held)
-        model = ScoreModel(found, (sums + held * pooled) / (total + held))
-        likelihood = model.log_likelihood(x)
-        shares = softmax(np.log(total + held) + prior + likelihood, axis=1)
+        # M step: mean evidence (m, m) of patterns of each phase
+        totals = responsibilities.sum(axis=0)
+        sums = responsibilities.T @ evidence + n_prior * prior_means
+        means = sums / (totals + n_prior)[:, None]
+        # and its variance (m,), drawn to that of all phases
+        distances = np.square(evidence[:, None] - means).sum(axis=2)
+        squares = (responsibilities * distances).sum(axis=0) / (m - 1)
+        pooled = (squares.sum() + n_prior * variance) / (n + n_prior)
+        variances = (squares + n_prior * pooled) / (totals + n_prior)
+        model = ScoreModel(means, variances)
+        # E step: shares of phases times classifier times likelihood
+        posterior = np.log(totals + n_prior) + prior + model.log_likelihood(evidence)
+        responsibilities = softmax(posterior, axis=1)
     return model

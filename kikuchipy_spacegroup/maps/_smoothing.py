@@ -123,30 +123,39 @@ def smooth_probabilities(
 
 
 def _marginals(evidence: np.ndarray, beta: float, max_iterations: int) -> np.ndarray:
-    """Return the probabilities of a Potts model on a grid.
+    """Return the marginal probabilities of a Potts model on a grid.
 
-    Evidence is of shape (rows, columns, k). Points with none are not
-    there.
+    Parameters
+    ----------
+    evidence
+        Probabilities of single points of shape (rows, columns, k), zeros
+        where there is no point.
+    beta
+        Coupling of neighbors.
+    max_iterations
+        Largest number of times messages are passed.
     """
     here, there = np.s_[1:], np.s_[:-1]
-    # From a point on the left, on the right, above and below
+    # Messages (rows, columns, k) to every point from that on its left, on its right,
+    # above and below it
     targets = [np.s_[:, here], np.s_[:, there], np.s_[here], np.s_[there]]
     sources = [np.s_[:, there], np.s_[:, here], np.s_[there], np.s_[here]]
     opposite = [1, 0, 3, 2]
     coupling = np.float32(np.expm1(beta))
     messages = [np.ones_like(evidence) for _ in targets]
     for _ in range(max_iterations):
-        belief = _belief(evidence, messages)
-        new, change = [], 0.0
+        beliefs = _beliefs(evidence, messages)
+        updated, change = [], 0.0
         for i, (target, source) in enumerate(zip(targets, sources)):
-            # All that the source knows but what it was told by the target
-            known = _normalized(belief[source] / messages[opposite[i]][source])
+            # Cavity distribution: what the source knows but from the target
+            cavity = _normalized(beliefs[source] / messages[opposite[i]][source])
+            # Sum over its groups of exp(beta [same group]) times it, less a constant
             message = np.ones_like(evidence)
-            message[target] += coupling * known
+            message[target] += coupling * cavity
             message /= message.max(axis=-1, keepdims=True)
             change = max(change, np.abs(message - messages[i]).max(initial=0))
-            new.append(message)
-        messages = new
+            updated.append(message)
+        messages = updated
         if change < _TOLERANCE:
             break
     else:
@@ -156,16 +165,18 @@ def _marginals(evidence: np.ndarray, beta: float, max_iterations: int) -> np.nda
             change,
             max_iterations,
         )
-    return _belief(evidence, messages)
+    return _beliefs(evidence, messages)
 
 
-def _belief(evidence: np.ndarray, messages: list[np.ndarray]) -> np.ndarray:
-    belief = evidence.copy()
+def _beliefs(evidence: np.ndarray, messages: list[np.ndarray]) -> np.ndarray:
+    """Return the normalized product of evidence and all messages."""
+    beliefs = evidence.copy()
     for message in messages:
-        belief *= message
-    return _normalized(belief)
+        beliefs *= message
+    return _normalized(beliefs)
 
 
 def _normalized(values: np.ndarray) -> np.ndarray:
+    """Return values that add up to 1 over the last axis, or zeros."""
     total = values.sum(axis=-1, keepdims=True)
     return np.divide(values, total, out=np.zeros_like(values), where=total > 0)
