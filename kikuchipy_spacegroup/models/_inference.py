@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run a Keras model on arrays as fast as each backend and device can."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from threading import Lock
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kikuchipy_spacegroup._keras import keras, ops
+from kikuchipy_spacegroup.models._chain_softmax import ChainSoftmax
 from kikuchipy_spacegroup.models._fork import remember_process
 
 # Patterns per batch without a GPU, and the most with one
@@ -64,7 +65,10 @@ def padded_size(n: int, batch_size: int) -> int:
 
 
 def joined(
-    prepare: keras.layers.Layer, network: keras.Model, temperature: float
+    prepare: keras.layers.Layer,
+    network: keras.Model,
+    temperature: float | Mapping[str, float],
+    space_groups: Sequence[int],
 ) -> keras.Model:
     """Return the graph from raw patterns to probabilities.
 
@@ -75,7 +79,10 @@ def joined(
     network
         Network to logits.
     temperature
-        Number the logits are divided by.
+        Number the logits are divided by, or one for every level of the
+        chain of symmetry.
+    space_groups
+        Space group numbers in the order of the logits.
 
     Returns
     -------
@@ -83,9 +90,13 @@ def joined(
         Keras model of these layers.
     """
     inputs = keras.Input((None, None, 1), name="patterns")
+    logits = network(prepare(inputs))
+    if isinstance(temperature, Mapping):
+        last = ChainSoftmax(space_groups, temperature, name="probabilities")
+        return keras.Model(inputs, last(logits), name="space_group_model")
     scale = keras.layers.Rescaling(1 / temperature, name="temperature", dtype="float32")
     softmax = keras.layers.Softmax(name="probabilities", dtype="float32")
-    outputs = softmax(scale(network(prepare(inputs))))
+    outputs = softmax(scale(logits))
     return keras.Model(inputs, outputs, name="space_group_model")
 
 

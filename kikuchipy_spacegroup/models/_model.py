@@ -15,8 +15,9 @@ import numpy as np
 
 from kikuchipy_spacegroup import data
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup._keras import keras
+from kikuchipy_spacegroup._keras import keras, ops
 from kikuchipy_spacegroup.io._replacing import replacing
+from kikuchipy_spacegroup.models._chain_softmax import check_temperature
 from kikuchipy_spacegroup.models._fingerprint import fingerprint
 from kikuchipy_spacegroup.models._fork import check_not_forked
 from kikuchipy_spacegroup.models._inference import (
@@ -52,7 +53,10 @@ class SpaceGroupModel:
     prepare
         Layer from raw patterns to network input.
     temperature
-        Number the logits are divided by before the softmax.
+        Number the logits are divided by before the softmax, or one for
+        every level of the chain of symmetry, by its name in
+        ``space_groups.CHAIN``, see
+        :func:`~kikuchipy_spacegroup.training.fit_chain_temperatures`.
     min_probability
         Probability below which a pattern counts as not identified
         unless the user says otherwise.
@@ -92,7 +96,7 @@ class SpaceGroupModel:
         space_groups: Sequence[int],
         prepare: PreparePatterns,
         *,
-        temperature: float = 1.0,
+        temperature: float | Mapping[str, float] = 1.0,
         min_probability: float = 0.0,
         conformal_thresholds: dict[float, dict[int, float] | float] | None = None,
         metadata: dict[str, Any] | None = None,
@@ -109,12 +113,10 @@ class SpaceGroupModel:
                 f"Network has {network.output_shape[-1]} outputs, which cannot stand "
                 f"for {len(space_groups)} space groups"
             )
-        if not temperature > 0:
-            raise ValueError(f"Temperature must be positive, not {temperature}")
+        self._temperature = check_temperature(temperature)
         self._space_groups = space_groups
         self._prepare = prepare
         self._network = network
-        self._temperature = float(temperature)
         self.min_probability = float(min_probability)
         self.conformal_thresholds = deepcopy(conformal_thresholds or {})
         self.metadata = dict(metadata or {})
@@ -189,7 +191,7 @@ class SpaceGroupModel:
             f"  input: any pattern, prepared at {self.size} x {self.size} px",
             f"  network: {self.metadata.get('network', self.network.name)}, "
             f"{self.network.count_params():,} parameters",
-            f"  temperature {self.temperature:.3g}, "
+            f"  temperature {_in_words(self.temperature)}, "
             f"min_probability {self.min_probability:.3g}",
             f"  trained on: {self.metadata.get('trained_on', 'nothing yet')}",
         ]
@@ -226,15 +228,16 @@ class SpaceGroupModel:
         return self._graph
 
     @property
-    def temperature(self) -> float:
-        """Return or set the number the logits are divided by."""
-        return self._temperature
+    def temperature(self) -> float | dict[str, float]:
+        """Return or set the number the logits are divided by, or that of each level.
+
+        See :class:`SpaceGroupModel`.
+        """
+        return deepcopy(self._temperature)
 
     @temperature.setter
-    def temperature(self, value: float) -> None:
-        if not value > 0:
-            raise ValueError(f"Temperature must be positive, not {value}")
-        self._temperature = float(value)
+    def temperature(self, value: float | Mapping[str, float]) -> None:
+        self._temperature = check_temperature(value)
         self._build_graph()
 
     @property
@@ -261,7 +264,9 @@ class SpaceGroupModel:
 
     def _build_graph(self) -> None:
         self._prepare.name, self._network.name = PREPARE, NETWORK
-        self._graph = joined(self._prepare, self._network, self._temperature)
+        self._graph = joined(
+            self._prepare, self._network, self._temperature, self._space_groups
+        )
         self._call = compiled(self._graph, self._mixed_precision)
 
     def predict_proba(
@@ -297,6 +302,39 @@ class SpaceGroupModel:
         n = self.batch_size if batch_size is None else batch_size
         k = len(self.space_groups)
         return predict_in_batches(self._call, patterns, k, n, padded_size)
+
+    def logits_to_probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Return the probabilities of logits, scaled as the model is calibrated.
+
+        Parameters
+        ----------
+        logits
+            Output of :attr:`network` of shape (n, number of space
+            groups).
+
+        Returns
+        -------
+        probabilities
+            Array of the same shape and dtype float32.
+
+        See Also
+        --------
+        predict_proba
+        kikuchipy_spacegroup.training.simulate_logits
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kikuchipy_spacegroup import SpaceGroupModel
+        >>> model = SpaceGroupModel.create([225, 229], size=48)
+        >>> model.temperature = 2
+        >>> model.logits_to_probabilities(np.array([[2 * np.log(3), 0]])).round(3)
+        array([[0.75, 0.25]], dtype=float32)
+        """
+        x = ops.convert_to_tensor(np.asarray(logits, dtype="float32"))
+        for layer in self._graph.layers[3:]:
+            x = layer(x)
+        return ops.convert_to_numpy(x)
 
     def predict(
         self, patterns: np.ndarray, *, batch_size: int | None = None
@@ -386,6 +424,13 @@ class SpaceGroupModel:
             self.graph.save(part)
             with zipfile.ZipFile(part, "a", zipfile.ZIP_DEFLATED) as archive:
                 archive.writestr(MEMBER, json.dumps(header, indent=1))
+
+
+def _in_words(temperature: float | Mapping[str, float]) -> str:
+    """Return a temperature, or those of the levels from the finest, as text."""
+    if not isinstance(temperature, Mapping):
+        return f"{temperature:.3g}"
+    return ", ".join(f"{value:.3g}" for value in temperature.values()) + " by level"
 
 
 def load_model(

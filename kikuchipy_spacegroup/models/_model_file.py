@@ -3,12 +3,12 @@
 """Our part of a model file: a .keras archive with one more member."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from kikuchipy_spacegroup.io._archive import read_archive
 from kikuchipy_spacegroup.io._hdf5_file import check_hdf5
+from kikuchipy_spacegroup.models._chain_softmax import check_temperature
 from kikuchipy_spacegroup.models._fork import check_not_forked
 
 # Name of the member and the newest version of it that can be read
@@ -129,7 +129,7 @@ def _typed(header: dict[str, Any]) -> dict[str, Any]:
     thresholds = header.get("conformal_thresholds", {})
     typed = {
         "space_groups": numbers,
-        "temperature": float(header["temperature"]),
+        "temperature": check_temperature(_temperature(header["temperature"])),
         "min_probability": float(header["min_probability"]),
         "conformal_thresholds": {
             float(k): _threshold(v, numbers) for k, v in thresholds.items()
@@ -147,11 +147,14 @@ def _typed(header: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"of the probabilities {probabilities}, some are not in [0, 1]"
         )
-    if not 0 < typed["temperature"] < math.inf:
-        raise ValueError(
-            f"the temperature is {typed['temperature']}, but must be positive"
-        )
     return typed
+
+
+def _temperature(value: Any) -> float | dict[str, float]:
+    """Return the temperature, or that of each level of symmetry."""
+    if not isinstance(value, dict):
+        return float(value)
+    return {str(level): float(v) for level, v in value.items()}
 
 
 def _threshold(value: Any, numbers: list[int]) -> float | dict[int, float]:

@@ -57,12 +57,13 @@ _ALLOWED: dict[str | None, Collection[str]] = {
     "keras.regularizers": {"L1", "L1L2", "L2", "OrthogonalRegularizer"},
     "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
     "keras.src.ops.numpy": set(_OPERATIONS),
+    "kikuchipy_spacegroup.models._chain_softmax": {"ChainSoftmax"},
     "kikuchipy_spacegroup.patterns._preprocessing": {"PreparePatterns"},
     # Where it was before the rooms: files that say so are read for good
     "kikuchipy_spacegroup.preprocessing": {"PreparePatterns"},
     None: {"__keras_tensor__", "__slice__", "__ellipsis__"},
 }
-_OURS = "kikuchipy_spacegroup>PreparePatterns"
+_OURS = {"kikuchipy_spacegroup>PreparePatterns", "kikuchipy_spacegroup>ChainSoftmax"}
 # Arguments that newer versions of Keras write, older ones do not know, and that
 # change nothing when they have these values, which are the defaults
 _SINCE = {
@@ -109,7 +110,7 @@ def check_config(
         If a class is not known to be safe, or there are too many
         layers.
     """
-    forbidden = set(registered) - set(custom_objects) - {_OURS}
+    forbidden = set(registered) - set(custom_objects) - _OURS
     checked = _checked(config, forbidden, set(custom_objects), 0)
     if not isinstance(checked, dict):
         raise RefusedError("config.json does not describe a network")
@@ -167,7 +168,8 @@ def _check_class(value: dict, custom: set[str]) -> None:
         known = isinstance(module, str | None) and isinstance(name, str)
         allowed = _ALLOWED.get(module, ()) if known else ()
     # A registered name goes before the module and the name of a class
-    names = (_OURS,) if name == "PreparePatterns" else (None, "", name)
+    ours = f"kikuchipy_spacegroup>{name}"
+    names = (ours,) if ours in _OURS else (None, "", name)
     if not known or name not in allowed or registered not in names:
         raise RefusedError(
             f"its network asks for {name!r} of {module!r} (registered as "

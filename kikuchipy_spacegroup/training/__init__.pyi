@@ -4,6 +4,7 @@ from ._adaptation import adapt_normalization, self_train
 from ._calibration import (
     calibrate,
     calibration_error,
+    fit_chain_temperatures,
     fit_temperature,
     precision_threshold,
     simulate_logits,
@@ -36,6 +37,7 @@ __all__ = [
     "class_conformal_thresholds",
     "conformal_threshold",
     "fit",
+    "fit_chain_temperatures",
     "fit_kaufmann2020",
     "fit_temperature",
     "make_optimizer",

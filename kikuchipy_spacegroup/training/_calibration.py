@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax, logsumexp
 
+from kikuchipy_spacegroup.models._chain_softmax import nodes_of_chain
 from kikuchipy_spacegroup.space_groups import (
+    CHAIN,
     match_enantiomorphs,
     merge_enantiomorphs,
 )
@@ -72,6 +74,94 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     logits, labels = check_labels(logits, labels)
     if not np.isfinite(logits).all():
         raise ValueError("Logits must be finite")
+    return _most_likely_temperature(logits, labels)
+
+
+def fit_chain_temperatures(
+    logits: np.ndarray, labels: np.ndarray, space_groups: Sequence[int]
+) -> dict[str, float]:
+    r"""Fit a temperature for every level of symmetry by maximum likelihood.
+
+    Parameters
+    ----------
+    logits
+        Array of shape (n, k).
+    labels
+        Index of the right space group per pattern in an array of shape
+        (n,).
+    space_groups
+        The k space group numbers.
+
+    Returns
+    -------
+    temperatures
+        Temperature of each level in ``space_groups.CHAIN``, for
+        ``model.temperature``. 1 at levels that divide no node of the next
+        one.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit together, or the logits are not finite.
+
+    See Also
+    --------
+    fit_temperature
+    calibrate
+
+    Notes
+    -----
+    The logarithm of the probability of a space group is the sum of those
+    of conditional probabilities down the chain, from the crystal system
+    to the space group. Each is scaled with a temperature of its own
+    :cite:`guo2017calibration`, which are found one by one, since the
+    likelihood is the product over the levels.
+
+    Examples
+    --------
+    Cubic or not is right three times out of four, and which cubic space
+    group always
+
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.training import fit_chain_temperatures
+    >>> logits = np.array([[5.0, 1.0, -5.0]] * 4)
+    >>> labels = np.array([0, 0, 0, 2])
+    >>> found = fit_chain_temperatures(logits, labels, [225, 229, 194])
+    >>> round(found["crystal_system"], 1), round(found["laue_class"], 1)
+    (9.1, 1.0)
+    """
+    logits, labels = check_labels(logits, labels)
+    if not np.isfinite(logits).all():
+        raise ValueError("Logits must be finite")
+    members, parents = nodes_of_chain(space_groups)
+    log_p = log_softmax(logits.astype("float64"), axis=1)
+    temperatures = {}
+    for level, of_group, of_node in zip(CHAIN, members, parents):
+        # Log-probabilities of the nodes of a level, and the right one of each pattern
+        nodes = of_group.argmax(axis=1)
+        summed = np.stack(
+            [logsumexp(log_p[:, nodes == i], axis=1) for i in range(nodes.max() + 1)], 1
+        )
+        right = nodes[labels]
+        # Those within the node of the next level that the right one is in
+        siblings = (of_node @ of_node.T > 0)[right]
+        of_siblings = np.where(siblings, summed, -np.inf)
+        alone = (siblings.sum(axis=1) == 1).all()
+        found = 1.0 if alone else _most_likely_temperature(of_siblings, right)
+        temperatures[level] = found
+    return temperatures
+
+
+def _most_likely_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the temperature of the highest likelihood.
+
+    Parameters
+    ----------
+    logits
+        Array of shape (n, k), minus infinity where a class is impossible.
+    labels
+        Index of the right class per pattern of shape (n,).
+    """
     rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
@@ -191,6 +281,7 @@ def calibrate(
     n_patterns: int = 4000,
     precision: float | None = 0.9,
     coverage: Sequence[float] = (0.9, 0.95),
+    per_level: bool = False,
     acquisition: "Acquisition | None" = None,
     seed: int = 0,
 ) -> None:
@@ -215,6 +306,9 @@ def calibrate(
         Coverages to set ``model.conformal_thresholds`` for. They hold
         for each phase of the library, see
         :func:`~kikuchipy_spacegroup.training.class_conformal_thresholds`.
+    per_level
+        Whether every level of symmetry has a temperature of its own, see
+        :func:`fit_chain_temperatures`, or all logits have one.
     acquisition
         Ranges of what the camera does. They should be those of the
         patterns to be classified.
@@ -248,10 +342,14 @@ def calibrate(
         model, library, n_patterns=n_patterns, acquisition=acquisition, seed=seed
     )
     known = labels >= 0
-    model.temperature = fit_temperature(logits[known], labels[known])
+    of_known = logits[known], labels[known]
+    if per_level:
+        model.temperature = fit_chain_temperatures(*of_known, model.space_groups)
+    else:
+        model.temperature = fit_temperature(*of_known)
     # As maps have them, the two of an enantiomorphic pair are one
     probabilities, kept = merge_enantiomorphs(
-        softmax(logits / model.temperature, axis=1), model.space_groups
+        model.logits_to_probabilities(logits), model.space_groups
     )
     position = {number: i for i, number in enumerate(kept)}
     of_class = match_enantiomorphs(model.space_groups, kept).tolist()
@@ -268,7 +366,7 @@ def calibrate(
         by_group = dict(zip(model.space_groups, of_groups, strict=True))
         model.conformal_thresholds[c] = by_group
     _logger.info(
-        "Temperature %.3f, min_probability %.3f, conformal thresholds %s, from %d "
+        "Temperature %s, min_probability %.3f, conformal thresholds %s, from %d "
         "patterns of %d phases",
         model.temperature,
         model.min_probability,
