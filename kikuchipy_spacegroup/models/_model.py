@@ -195,6 +195,9 @@ class SpaceGroupModel:
             f"min_probability {self.min_probability:.3g}",
             f"  trained on: {self.metadata.get('trained_on', 'nothing yet')}",
         ]
+        if borrowed := self.metadata.get("borrowed_thresholds"):
+            text = ", ".join(str(n) for n in borrowed)
+            lines.append(f"  thresholds of sets borrowed from Laue classes: {text}")
         for name, value in self.metadata.get("accuracy", {}).items():
             lines.append(f"  accuracy, {name}: {value:.1%}")
         # What a file says is shown, and does not command the terminal

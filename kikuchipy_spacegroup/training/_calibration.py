@@ -13,6 +13,7 @@ from scipy.special import log_softmax, logsumexp
 from kikuchipy_spacegroup.models._chain_softmax import nodes_of_chain
 from kikuchipy_spacegroup.space_groups import (
     CHAIN,
+    coarsen,
     match_enantiomorphs,
     merge_enantiomorphs,
 )
@@ -306,6 +307,8 @@ def calibrate(
         Coverages to set ``model.conformal_thresholds`` for. They hold
         for each phase of the library, see
         :func:`~kikuchipy_spacegroup.training.class_conformal_thresholds`.
+        Space groups that no phase is of borrow the threshold of their
+        Laue class. They are in ``model.metadata["borrowed_thresholds"]``.
     per_level
         Whether every level of symmetry has a temperature of its own, see
         :func:`fit_chain_temperatures`, or all logits have one.
@@ -360,11 +363,19 @@ def calibrate(
     model.conformal_thresholds = {}
     for c in coverage:
         found = class_conformal_thresholds(
-            probabilities[known], labels[known], c, materials=phases[known]
+            probabilities[known],
+            labels[known],
+            c,
+            materials=phases[known],
+            families=coarsen(kept, "laue_class"),
         )
         of_groups = found[columns[:-1]].tolist()
         by_group = dict(zip(model.space_groups, of_groups, strict=True))
         model.conformal_thresholds[c] = by_group
+    borrowed = np.isin(columns[:-1], labels[known], invert=True)
+    model.metadata["borrowed_thresholds"] = [
+        number for number, i in zip(model.space_groups, borrowed) if i
+    ]
     _logger.info(
         "Temperature %s, min_probability %.3f, conformal thresholds %s, from %d "
         "patterns of %d phases",

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Conformal prediction sets of classes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -70,6 +72,7 @@ def class_conformal_thresholds(
     coverage: float = 0.9,
     *,
     materials: np.ndarray | None = None,
+    families: Sequence[str] | np.ndarray | None = None,
 ) -> np.ndarray:
     """Return conformal thresholds of probabilities, one per class.
 
@@ -84,14 +87,18 @@ def class_conformal_thresholds(
         if these are given, whose set must have the right class in it.
     materials
         What material each pattern is of, as numbers of shape (n,).
+    families
+        What family each class is of, of shape (k,), such as its Laue
+        class.
 
     Returns
     -------
     thresholds
         Lowest probability of each class in a set, of shape (k,), none
         above that of all patterns. Classes and materials of too few
-        patterns for this coverage are left out, and classes of which
-        nothing is known have the threshold of all.
+        patterns for this coverage are left out. Classes of which nothing
+        is known have the threshold of all patterns of their family, if
+        there are enough, or else of all.
 
     Raises
     ------
@@ -131,6 +138,23 @@ def class_conformal_thresholds(
         )
     everywhere = conformal_threshold(probabilities, labels, coverage)
     thresholds = np.full(probabilities.shape[1], everywhere)
+    if families is not None:
+        families = np.asarray(families)
+        if families.shape != thresholds.shape:
+            raise ValueError(
+                f"There must be {len(thresholds)} families, one per class, not "
+                f"{families.shape}"
+            )
+        for family in np.unique(families):
+            of_family = families[labels] == family
+            if _rank(of_family.sum(), coverage) <= of_family.sum():
+                own = conformal_threshold(
+                    probabilities[of_family], labels[of_family], coverage
+                )
+                unknown = (families == family) & ~np.isin(
+                    np.arange(len(families)), labels
+                )
+                thresholds[unknown] = min(everywhere, own)
     groups = [labels] if materials is None else [labels, np.asarray(materials)]
     for here in (group == i for group in groups for i in np.unique(group)):
         if _rank(here.sum(), coverage) <= here.sum():

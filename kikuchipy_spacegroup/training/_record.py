@@ -52,6 +52,7 @@ def record_training(
     if model.temperature != 1 or model.conformal_thresholds:
         model.temperature, model.min_probability = 1.0, 0.0
         model.conformal_thresholds = {}
+        model.metadata.pop("borrowed_thresholds", None)
         _logger.warning(
             "Temperature, min_probability and conformal thresholds were those of the "
             "model before this training, and are taken back: probabilities are not "

@@ -167,6 +167,26 @@ class TestThresholds:
         each = conformal.class_conformal_thresholds(p, labels, 0.9)
         assert each[2] == conformal.conformal_threshold(p, labels, 0.9)
 
+    def test_unknown_class_borrows_from_its_family(self, truth):
+        logits, labels = truth
+        logits = logits.copy()
+        logits[labels == 1, 0] += 2  # Mostly taken for another one
+        p = softmax(logits, axis=1)
+        p = np.concatenate([p, np.full((len(p), 2), 1e-6)], axis=1)
+        k = p.shape[1]
+        families = np.array(["a", "b", *"c" * (k - 4), "b", "d"])
+        each = conformal.class_conformal_thresholds(p, labels, 0.9, families=families)
+        of_b = labels == 1
+        everywhere = conformal.conformal_threshold(p, labels, 0.9)
+        expected = conformal.conformal_threshold(p[of_b], labels[of_b], 0.9)
+        assert each[-2] == expected < everywhere
+        # Of a family of which nothing is known
+        assert each[-1] == everywhere
+        without = conformal.class_conformal_thresholds(p, labels, 0.9)
+        assert (each[:-2] == without[:-2]).all()
+        with pytest.raises(ValueError, match="one per class"):
+            conformal.class_conformal_thresholds(p, labels, families=["a"])
+
     def test_too_few_patterns(self):
         with pytest.raises(ValueError, match="needs at least 9 patterns, not 5"):
             conformal.conformal_threshold(np.ones((5, 2)) / 2, np.zeros(5, int), 0.9)
@@ -206,6 +226,10 @@ class TestCalibrate:
         assert set(model.conformal_thresholds) == {0.9, 0.95}
         for thresholds in model.conformal_thresholds.values():
             assert tuple(thresholds) == model.space_groups
+            # 229 is not in the library, and of the Laue class of the others
+            assert thresholds[229] <= max(thresholds[221], thresholds[225])
+        assert model.metadata["borrowed_thresholds"] == [229]
+        assert "borrowed from Laue classes: 229" in repr(model)
         after = model.predict_proba(patterns)
         assert np.array_equal(before.argmax(axis=1), after.argmax(axis=1))
         model.save(tmp_path / "calibrated.keras")
