@@ -130,7 +130,7 @@ def predict(
     """Return predictions for n patterns of every structure of a library."""
     camera = replace(Acquisition(), noise=(noise, noise + 1e-3))
     logits, _ = logits_of(model, library, n, acquisition=camera)
-    p = softmax(logits / model.temperature, axis=1)
+    p = model.logits_to_probabilities(logits)
     return Predictions(
         p.reshape(library.n_phases, n, -1), model.space_groups, library.space_groups
     )
