@@ -4,11 +4,12 @@
 
 Usage::
 
-    python -m recipes.general_model.library MASTERS... LIBRARIES [--first 300]
+    python -m recipes.general_model.library MASTERS... LIBRARIES [--bands BANDS] [--first 300]
 
-where MASTERS are folders filled by ``structures/simulate.py``. LIBRARIES gets
-``training.npz``, ``weights.json`` (how often phases and space groups are drawn) and one
-library for every split held out. Phases have the identifiers of the table as names.
+where MASTERS are folders filled by ``structures/simulate.py`` and BANDS one by
+``structures/two_beam.py``. LIBRARIES gets ``training.npz``, ``weights.json`` (how often
+phases and space groups are drawn) and one library for every split held out. Phases have
+the identifiers of the table as names, followed by ``" (bands)"`` for those from BANDS.
 """
 
 import argparse
@@ -35,6 +36,8 @@ SPLITS = (
 )
 # How often a type is drawn that users map, and one made up, next to the others
 MAPPED, MADE_UP = 2.0, 0.5
+# What the names of phases end with whose master patterns are of two-beam bands
+BANDS = " (bands)"
 
 
 def hemispheres(path: Path) -> tuple[np.ndarray, float]:
@@ -68,7 +71,7 @@ def hemispheres(path: Path) -> tuple[np.ndarray, float]:
 
 
 def gather(
-    structures: Iterable[Structure], folders: Iterable[Path]
+    structures: Iterable[Structure], folders: Iterable[Path], suffix: str = ""
 ) -> MasterPatternLibrary | None:
     """Return the master patterns of structures, None if there are none.
 
@@ -78,6 +81,8 @@ def gather(
         Structures. Those not in any folder are left out.
     folders
         Folders of ``structures/simulate.py``.
+    suffix
+        What names end with.
 
     Returns
     -------
@@ -98,7 +103,7 @@ def gather(
             lower.append(len(images) - 1)
             phase_index.append(len(names))
             energies.append(kv)
-        names.append(structure.identifier)
+        names.append(structure.identifier + suffix)
         groups.append(structure.space_group)
     if not names:
         return None
@@ -139,11 +144,45 @@ def sampling_weights(structures: Iterable[Structure]) -> dict[str, dict]:
     return {"phases": phases, "space_groups": groups}
 
 
+def shared_weights(
+    structures: Iterable[Structure], library: MasterPatternLibrary
+) -> dict[str, dict]:
+    """Return weights in which bands and Bloch waves are drawn in equal parts.
+
+    In each space group that has both, and by :func:`sampling_weights` in each kind.
+
+    Parameters
+    ----------
+    structures
+        Structures.
+    library
+        Library with phases of either kind.
+    """
+    known = set(library.phase_names)
+    phases, groups = {}, {}
+    for suffix in (BANDS, ""):
+        kind = [s for s in structures if s.identifier + suffix in known]
+        if not kind:
+            continue
+        found = sampling_weights(kind)
+        total = Counter()
+        for s in kind:
+            total[s.space_group] += found["phases"][s.identifier]
+        phases |= {
+            s.identifier + suffix: found["phases"][s.identifier] / total[s.space_group]
+            for s in kind
+        }
+        # Of the kind with more space groups
+        groups = max(groups, found["space_groups"], key=len)
+    return {"phases": phases, "space_groups": groups}
+
+
 def main() -> None:
     """Write the libraries."""
     parser = argparse.ArgumentParser(description="Gather master patterns")
     parser.add_argument("masters", type=Path, nargs="+")
     parser.add_argument("output", type=Path)
+    parser.add_argument("--bands", type=Path, help="folder of two-beam bands")
     parser.add_argument("--first", type=int, help="structures to train on, in order")
     args = parser.parse_args()
     logging.basicConfig(level="INFO", format="%(message)s")
@@ -154,20 +193,22 @@ def main() -> None:
         if split == "training":
             of_split = of_split[: args.first]
         library = gather(of_split, args.masters)
+        if split == "training" and args.bands is not None:
+            bands = gather(of_split, [args.bands], BANDS)
+            library = bands if library is None else library + bands
         if library is None:
             _logger.warning("There are no master patterns of %s", split)
             continue
         library.save(args.output / f"{split}.npz")
-        known = set(library.phase_names)
         _logger.info(
-            "%s: %s of %s structures, %s space groups",
+            "%s: %s phases of %s structures, %s space groups",
             split,
             library.n_phases,
             len(of_split),
             len(set(library.space_groups.tolist())),
         )
         if split == "training":
-            weights = sampling_weights([s for s in of_split if s.identifier in known])
+            weights = shared_weights(of_split, library)
             (args.output / "weights.json").write_text(json.dumps(weights, indent=1))
 
 

@@ -30,6 +30,7 @@ from recipes.default_model.training.clock import Clock
 from recipes.default_model.training.train import _logger, copy_weights, log_to
 from recipes.default_model.training.train_torch import Trainer, camera
 from recipes.general_model.chain_loss import ChainLoss
+from recipes.general_model.library import BANDS
 from recipes.general_model.structures.structure_table import read_structures
 
 N_PARTNERS = 8
@@ -41,14 +42,17 @@ OUTLIER_SHARE = 0.02
 def describe(model: SpaceGroupModel, library: MasterPatternLibrary, args) -> None:
     """Write into the model what it was trained on."""
     formulas = {s.identifier: s.formula for s in read_structures()}
+    phases = {
+        name.removesuffix(BANDS): number
+        for name, number in zip(library.phase_names, library.space_groups.tolist())
+    }
+    n_bands = sum(name.endswith(BANDS) for name in library.phase_names)
     model.metadata |= {
         "name": "general",
-        "trained_on": f"{library.n_phases} simulated structures of "
-        f"{len(model.space_groups)} space groups; no real pattern",
-        "phases": sorted(
-            f"{formulas[name]} ({number})"
-            for name, number in zip(library.phase_names, library.space_groups)
-        ),
+        "trained_on": f"{len(phases)} simulated structures of "
+        f"{len(model.space_groups)} space groups, {library.n_phases - n_bands} of them with "
+        "Bloch waves; no real pattern",
+        "phases": sorted(f"{formulas[name]} ({n})" for name, n in phases.items()),
         "voltages": sorted({round(float(kv)) for kv in library.energies}),
         "seed": args.seed,
         "date": date.today().isoformat(),
