@@ -52,7 +52,7 @@ class Camera(SimulateCamera):
     def _log_uniform(self, n, limits):
         return self._uniform(n, [math.log(i) for i in limits]).exp()
 
-    def _chance(self, n, probability):
+    def chance(self, n, probability):
         return (torch.rand((n, 1, 1), device=self.device) < probability).float()
 
     def _normal(self, n):
