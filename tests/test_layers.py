@@ -229,10 +229,6 @@ def test_public_names_exist(room):
         assert name in dir(place)
 
 
-# What a benchmark measures that users have no use for
-PRIVATE = {f"{NAME}.models._inference._in_half_precision"}
-
-
 @pytest.mark.parametrize("folder", ["recipes", "benchmarks", "tutorials"])
 def test_scripts_import_what_exists(folder):
     """Scripts that no test runs still follow the package, and use its door."""
@@ -245,7 +241,7 @@ def test_scripts_import_what_exists(folder):
             if first != NAME or not parts:
                 continue
             private = any(part.startswith("_") for part in parts)
-            assert not private or name in PRIVATE, f"{path} imports {name}"
+            assert not private, f"{path} imports {name}"
             try:
                 pkgutil.resolve_name(name)
             except AttributeError:

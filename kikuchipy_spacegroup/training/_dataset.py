@@ -178,6 +178,60 @@ class SimulatedDataset(keras.utils.PyDataset):
             labels[outlier] = -1
         return self.recipe(phases, rng), labels
 
+    def entry_probabilities(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return how often each entry of the library is drawn, and its class.
+
+        Returns
+        -------
+        probabilities
+            Probability that a pattern is of the entry, of shape (number
+            of entries,) and dtype float64. Their sum is 1.
+        labels
+            Index of the class per entry, -1 for outliers.
+
+        See Also
+        --------
+        draw
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+        >>> from kikuchipy_spacegroup.training import SimulatedDataset
+        >>> library = MasterPatternLibrary(
+        ...     np.ones((3, 9, 9), dtype="float16"),
+        ...     phase_index=[0, 1, 2],
+        ...     upper=[0, 1, 2],
+        ...     lower=[0, 1, 2],
+        ...     energies=[20, 20, 20],
+        ...     phase_names=["Ni", "Fe", "Zn"],
+        ...     space_groups=[225, 229, 194],
+        ... )
+        >>> dataset = SimulatedDataset(library, [229, 225], outlier_share=0.2)
+        >>> probabilities, labels = dataset.entry_probabilities()
+        >>> probabilities
+        array([0.4, 0.4, 0.2])
+        >>> labels
+        array([ 1,  0, -1])
+        """
+        probabilities = np.zeros(len(self.library))
+        labels = np.full(len(self.library), -1)
+        known = 1 - self.outlier_share
+        # Phases and what each is drawn with, class by class, then outliers
+        parts = [
+            (label, phases, known * of_class * shares)
+            for label, (phases, shares, of_class) in enumerate(
+                zip(self._phases, self._shares, self.class_shares)
+            )
+        ]
+        parts.append((-1, self._outliers, self.outlier_share * self._outlier_shares))
+        for label, phases, of_phases in parts:
+            for phase, p in zip(phases, of_phases):
+                entries = self._entries[phase]
+                probabilities[entries] = p / len(entries)
+                labels[entries] = label
+        return probabilities, labels
+
     def on_epoch_end(self) -> None:
         """Go on to the random numbers of the next epoch."""
         self.epoch += 1
