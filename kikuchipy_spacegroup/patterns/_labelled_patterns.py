@@ -183,6 +183,16 @@ class LabelledPatterns:
         See Also
         --------
         numpy.concatenate
+
+        Examples
+        --------
+        >>> import kikuchipy as kp
+        >>> from kikuchipy_spacegroup import LabelledPatterns
+        >>> s = kp.data.nickel_ebsd_small()
+        >>> patterns = LabelledPatterns.from_signal(s, 225, material="Ni", size=48)
+        >>> LabelledPatterns.concatenate([patterns, patterns])
+        LabelledPatterns of 18 patterns at 48 x 48 px
+          225 (Fm-3m): Ni 18
         """
         sizes = sorted({part.patterns.shape[1:] for part in parts})
         if len(sizes) != 1:

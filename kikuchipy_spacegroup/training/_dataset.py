@@ -84,12 +84,36 @@ class SimulatedDataset(keras.utils.PyDataset):
         If the library lacks phases of one of the space groups, or a
         weight is negative.
 
+    See Also
+    --------
+    fit, MixedDataset, training_graph
+
     Notes
     -----
     Training on outliers with flat targets is outlier exposure
     :cite:`hendrycks2019deep`. Blending is mixup :cite:`zhang2018mixup`
     within a class: a sum of two master patterns of a space group has
     the symmetry and the absences of both.
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import numpy as np
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(
+    ...     projection="lambert", hemisphere="both"
+    ... )
+    >>> library = kpsg.MasterPatternLibrary.from_signals([mp], ["Ni"], half_width=20)
+    >>> dataset = kpsg.training.SimulatedDataset(library, [225], batch_size=4)
+    >>> recipe, targets = dataset[0]
+    >>> recipe["orientation"].shape, targets.shape
+    ((4, 3, 3), (4, 1))
+    >>> recipe, labels = dataset.draw(0)
+    >>> labels
+    array([0, 0, 0, 0])
+    >>> rng = np.random.default_rng(1)
+    >>> sorted(dataset.recipe(np.array([0, 0]), rng))
+    ['geometry', 'lower', 'orientation', 'upper']
     """
 
     def __init__(
@@ -163,6 +187,10 @@ class SimulatedDataset(keras.utils.PyDataset):
             See :meth:`recipe`.
         labels
             Index of the class per pattern, -1 for outliers.
+
+        See Also
+        --------
+        recipe, entry_probabilities
         """
         rng = np.random.default_rng([self.seed, self.epoch, index])
         n = self.batch_size
@@ -275,6 +303,10 @@ class SimulatedDataset(keras.utils.PyDataset):
         recipe
             Input of
             :meth:`~kikuchipy_spacegroup.simulation.ProjectPatterns.call`.
+
+        See Also
+        --------
+        draw
         """
         n = len(phases)
         upper = np.asarray(self.library.upper, dtype="int32")
@@ -336,6 +368,25 @@ class ExperimentalDataset(keras.utils.PyDataset):
     ------
     ValueError
         If there are patterns of other space groups.
+
+    See Also
+    --------
+    SimulatedDataset, MixedDataset
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> from kikuchipy_spacegroup import training
+    >>> patterns = np.zeros((4, 16, 16), dtype="float16")
+    >>> names = np.array(["Ni", "Ni", "Ni", "Fe"])
+    >>> known = kpsg.LabelledPatterns(patterns, np.array([225, 225, 225, 229]), names)
+    >>> dataset = training.ExperimentalDataset(known, [225, 229], batch_size=8)
+    >>> inputs, targets = dataset[0]
+    >>> inputs["patterns"].shape, targets.shape
+    ((8, 16, 16), (8, 2))
+    >>> dataset.class_shares
+    array([0.5, 0.5])
     """
 
     def __init__(
@@ -412,6 +463,10 @@ class MixedDataset(keras.utils.PyDataset):
         Datasets of the same number of batches. A batch of this dataset
         is one of each put together.
 
+    See Also
+    --------
+    SimulatedDataset, ExperimentalDataset, balanced_share
+
     Notes
     -----
     If *experimental* is balanced, classes are balanced in the batch as
@@ -432,6 +487,33 @@ class MixedDataset(keras.utils.PyDataset):
     leave all classes balanced.
 
     If *experimental* is not balanced, both parts are drawn as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> from kikuchipy_spacegroup import training
+    >>> patterns = np.zeros((4, 16, 16), dtype="float16")
+    >>> names = np.array(["Ni", "Ni", "Ni", "Fe"])
+    >>> known = kpsg.LabelledPatterns(patterns, np.array([225, 225, 225, 229]), names)
+    >>> library = kpsg.MasterPatternLibrary(
+    ...     np.ones((2, 9, 9), dtype="float16"),
+    ...     phase_index=[0, 1],
+    ...     upper=[0, 1],
+    ...     lower=[0, 1],
+    ...     energies=[20, 20],
+    ...     phase_names=["Ni", "Fe"],
+    ...     space_groups=[225, 229],
+    ... )
+    >>> dataset = training.MixedDataset(
+    ...     training.SimulatedDataset(library, [225, 229], batch_size=12),
+    ...     training.ExperimentalDataset(known, [225, 229], batch_size=4),
+    ... )
+    >>> inputs, targets = dataset[0]
+    >>> targets.shape
+    (16, 2)
+    >>> dataset.class_shares
+    array([0.5, 0.5])
     """
 
     def __init__(
@@ -488,6 +570,32 @@ def balanced_share(
     share
         Share of experimental patterns up to which classes are balanced
         in a batch, or one half if that is less.
+
+    See Also
+    --------
+    MixedDataset
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> from kikuchipy_spacegroup import training
+    >>> patterns = np.zeros((4, 16, 16), dtype="float16")
+    >>> names = np.array(["Ni", "Ni", "Ni", "Ni"])
+    >>> known = kpsg.LabelledPatterns(patterns, np.full(4, 225), names)
+    >>> library = kpsg.MasterPatternLibrary(
+    ...     np.ones((2, 9, 9), dtype="float16"),
+    ...     phase_index=[0, 1],
+    ...     upper=[0, 1],
+    ...     lower=[0, 1],
+    ...     energies=[20, 20],
+    ...     phase_names=["Ni", "Fe"],
+    ...     space_groups=[225, 229],
+    ... )
+    >>> simulated = training.SimulatedDataset(library, [225, 229])
+    >>> experimental = training.ExperimentalDataset(known, [225, 229])
+    >>> round(training.balanced_share(simulated, experimental), 3)
+    0.333
     """
     wanted = simulated.class_shares
     excess = experimental.class_shares - wanted
