@@ -24,9 +24,6 @@ KERAS = {
 # Types are in the signatures, as in kikuchipy, and short things need
 # neither an extended summary nor links nor examples
 NOT_CHECKED = {"PR04", "SA01", "SA04", "ES01", "EX01", "RT02", "YD01"}
-# Of what is public, where examples and links are asked for: what needs a package
-# that may be missing
-NO_EXAMPLE = {"plot.find_bands", "plot.plot_hough"}
 # The links of the class are enough
 LINKS_OF_CLASS = {
     "master_patterns.MasterPatternLibrary",
@@ -90,15 +87,8 @@ def class_example_calls(name):
 def test_examples_and_links(name):
     """What is public shows how it is used, and what is related."""
     errors = {code for code, _ in validate(f"kikuchipy_spacegroup.{name}")["errors"]}
-    if name in NO_EXAMPLE or class_example_calls(name):
+    if class_example_calls(name):
         errors.discard("EX01")
     if name.rpartition(".")[0] in LINKS_OF_CLASS:
         errors.discard("SA01")
     assert not errors & {"EX01", "SA01"}
-
-
-def test_exceptions_are_needed():
-    """Names without an example are there, and still have none."""
-    for name in NO_EXAMPLE:
-        codes = {c for c, _ in validate(f"kikuchipy_spacegroup.{name}")["errors"]}
-        assert "EX01" in codes, name

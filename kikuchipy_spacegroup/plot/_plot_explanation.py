@@ -285,6 +285,16 @@ def plot_hough(
     See Also
     --------
     find_bands, plot_grad_cam
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> from kikuchipy_spacegroup.explanation import grad_cam, to_pattern_frame
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+    >>> patterns = kp.data.nickel_ebsd_small().data[0]
+    >>> cams = to_pattern_frame(grad_cam(model, patterns), (60, 60))
+    >>> figure = kpsg.plot.plot_hough(patterns, cams)
     """
     patterns = [np.asarray(pattern, dtype="float32") for pattern in patterns]
     n = len(patterns)
@@ -375,6 +385,15 @@ def find_bands(
     See Also
     --------
     n_shared, plot_hough
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> from kikuchipy_spacegroup.plot import find_bands
+    >>> patterns = kp.data.nickel_ebsd_small().data[0]
+    >>> transforms, bands, extent = find_bands(patterns)
+    >>> len(transforms), bands.shape
+    (3, (3, 9, 2))
     """
     try:
         from pyebsdindex.band_detect import BandDetect
