@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Docstrings have what numpydoc asks for, in its order."""
 
+import ast
 import inspect
 import pkgutil
+import textwrap
 
 import pytest
 
@@ -92,3 +94,22 @@ def test_examples_and_links(name):
     if name.rpartition(".")[0] in LINKS_OF_CLASS:
         errors.discard("SA01")
     assert not errors & {"EX01", "SA01"}
+
+
+@pytest.mark.parametrize("name", sorted(shown_names()))
+def test_own_errors_are_documented(name):
+    """What a function, or a class as it is made, raises itself is under Raises."""
+    value = inspect.unwrap(found(f"kikuchipy_spacegroup.{name}"))
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(value))).body
+    nodes = [node]
+    if isinstance(node, ast.ClassDef):
+        made_by = ("__init__", "__post_init__")
+        nodes = [n for n in node.body if getattr(n, "name", "") in made_by]
+    raised = {
+        ast.unparse(n.exc.func)
+        for part in nodes
+        for n in ast.walk(part)
+        if isinstance(n, ast.Raise) and isinstance(n.exc, ast.Call)
+    }
+    documented = inspect.getdoc(value).partition("Raises\n------\n")[2]
+    assert not [error for error in raised if error not in documented]

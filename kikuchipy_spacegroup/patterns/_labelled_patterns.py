@@ -40,6 +40,12 @@ class LabelledPatterns:
         Names of materials of shape (n,), since patterns of one material
         tell little of others with the same space group.
 
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit together, or a space group does not
+        exist.
+
     See Also
     --------
     kikuchipy_spacegroup.training.fit, kikuchipy.signals.EBSD

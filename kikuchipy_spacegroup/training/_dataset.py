@@ -81,8 +81,8 @@ class SimulatedDataset(keras.utils.PyDataset):
     Raises
     ------
     ValueError
-        If the library lacks phases of one of the space groups, or a
-        weight is negative.
+        If the library lacks phases of one of the space groups, a weight
+        is negative, or *blend_share* is not from 0 to 1.
 
     See Also
     --------
