@@ -44,6 +44,8 @@ def _doctest_in_folder_of_its_own(request):
     if isinstance(request.node, pytest.DoctestItem):
         if "._onnx." in request.node.name:
             _skip_without_onnx()
+        if request.node.name.endswith((".find_bands", ".plot_hough")):
+            pytest.importorskip("pyebsdindex")
         folder = request.getfixturevalue("tmp_path")
         request.getfixturevalue("monkeypatch").chdir(folder)
 

@@ -17,6 +17,7 @@ device. No row is started when the seconds have passed.
 
 import argparse
 from collections.abc import Callable
+import contextlib
 from datetime import date
 import functools
 import os
@@ -35,7 +36,6 @@ from orix.quaternion import Rotation
 from tables import write_table
 
 import kikuchipy_spacegroup as kpsg
-from kikuchipy_spacegroup.models._inference import _in_half_precision
 
 GOAL = 100_000  # Patterns per second
 N_UNIQUE, COLUMNS, REPEATS = {60: 16384, 128: 4096}, 512, 3
@@ -149,25 +149,68 @@ def wait(outputs: list) -> None:
         torch.cuda.synchronize()
 
 
-def network_call(model: "kpsg.SpaceGroupModel", half: bool) -> Callable:
-    """Return the network as a function of tensors that are on the device."""
-    network = _in_half_precision(model.network) if half else model.network
-    forward = functools.partial(network, training=False)
+def in_half_precision(network: keras.Model) -> keras.Model:
+    """Return a copy of the network that calculates in float16, but for the logits."""
+
+    def clone(layer):
+        config = layer.get_config()
+        if layer is not network.layers[-1]:
+            config["dtype"] = "mixed_float16"
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(network, clone_function=clone)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def exact_products() -> contextlib.AbstractContextManager:
+    """Return a context in which JAX does not round factors of matrix products."""
+    if keras.backend.backend() != "jax":
+        return contextlib.nullcontext()
+    import jax
+
+    return jax.default_matmul_precision("float32")
+
+
+def device_calls(model: "kpsg.SpaceGroupModel") -> tuple[Callable, Callable]:
+    """Return the network, and all from raw patterns on, as functions of tensors.
+
+    The tensors are on the device. Both run in the precision of the model.
+    """
+    network = model.network
+    if model.mixed_precision:
+        network = in_half_precision(network)
+    names = [layer.name for layer in model.graph.layers]
+    last = model.graph.layers[names.index(model.network.name) + 1 :]
+
+    def from_raw(x):
+        with exact_products():
+            x = model.prepare(x)
+        x = network(x, training=False)
+        for layer in last:
+            x = layer(x)
+        return x
+
+    forwards = functools.partial(network, training=False), from_raw
     if keras.backend.backend() == "torch":
         import torch
 
-        return torch.no_grad()(forward)
-    import jax
+        return tuple(torch.no_grad()(forward) for forward in forwards)
+    variables = model.prepare.variables + network.variables
+    return tuple(jitted(forward, variables) for forward in forwards)
 
-    variables = model.network.variables
+
+def jitted(forward: Callable, variables: list) -> Callable:
+    """Return a function compiled by JAX, to which variables are passed."""
+    import jax
 
     def stateless(values, x):
         mapping = list(zip(variables, values, strict=True))
         with keras.StatelessScope(state_mapping=mapping):
             return forward(x)
 
-    jitted = jax.jit(stateless)
-    return lambda x: jitted([v.value for v in variables], x)
+    run = jax.jit(stateless)
+    return lambda x: run([v.value for v in variables], x)
 
 
 def unique_patterns(side: int, n: int) -> np.ndarray:
@@ -241,8 +284,7 @@ def measure_precision(
     """Add the rows of one shape of patterns and one precision."""
     n, *shape = patterns.shape
     batch = min(model.batch_size, n)
-    graph = model._call.on_device
-    network = network_call(model, model.mixed_precision)
+    network, from_raw = device_calls(model)
     prepared = keras.ops.ones((batch, model.size, model.size, 1), dtype="float32")
     parts = [
         keras.ops.convert_to_tensor(patterns[i : i + batch, ..., None])
@@ -260,11 +302,11 @@ def measure_precision(
     def classify(signal, engine=model):
         kpsg.classify_space_group(signal, engine, show_progressbar=False)
 
-    wait([network(prepared), graph(parts[0])])
+    wait([network(prepared), from_raw(parts[0])])
     classify(memory.inav[:, : max(1, 2 * batch // COLUMNS)])
     print("compiled", time.perf_counter() - START, flush=True)
     add("network alone", lambda: cycle(network, [prepared]))
-    add("preparation and network, on the device", lambda: cycle(graph, parts))
+    add("preparation and network, on the device", lambda: cycle(from_raw, parts))
     add("predict_proba", lambda: model.predict_proba(patterns))
     add("classify_space_group, in memory", lambda: classify(memory))
     add("classify_space_group, lazy HDF5", lambda: classify(lazy))

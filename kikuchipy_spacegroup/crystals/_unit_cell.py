@@ -46,6 +46,18 @@ class ShortestDistanceError(ValueError):
     See Also
     --------
     unit_cell
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> from kikuchipy_spacegroup.crystals import ShortestDistanceError, unit_cell
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
+    >>> try:
+    ...     structure = unit_cell(mp.phase)
+    ... except ShortestDistanceError:
+    ...     structure = unit_cell(mp.phase, lattice_unit="nm")
+    >>> len(structure)
+    4
     """
 
 
@@ -68,6 +80,15 @@ class SpaceGroupCheck:
     See Also
     --------
     check_space_group
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> from kikuchipy_spacegroup.crystals import check_space_group
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
+    >>> check = check_space_group(mp.phase, lattice_unit="nm")
+    >>> check.declared, check.found, check.n_atoms
+    (225, 225, 4)
     """
 
     declared: int

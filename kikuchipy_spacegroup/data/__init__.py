@@ -15,6 +15,10 @@ def available_models() -> list[str]:
     names
         Names to pass to :func:`kikuchipy_spacegroup.models.load_model`.
 
+    See Also
+    --------
+    model_path
+
     Examples
     --------
     >>> import kikuchipy_spacegroup as kpsg
@@ -41,6 +45,16 @@ def model_path(name: str = "default") -> Path:
     ------
     ValueError
         If there is no model of this name.
+
+    See Also
+    --------
+    available_models, find_model
+
+    Examples
+    --------
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> kpsg.data.model_path().name
+    'default.keras'
     """
     names = available_models()
     if name not in names:
@@ -72,6 +86,16 @@ def find_model(path_or_name: str | Path) -> Path:
         If there is no such file.
     ValueError
         If there is no bundled model of this name.
+
+    See Also
+    --------
+    model_path, kikuchipy_spacegroup.models.load_model
+
+    Examples
+    --------
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> kpsg.data.find_model("default").name
+    'default.keras'
     """
     if isinstance(path_or_name, str) and not path_or_name.endswith(".keras"):
         return model_path(path_or_name)

@@ -52,6 +52,10 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
         :cite:`kaufmann2020deep`. ``counts.attrs`` has ``materials``,
         ``materials_seen`` and ``chance`` as in :func:`accuracy`.
 
+    See Also
+    --------
+    confusion_matrix
+
     Notes
     -----
     Files do not keep ``attrs``. Make columns of them before, as in
@@ -102,6 +106,10 @@ def accuracy(
         of the patterns), ``accuracy`` (share with the right space
         group), ``point_group``, ``laue_class`` and ``crystal_system``
         (share that is right at this level), ``top_2`` and so on.
+
+    See Also
+    --------
+    confusion_matrix, kikuchipy_spacegroup.plot.plot_accuracies
 
     Notes
     -----
@@ -232,6 +240,10 @@ def confusion_matrix(table: pd.DataFrame, *, normalize: bool = False) -> pd.Data
         for patterns not identified. ``matrix.attrs`` has ``materials``,
         ``materials_seen`` and ``chance`` as in :func:`accuracy`.
 
+    See Also
+    --------
+    counts, kikuchipy_spacegroup.plot.plot_confusion_matrix
+
     Notes
     -----
     Files do not keep ``attrs``. Make columns of them before, as in
@@ -284,11 +296,27 @@ def reliability_diagram(table: pd.DataFrame, n_bins: int = 10) -> pd.DataFrame:
         error, see
         :func:`~kikuchipy_spacegroup.training.calibration_error`.
 
+    See Also
+    --------
+    kikuchipy_spacegroup.plot.plot_reliability_diagram
+
     Notes
     -----
     Patterns that cannot be classified are left out, since they have no
     probability. Those of space groups the model does not know are never
     right.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.evaluation import pattern_table, reliability_diagram
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> table = pattern_table(probabilities, [225, 229], truth=225, material="Ni")
+    >>> bins = reliability_diagram(table, n_bins=2)
+    >>> bins[["low", "high", "n", "probability", "accuracy"]]
+       low  high  n  probability  accuracy
+    0  0.0   0.5  0          NaN       NaN
+    1  0.5   1.0  2         0.85       0.5
     """
     probabilities, groups = class_probabilities(table)
     known = np.isfinite(probabilities).all(axis=1)

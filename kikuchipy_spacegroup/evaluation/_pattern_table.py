@@ -83,6 +83,10 @@ def pattern_table(
     ValueError
         If arrays do not fit together, or a space group does not exist.
 
+    See Also
+    --------
+    evaluate, class_probabilities
+
     Examples
     --------
     >>> import numpy as np
@@ -356,6 +360,20 @@ def class_probabilities(table: pd.DataFrame) -> tuple[np.ndarray, tuple[int, ...
     ------
     ValueError
         If the table has no such columns.
+
+    See Also
+    --------
+    pattern_table
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.evaluation import class_probabilities, pattern_table
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> table = pattern_table(probabilities, [225, 229], truth=225, material="Ni")
+    >>> class_probabilities(table)
+    (array([[0.9, 0.1],
+           [0.2, 0.8]]), (225, 229))
     """
     names = [
         c

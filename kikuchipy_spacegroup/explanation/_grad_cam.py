@@ -269,6 +269,19 @@ def guided_backpropagation(
         If the network has activations other than ReLU, if the patterns
         are not a stack of images, or the model does not know a space
         group.
+
+    See Also
+    --------
+    grad_cam, guided_grad_cam
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+    >>> patterns = kp.data.nickel_ebsd_small().data[0]
+    >>> kpsg.explanation.guided_backpropagation(model, patterns, 225).shape
+    (3, 32, 32)
     """
     network = copied(model.network)
     guide(network)
@@ -355,6 +368,10 @@ def to_pattern_frame(
     ------
     ValueError
         If the maps are not square.
+
+    See Also
+    --------
+    grad_cam, zone_axis_test
 
     Examples
     --------

@@ -171,6 +171,25 @@ class ZoneAxisTest:
     control
         Mean of such areas for every random turn of the crystals, if
         there are zone axes in any pattern then.
+
+    See Also
+    --------
+    zone_axis_test
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.explanation import ZoneAxisTest
+    >>> result = ZoneAxisTest(
+    ...     auc=np.array([0.75, 0.65]),
+    ...     weight_ratio=np.array([1.4, 1.2]),
+    ...     control=np.array([0.5, 0.45, 0.55]),
+    ... )
+    >>> result
+    ZoneAxisTest of 2 map(s): AUC 0.700 (random 0.500 +/- 0.050, p = 0.25),
+    weight ratio 1.30
+    >>> result.p_value
+    0.25
     """
 
     auc: np.ndarray
@@ -249,6 +268,10 @@ def zone_axis_test(
     ValueError
         If shapes do not fit, or a number is out of range.
 
+    See Also
+    --------
+    main_zone_axes, to_pattern_frame
+
     Notes
     -----
     With P the pixels near a zone axis, Q the other ones and M the map,
@@ -276,6 +299,19 @@ def zone_axis_test(
     high.
 
     Of large patterns, every few rows and columns are used.
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.explanation import main_zone_axes, zone_axis_test
+    >>> s = kp.data.nickel_ebsd_small()
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(projection="lambert")
+    >>> axes = main_zone_axes(mp.phase, min_strength=0.6, lattice_unit="nm")
+    >>> maps = np.ones((9, 60, 60), dtype="float32")
+    >>> result = zone_axis_test(maps, s.xmap.rotations, s.detector, axes, n_random=9)
+    >>> result.auc.shape, float(result.auc[0])
+    ((9,), 0.5)
     """
     maps = np.asarray(maps, dtype="float64")
     n = len(maps)

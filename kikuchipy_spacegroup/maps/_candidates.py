@@ -292,6 +292,25 @@ def candidate_probabilities(
     oxygen often are: those of the candidate are left out and its other
     fractions normalized. For a candidate without any of the elements
     measured, any composition is as likely.
+
+    Examples
+    --------
+    >>> from diffpy.structure import Atom, Lattice, Structure
+    >>> import numpy as np
+    >>> from orix.crystal_map import Phase
+    >>> from kikuchipy_spacegroup.maps import candidate_probabilities
+    >>> phases = [
+    ...     Phase(
+    ...         name,
+    ...         space_group=number,
+    ...         structure=Structure([Atom(name)], Lattice(a, a, a, 90, 90, 90)),
+    ...     )
+    ...     for name, number, a in [("Ni", 225, 3.524), ("Fe", 229, 2.866)]
+    ... ]
+    >>> probabilities = np.array([[0.9, 0.1], [0.1, 0.9]])
+    >>> candidate_probabilities(probabilities, [225, 229], phases).round(2)
+    array([[0.81, 0.09, 0.1 ],
+           [0.09, 0.81, 0.1 ]], dtype=float32)
     """
     phases = _check_candidates(candidates)
     probabilities = np.nan_to_num(np.asarray(probabilities, dtype="float64"))

@@ -165,6 +165,10 @@ def fit_correlation(
     ValueError
         If the arrays do not fit together.
 
+    See Also
+    --------
+    pool_grains, kikuchipy_spacegroup.training.fit_temperature
+
     Notes
     -----
     This is to grains what

@@ -289,6 +289,17 @@ class MasterPatternLibrary:
         --------
         kikuchipy.load
         kikuchipy_spacegroup.io.load_sht
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> import kikuchipy as kp
+        >>> from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+        >>> folder = Path(kp.data.__file__).parent / "emsoft_ebsd_master_pattern"
+        >>> file = folder / "ni_mc_mp_20kv_uint8_gzip_opts9.h5"
+        >>> library = MasterPatternLibrary.from_files([file], ["Ni"], half_width=20)
+        >>> library.phase_names, library.space_groups
+        (['Ni'], array([225], dtype=int32))
         """
         if isinstance(paths, (str, Path)):
             paths = [paths]
@@ -381,6 +392,22 @@ class MasterPatternLibrary:
         ------
         ValueError
             If a phase is not in the library, or no phase is left.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+        >>> library = MasterPatternLibrary(
+        ...     np.ones((2, 9, 9), dtype="float16"),
+        ...     phase_index=[0, 1],
+        ...     upper=[0, 1],
+        ...     lower=[0, 1],
+        ...     energies=[20, 20],
+        ...     phase_names=["Ni", "Fe"],
+        ...     space_groups=[225, 229],
+        ... )
+        >>> library.select(space_groups=[229]).phase_names
+        ['Fe']
         """
         names = np.array(self.phase_names)
         keep = np.ones(self.n_phases, dtype=bool)

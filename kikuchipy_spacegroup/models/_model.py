@@ -84,8 +84,14 @@ class SpaceGroupModel:
     >>> import kikuchipy as kp
     >>> from kikuchipy_spacegroup import SpaceGroupModel
     >>> model = SpaceGroupModel.create([225, 229], size=48)
-    >>> model.predict_proba(kp.data.nickel_ebsd_small().data[0]).shape
-    (3, 2)
+    >>> patterns = kp.data.nickel_ebsd_small().data[0]
+    >>> model.predict_proba(patterns).shape, model.predict(patterns).shape
+    ((3, 2), (3,))
+    >>> model.copy().fingerprint() == model.fingerprint()
+    True
+    >>> model.header()["space_groups"]
+    [225, 229]
+    >>> model.save("model.keras")
     """
 
     _mixed_precision = False

@@ -39,6 +39,10 @@ def residual_network(
     network
         Network with ``n_classes`` logits (no softmax) as output.
 
+    See Also
+    --------
+    build_network, xception
+
     Notes
     -----
     Residual blocks follow :cite:`he2016deep` (basic block). Blocks after
@@ -104,6 +108,16 @@ def xception(
     network
         Network with ``n_classes`` logits (no softmax) as output,
         randomly initialised.
+
+    See Also
+    --------
+    build_network, kikuchipy_spacegroup.training.fit_kaufmann2020
+
+    Examples
+    --------
+    >>> from kikuchipy_spacegroup.models import xception
+    >>> xception((96, 96, 1), 6).count_params()
+    20873198
     """
     body = keras.applications.Xception(
         include_top=False, weights=None, input_shape=tuple(input_shape), pooling="avg"
@@ -149,6 +163,16 @@ def build_network(
     ------
     ValueError
         If there is no network of this name.
+
+    See Also
+    --------
+    residual_network, xception
+
+    Examples
+    --------
+    >>> from kikuchipy_spacegroup.models import build_network
+    >>> build_network("residual", (96, 96, 1), 6).output_shape
+    (None, 6)
     """
     if name not in _BUILDERS:
         raise ValueError(f"Unknown network {name!r}, must be one of {list(_BUILDERS)}")

@@ -214,6 +214,8 @@ class OnnxModel:
     >>> patterns = kp.data.nickel_ebsd_small().data[0]
     >>> model.predict_proba(patterns).shape, model.predict(patterns).shape
     ((3, 2), (3,))
+    >>> model.fingerprint() == kpsg.models.OnnxModel("model.onnx").fingerprint()
+    True
     """
 
     def __init__(self, path: str | Path, *, providers: list[str] | None = None) -> None:

@@ -50,6 +50,10 @@ def unusable_patterns(patterns: np.ndarray) -> np.ndarray:
         has no finite pixel, or has at least half of its finite pixels
         at its highest value (saturated).
 
+    See Also
+    --------
+    kikuchipy_spacegroup.models.SpaceGroupModel.predict_proba
+
     Examples
     --------
     >>> import numpy as np
@@ -95,6 +99,10 @@ def find_aperture(mean: np.ndarray) -> np.ndarray:
     inside
         Boolean array of shape (height, width). True everywhere if no
         dark region touches the border.
+
+    See Also
+    --------
+    background_from_patterns
 
     Notes
     -----
@@ -434,6 +442,17 @@ def background_from_patterns(
 
     Patterns with values below zero have had their background removed,
     and get none.
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.patterns import background_from_patterns
+    >>> patterns = kp.data.nickel_ebsd_small().data.reshape(9, 60, 60)
+    >>> inside = np.ones((60, 60), dtype=bool)
+    >>> background, reason = background_from_patterns(patterns, inside)
+    >>> background.shape
+    (60, 60)
     """
     mean = trimmed_mean(patterns)
     if not np.isfinite(mean[inside]).all() or (mean[inside] <= 0).any():
@@ -485,6 +504,17 @@ def divide_background(
     See Also
     --------
     kikuchipy.signals.EBSD.remove_static_background
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.patterns import divide_background
+    >>> patterns = np.array([[[4, 9], [6, 1]]], dtype="uint8")
+    >>> background = np.array([[2, 3], [2, 1]], dtype="float32")
+    >>> inside = np.array([[True, True], [True, False]])
+    >>> divide_background(patterns, background, inside)
+    array([[[ 2.,  3.],
+            [ 3., nan]]], dtype=float32)
     """
     if background is None:
         patterns = patterns.astype("float32")

@@ -40,6 +40,12 @@ class LabelledPatterns:
         Names of materials of shape (n,), since patterns of one material
         tell little of others with the same space group.
 
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit together, or a space group does not
+        exist.
+
     See Also
     --------
     kikuchipy_spacegroup.training.fit, kikuchipy.signals.EBSD
@@ -183,6 +189,16 @@ class LabelledPatterns:
         See Also
         --------
         numpy.concatenate
+
+        Examples
+        --------
+        >>> import kikuchipy as kp
+        >>> from kikuchipy_spacegroup import LabelledPatterns
+        >>> s = kp.data.nickel_ebsd_small()
+        >>> patterns = LabelledPatterns.from_signal(s, 225, material="Ni", size=48)
+        >>> LabelledPatterns.concatenate([patterns, patterns])
+        LabelledPatterns of 18 patterns at 48 x 48 px
+          225 (Fm-3m): Ni 18
         """
         sizes = sorted({part.patterns.shape[1:] for part in parts})
         if len(sizes) != 1:

@@ -171,6 +171,19 @@ class PreparePatterns(keras.layers.Layer):
         -------
         prepared
             Patterns of shape (n, size, size, 1) and dtype float32.
+
+        See Also
+        --------
+        resize
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kikuchipy_spacegroup.patterns import PreparePatterns
+        >>> patterns = np.ones((2, 60, 80, 1), dtype="float32")
+        >>> prepared = PreparePatterns(size=48).call(patterns)
+        >>> tuple(prepared.shape)
+        (2, 48, 48, 1)
         """
         patterns, valid = self.resize(patterns)
         inside = valid * ops.convert_to_tensor(self._circle)
@@ -206,6 +219,19 @@ class PreparePatterns(keras.layers.Layer):
             1 where at least half of the pixel was valid, else 0, of the
             same shape, or of shape (1, size, size) if it is known to be
             the same for all patterns.
+
+        See Also
+        --------
+        call
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kikuchipy_spacegroup.patterns import PreparePatterns
+        >>> patterns = np.ones((2, 60, 80, 1), dtype="float32")
+        >>> resized, valid = PreparePatterns(size=48).resize(patterns)
+        >>> tuple(resized.shape), tuple(valid.shape)
+        ((2, 48, 48), (2, 48, 48))
         """
         patterns = ops.cast(patterns, "float32")[..., 0]
         finite = _shared(ops.cast(ops.isfinite(patterns), "float32"))

@@ -56,6 +56,10 @@ def plot_accuracies(
     ValueError
         If the table has no patterns.
 
+    See Also
+    --------
+    kikuchipy_spacegroup.evaluation.accuracy
+
     Examples
     --------
     >>> import numpy as np
@@ -186,6 +190,19 @@ def plot_confusion_matrix(
     ax
         Axes with true space groups from top to bottom and predicted ones
         from left to right, ``?`` for patterns not identified.
+
+    See Also
+    --------
+    kikuchipy_spacegroup.evaluation.confusion_matrix
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup import plot
+    >>> from kikuchipy_spacegroup.evaluation import pattern_table
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> table = pattern_table(probabilities, [225, 229], truth=225, material="Ni")
+    >>> ax = plot.plot_confusion_matrix(table)
     """
     _check_patterns(table)
     shares = ev.confusion_matrix(table, normalize=True)
@@ -229,6 +246,19 @@ def plot_reliability_diagram(
         Axes with the accuracy against the probability (points, larger
         where there are more patterns) and the diagonal of a model that
         is right as often as it says.
+
+    See Also
+    --------
+    kikuchipy_spacegroup.evaluation.reliability_diagram
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup import plot
+    >>> from kikuchipy_spacegroup.evaluation import pattern_table
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> table = pattern_table(probabilities, [225, 229], truth=225, material="Ni")
+    >>> ax = plot.plot_reliability_diagram(table)
     """
     _check_patterns(table)
     bins = ev.reliability_diagram(table, n_bins)
@@ -276,6 +306,25 @@ def plot_quality(
     ------
     ValueError
         If the table has no patterns or no such column of numbers.
+
+    See Also
+    --------
+    kikuchipy_spacegroup.evaluation.pattern_table
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup import plot
+    >>> from kikuchipy_spacegroup.evaluation import pattern_table
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> table = pattern_table(
+    ...     probabilities,
+    ...     [225, 229],
+    ...     truth=225,
+    ...     material="Ni",
+    ...     band_contrast=np.array([120, 40]),
+    ... )
+    >>> ax = plot.plot_quality(table, "band_contrast")
     """
     _check_patterns(table)
     if column not in table.columns or table[column].dtype.kind not in "iuf":
@@ -335,6 +384,29 @@ def plot_inverse_pole_figures(
     ValueError
         If the table has no patterns with orientations, or patterns of
         several point groups and no *symmetry* is given.
+
+    See Also
+    --------
+    kikuchipy_spacegroup.evaluation.pattern_table
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orix.quaternion import Rotation
+    >>> from kikuchipy_spacegroup import plot
+    >>> from kikuchipy_spacegroup.evaluation import pattern_table
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> rotations = Rotation.from_euler([[0, 0, 0], [0.1, 0.5, 0.2]])
+    >>> table = pattern_table(
+    ...     probabilities,
+    ...     [225, 229],
+    ...     truth=225,
+    ...     material="Ni",
+    ...     rotations=rotations,
+    ... )
+    >>> axes = plot.plot_inverse_pole_figures(table, directions="z")
+    >>> axes.shape
+    (3, 1)
     """
     if not {"phi1", "Phi", "phi2"} <= set(table.columns):
         raise ValueError("The table has no orientations in columns phi1, Phi and phi2")

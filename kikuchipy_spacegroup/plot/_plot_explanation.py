@@ -281,6 +281,20 @@ def plot_hough(
     ValueError
         If the patterns are not of one shape, or there are not as many
         maps, names or simulations.
+
+    See Also
+    --------
+    find_bands, plot_grad_cam
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> from kikuchipy_spacegroup.explanation import grad_cam, to_pattern_frame
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+    >>> patterns = kp.data.nickel_ebsd_small().data[0]
+    >>> cams = to_pattern_frame(grad_cam(model, patterns), (60, 60))
+    >>> figure = kpsg.plot.plot_hough(patterns, cams)
     """
     patterns = [np.asarray(pattern, dtype="float32") for pattern in patterns]
     n = len(patterns)
@@ -367,6 +381,19 @@ def find_bands(
     ------
     ImportError
         If PyEBSDIndex is not installed.
+
+    See Also
+    --------
+    n_shared, plot_hough
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> from kikuchipy_spacegroup.plot import find_bands
+    >>> patterns = kp.data.nickel_ebsd_small().data[0]
+    >>> transforms, bands, extent = find_bands(patterns)
+    >>> len(transforms), bands.shape
+    (3, (3, 9, 2))
     """
     try:
         from pyebsdindex.band_detect import BandDetect
@@ -408,6 +435,19 @@ def n_shared(first: np.ndarray, other: np.ndarray, rho_max: float) -> int:
     n
         Number of bands of the other pattern that are within 3 degrees
         and 3 % of the largest distance of one of the first.
+
+    See Also
+    --------
+    find_bands
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.plot import n_shared
+    >>> first = np.array([[0.5, 10.0], [1.5, -20.0]])
+    >>> other = np.array([[0.51, 10.5], [2.5, 5.0]])
+    >>> n_shared(first, other, rho_max=30)
+    1
     """
     theta, rho = np.moveaxis(other[:, None] - first[None], -1, 0)
     # (theta + 180 degrees, -rho) is the same band

@@ -192,6 +192,18 @@ def plot_patterns(
     -------
     figure
         Figure with the map to the left and patterns to the right.
+
+    See Also
+    --------
+    plot_interactive
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> s = kp.data.nickel_ebsd_small()
+    >>> xmap = kpsg.classify_space_group(s, show_progressbar=False)
+    >>> figure = kpsg.plot.plot_patterns(s, xmap)
     """
     nav_shape = signal.axes_manager.navigation_shape[::-1]
     size = int(np.prod(nav_shape, dtype=int))

@@ -87,6 +87,10 @@ def plot_interactive(
         If the map is not of the scan, or a mask, the background, the
         layer or the space group does not fit.
 
+    See Also
+    --------
+    plot_grad_cam, kikuchipy.signals.EBSD
+
     Examples
     --------
     >>> import kikuchipy as kp
@@ -164,6 +168,21 @@ class InteractivePlot:
     ----------
     figure
         The figure.
+
+    See Also
+    --------
+    kikuchipy_spacegroup.plot.plot_interactive
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> s = kp.data.nickel_ebsd_small()
+    >>> xmap = kpsg.classify_space_group(s, show_progressbar=False)
+    >>> plot = kpsg.plot.plot_interactive(s, xmap)
+    >>> s.data[0, 0] = s.data[0, 1]
+    >>> plot.update()
+    >>> plot.close()
     """
 
     def __init__(
@@ -192,7 +211,12 @@ class InteractivePlot:
         return tuple(int(i) for i in self._axes_manager.indices[::-1])
 
     def update(self) -> None:
-        """Draw what is under the pointer."""
+        """Draw what is under the pointer.
+
+        See Also
+        --------
+        kikuchipy_spacegroup.plot.plot_interactive
+        """
         # Not all backends tell that a figure was closed
         if not plt.fignum_exists(self.figure.number):
             self._disconnect()
@@ -203,7 +227,12 @@ class InteractivePlot:
         self.figure.canvas.draw_idle()
 
     def close(self) -> None:
-        """Close the figure, which then no longer follows."""
+        """Close the figure, which then no longer follows.
+
+        See Also
+        --------
+        kikuchipy_spacegroup.plot.plot_interactive
+        """
         self._disconnect()
         plt.close(self.figure)
 

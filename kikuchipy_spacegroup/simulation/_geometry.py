@@ -108,10 +108,22 @@ def random_rotation_matrices(n: int, rng: np.random.Generator) -> np.ndarray:
     matrices
         Array of shape (n, 3, 3) and dtype float32.
 
+    See Also
+    --------
+    orix.quaternion.Rotation
+
     Notes
     -----
     A normalized vector of four normal deviates is a uniformly
     distributed unit quaternion :cite:`muller1959note`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.simulation import random_rotation_matrices
+    >>> matrices = random_rotation_matrices(2, np.random.default_rng(1))
+    >>> np.allclose(matrices @ matrices.transpose(0, 2, 1), np.eye(3), atol=1e-6)
+    True
     """
     q = rng.normal(size=(n, 4))
     w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
@@ -148,6 +160,15 @@ def detector_parameters(
     See Also
     --------
     kikuchipy.detectors.EBSDDetector
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> from kikuchipy_spacegroup.simulation import detector_parameters
+    >>> s = kp.data.nickel_ebsd_small()
+    >>> orientation, geometry = detector_parameters(s.xmap.rotations, s.detector)
+    >>> orientation.shape, geometry.shape
+    ((9, 3, 3), (9, 5))
     """
     # Gnomonic detector frame: X_d right, Y_d up, Z_d along the view
     sample_to_detector = detector.sample_to_detector.to_matrix().squeeze()

@@ -45,6 +45,26 @@ class ProjectPatterns(keras.layers.Layer):
 
     The master patterns are a weight of the layer, which lies on the
     device, but is not written to files.
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import numpy as np
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(
+    ...     projection="lambert", hemisphere="both"
+    ... )
+    >>> library = kpsg.MasterPatternLibrary.from_signals([mp], ["Ni"], half_width=20)
+    >>> rng = np.random.default_rng(1)
+    >>> inputs = {
+    ...     "upper": library.upper[[0, 0]],
+    ...     "lower": library.lower[[0, 0]],
+    ...     "orientation": kpsg.simulation.random_rotation_matrices(2, rng),
+    ...     "geometry": kpsg.simulation.Geometry().sample(2, rng),
+    ... }
+    >>> project = kpsg.simulation.ProjectPatterns(library, (32, 48))
+    >>> tuple(project.call(inputs).shape)
+    (2, 32, 48)
     """
 
     def __init__(
@@ -83,6 +103,10 @@ class ProjectPatterns(keras.layers.Layer):
         -------
         patterns
             Patterns of shape (n, rows, columns) and dtype float32.
+
+        See Also
+        --------
+        simulate_patterns
         """
         names = ("orientation", "geometry", "upper", "lower")
         partner = ("partner_upper", "partner_lower", "partner_share")
@@ -203,6 +227,20 @@ class SimulateCamera(keras.layers.Layer):
     recorded intensities of the same shape, with NaN outside apertures.
     Layers made from this one may draw otherwise: all that is random but
     noise is from :meth:`draw` and :meth:`chance`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.simulation import SimulateCamera
+    >>> rng = np.random.default_rng(1)
+    >>> ideal = rng.uniform(1, 2, size=(2, 32, 32)).astype("float32")
+    >>> camera = SimulateCamera(size=32)
+    >>> tuple(camera.call(ideal).shape)
+    (2, 32, 32)
+    >>> tuple(camera.draw(2, "noise").shape)
+    (2, 1, 1)
+    >>> tuple(camera.chance(2, 0.5).shape)
+    (2, 1, 1)
     """
 
     def __init__(
@@ -238,6 +276,10 @@ class SimulateCamera(keras.layers.Layer):
         recorded
             Patterns of the same shape and dtype float32, NaN outside of
             apertures.
+
+        See Also
+        --------
+        simulate_patterns
         """
         a = self.acquisition
         n = ops.shape(patterns)[0]
@@ -373,6 +415,10 @@ class SimulateCamera(keras.layers.Layer):
         -------
         values
             Tensor of shape (n, 1, 1) and dtype float32.
+
+        See Also
+        --------
+        chance, Acquisition
         """
         draw = self._log_uniform if name in LOGARITHMIC else self._uniform
         return draw(n, getattr(self.acquisition, name))
@@ -399,6 +445,10 @@ class SimulateCamera(keras.layers.Layer):
         -------
         happens
             Tensor of ones and zeros of shape (n, 1, 1) and dtype float32.
+
+        See Also
+        --------
+        draw
         """
         value = keras.random.uniform((n, 1, 1), seed=self.generator)
         return ops.cast(value < probability, "float32")
@@ -439,6 +489,13 @@ def pattern_inputs(
     See Also
     --------
     simulate_patterns
+
+    Examples
+    --------
+    >>> from kikuchipy_spacegroup.simulation import pattern_inputs
+    >>> inputs = pattern_inputs(batch_size=8)
+    >>> inputs["orientation"].shape
+    (8, 3, 3)
     """
     kinds = {
         "upper": ((), "int32"),

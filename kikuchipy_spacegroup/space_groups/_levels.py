@@ -47,6 +47,10 @@ def coarsen(numbers: Sequence[int] | np.ndarray, level: str) -> np.ndarray:
     ValueError
         If there is no such level or space group.
 
+    See Also
+    --------
+    coarsen_probabilities, kikuchipy_spacegroup.maps.coarsen_map
+
     Examples
     --------
     >>> from kikuchipy_spacegroup.space_groups import coarsen
@@ -90,6 +94,10 @@ def coarsen_probabilities(
     ValueError
         If there is no such level or space group, or if the numbers of
         columns and of space groups differ.
+
+    See Also
+    --------
+    coarsen
 
     Examples
     --------

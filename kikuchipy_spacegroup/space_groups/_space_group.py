@@ -122,6 +122,17 @@ class SpaceGroup:
     enantiomorph
         Number of the space group of the mirror image, if it is another
         one.
+
+    See Also
+    --------
+    get_space_group
+
+    Examples
+    --------
+    >>> from kikuchipy_spacegroup.space_groups import get_space_group
+    >>> group = get_space_group(225)
+    >>> group.symbol, group.point_group, group.bravais_lattice
+    ('Fm-3m', 'm-3m', 'cF')
     """
 
     number: int
@@ -245,6 +256,10 @@ def symbol(number: int) -> str:
     ------
     ValueError
         If there is no such space group.
+
+    See Also
+    --------
+    get_space_group
 
     Examples
     --------

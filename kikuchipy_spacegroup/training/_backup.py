@@ -137,6 +137,8 @@ class Backup(keras.callbacks.Callback):
     def _write(self, arrays: dict[str, np.ndarray]) -> None:
         """Write the file so that there is either the new one or the old."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Always of the same name, unlike that of `replacing()`: what a killed training
+        # leaves is written over by the next one, or removed at the end
         part = self.path.with_suffix(".part")
         with open(part, "wb") as file:
             np.savez(file, **arrays)

@@ -435,6 +435,25 @@ def simulate_logits(
     ------
     ValueError
         If the library has no phase of the model's space groups.
+
+    See Also
+    --------
+    calibrate, fit_temperature
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(
+    ...     projection="lambert", hemisphere="both"
+    ... )
+    >>> library = kpsg.MasterPatternLibrary.from_signals([mp], ["Ni"], half_width=20)
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+    >>> logits, labels, phases = kpsg.training.simulate_logits(
+    ...     model, library, n_patterns=100
+    ... )
+    >>> logits.shape, labels.shape
+    ((100, 2), (100,))
     """
     from kikuchipy_spacegroup._keras import keras
     from kikuchipy_spacegroup.training._dataset import SimulatedDataset

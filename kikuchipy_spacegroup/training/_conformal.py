@@ -189,6 +189,10 @@ def prediction_sets(
         Boolean array of shape (n, k). The most probable class is always
         in the set. Sets of rows with NaN are empty.
 
+    See Also
+    --------
+    conformal_threshold, class_conformal_thresholds
+
     Examples
     --------
     >>> import numpy as np

@@ -81,8 +81,12 @@ class SimulatedDataset(keras.utils.PyDataset):
     Raises
     ------
     ValueError
-        If the library lacks phases of one of the space groups, or a
-        weight is negative.
+        If the library lacks phases of one of the space groups, a weight
+        is negative, or *blend_share* is not from 0 to 1.
+
+    See Also
+    --------
+    fit, MixedDataset, training_graph
 
     Notes
     -----
@@ -90,6 +94,26 @@ class SimulatedDataset(keras.utils.PyDataset):
     :cite:`hendrycks2019deep`. Blending is mixup :cite:`zhang2018mixup`
     within a class: a sum of two master patterns of a space group has
     the symmetry and the absences of both.
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import numpy as np
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(
+    ...     projection="lambert", hemisphere="both"
+    ... )
+    >>> library = kpsg.MasterPatternLibrary.from_signals([mp], ["Ni"], half_width=20)
+    >>> dataset = kpsg.training.SimulatedDataset(library, [225], batch_size=4)
+    >>> recipe, targets = dataset[0]
+    >>> recipe["orientation"].shape, targets.shape
+    ((4, 3, 3), (4, 1))
+    >>> recipe, labels = dataset.draw(0)
+    >>> labels
+    array([0, 0, 0, 0])
+    >>> rng = np.random.default_rng(1)
+    >>> sorted(dataset.recipe(np.array([0, 0]), rng))
+    ['geometry', 'lower', 'orientation', 'upper']
     """
 
     def __init__(
@@ -163,6 +187,10 @@ class SimulatedDataset(keras.utils.PyDataset):
             See :meth:`recipe`.
         labels
             Index of the class per pattern, -1 for outliers.
+
+        See Also
+        --------
+        recipe, entry_probabilities
         """
         rng = np.random.default_rng([self.seed, self.epoch, index])
         n = self.batch_size
@@ -177,6 +205,60 @@ class SimulatedDataset(keras.utils.PyDataset):
             )
             labels[outlier] = -1
         return self.recipe(phases, rng), labels
+
+    def entry_probabilities(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return how often each entry of the library is drawn, and its class.
+
+        Returns
+        -------
+        probabilities
+            Probability that a pattern is of the entry, of shape (number
+            of entries,) and dtype float64. Their sum is 1.
+        labels
+            Index of the class per entry, -1 for outliers.
+
+        See Also
+        --------
+        draw
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+        >>> from kikuchipy_spacegroup.training import SimulatedDataset
+        >>> library = MasterPatternLibrary(
+        ...     np.ones((3, 9, 9), dtype="float16"),
+        ...     phase_index=[0, 1, 2],
+        ...     upper=[0, 1, 2],
+        ...     lower=[0, 1, 2],
+        ...     energies=[20, 20, 20],
+        ...     phase_names=["Ni", "Fe", "Zn"],
+        ...     space_groups=[225, 229, 194],
+        ... )
+        >>> dataset = SimulatedDataset(library, [229, 225], outlier_share=0.2)
+        >>> probabilities, labels = dataset.entry_probabilities()
+        >>> probabilities
+        array([0.4, 0.4, 0.2])
+        >>> labels
+        array([ 1,  0, -1])
+        """
+        probabilities = np.zeros(len(self.library))
+        labels = np.full(len(self.library), -1)
+        known = 1 - self.outlier_share
+        # Phases and what each is drawn with, class by class, then outliers
+        parts = [
+            (label, phases, known * of_class * shares)
+            for label, (phases, shares, of_class) in enumerate(
+                zip(self._phases, self._shares, self.class_shares)
+            )
+        ]
+        parts.append((-1, self._outliers, self.outlier_share * self._outlier_shares))
+        for label, phases, of_phases in parts:
+            for phase, p in zip(phases, of_phases):
+                entries = self._entries[phase]
+                probabilities[entries] = p / len(entries)
+                labels[entries] = label
+        return probabilities, labels
 
     def on_epoch_end(self) -> None:
         """Go on to the random numbers of the next epoch."""
@@ -221,6 +303,10 @@ class SimulatedDataset(keras.utils.PyDataset):
         recipe
             Input of
             :meth:`~kikuchipy_spacegroup.simulation.ProjectPatterns.call`.
+
+        See Also
+        --------
+        draw
         """
         n = len(phases)
         upper = np.asarray(self.library.upper, dtype="int32")
@@ -282,6 +368,25 @@ class ExperimentalDataset(keras.utils.PyDataset):
     ------
     ValueError
         If there are patterns of other space groups.
+
+    See Also
+    --------
+    SimulatedDataset, MixedDataset
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> from kikuchipy_spacegroup import training
+    >>> patterns = np.zeros((4, 16, 16), dtype="float16")
+    >>> names = np.array(["Ni", "Ni", "Ni", "Fe"])
+    >>> known = kpsg.LabelledPatterns(patterns, np.array([225, 225, 225, 229]), names)
+    >>> dataset = training.ExperimentalDataset(known, [225, 229], batch_size=8)
+    >>> inputs, targets = dataset[0]
+    >>> inputs["patterns"].shape, targets.shape
+    ((8, 16, 16), (8, 2))
+    >>> dataset.class_shares
+    array([0.5, 0.5])
     """
 
     def __init__(
@@ -358,6 +463,10 @@ class MixedDataset(keras.utils.PyDataset):
         Datasets of the same number of batches. A batch of this dataset
         is one of each put together.
 
+    See Also
+    --------
+    SimulatedDataset, ExperimentalDataset, balanced_share
+
     Notes
     -----
     If *experimental* is balanced, classes are balanced in the batch as
@@ -378,6 +487,33 @@ class MixedDataset(keras.utils.PyDataset):
     leave all classes balanced.
 
     If *experimental* is not balanced, both parts are drawn as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> from kikuchipy_spacegroup import training
+    >>> patterns = np.zeros((4, 16, 16), dtype="float16")
+    >>> names = np.array(["Ni", "Ni", "Ni", "Fe"])
+    >>> known = kpsg.LabelledPatterns(patterns, np.array([225, 225, 225, 229]), names)
+    >>> library = kpsg.MasterPatternLibrary(
+    ...     np.ones((2, 9, 9), dtype="float16"),
+    ...     phase_index=[0, 1],
+    ...     upper=[0, 1],
+    ...     lower=[0, 1],
+    ...     energies=[20, 20],
+    ...     phase_names=["Ni", "Fe"],
+    ...     space_groups=[225, 229],
+    ... )
+    >>> dataset = training.MixedDataset(
+    ...     training.SimulatedDataset(library, [225, 229], batch_size=12),
+    ...     training.ExperimentalDataset(known, [225, 229], batch_size=4),
+    ... )
+    >>> inputs, targets = dataset[0]
+    >>> targets.shape
+    (16, 2)
+    >>> dataset.class_shares
+    array([0.5, 0.5])
     """
 
     def __init__(
@@ -434,6 +570,32 @@ def balanced_share(
     share
         Share of experimental patterns up to which classes are balanced
         in a batch, or one half if that is less.
+
+    See Also
+    --------
+    MixedDataset
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> from kikuchipy_spacegroup import training
+    >>> patterns = np.zeros((4, 16, 16), dtype="float16")
+    >>> names = np.array(["Ni", "Ni", "Ni", "Ni"])
+    >>> known = kpsg.LabelledPatterns(patterns, np.full(4, 225), names)
+    >>> library = kpsg.MasterPatternLibrary(
+    ...     np.ones((2, 9, 9), dtype="float16"),
+    ...     phase_index=[0, 1],
+    ...     upper=[0, 1],
+    ...     lower=[0, 1],
+    ...     energies=[20, 20],
+    ...     phase_names=["Ni", "Fe"],
+    ...     space_groups=[225, 229],
+    ... )
+    >>> simulated = training.SimulatedDataset(library, [225, 229])
+    >>> experimental = training.ExperimentalDataset(known, [225, 229])
+    >>> round(training.balanced_share(simulated, experimental), 3)
+    0.333
     """
     wanted = simulated.class_shares
     excess = experimental.class_shares - wanted

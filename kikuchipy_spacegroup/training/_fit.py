@@ -266,6 +266,10 @@ def fit_kaufmann2020(
         Trained model, all other patterns, and loss and accuracy per
         epoch. The paper also tests with materials not trained on.
 
+    See Also
+    --------
+    fit, kikuchipy_spacegroup.models.xception
+
     Examples
     --------
     >>> import kikuchipy_spacegroup as kpsg
@@ -318,6 +322,23 @@ def training_graph(
         :meth:`kikuchipy_spacegroup.simulation.ProjectPatterns.call`.
         Its layers ``"project"``, ``"camera"`` and ``"prepare_patterns"``
         make the patterns.
+
+    See Also
+    --------
+    SimulatedDataset, recalibrate
+
+    Examples
+    --------
+    >>> import kikuchipy as kp
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> mp = kp.data.nickel_ebsd_master_pattern_small(
+    ...     projection="lambert", hemisphere="both"
+    ... )
+    >>> library = kpsg.MasterPatternLibrary.from_signals([mp], ["Ni"], half_width=20)
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+    >>> graph = kpsg.training.training_graph(model, library)
+    >>> graph.output_shape
+    (None, 2)
     """
     size = model.size
     prepare, network = Borrowed(model.prepare), Borrowed(model.network)
@@ -350,6 +371,28 @@ def recalibrate(
         Batches of input.
     steps
         Number of batches to go through.
+
+    See Also
+    --------
+    fit
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> library = kpsg.MasterPatternLibrary(
+    ...     np.ones((2, 9, 9), dtype="float16"),
+    ...     phase_index=[0, 1],
+    ...     upper=[0, 1],
+    ...     lower=[0, 1],
+    ...     energies=[20, 20],
+    ...     phase_names=["Ni", "Fe"],
+    ...     space_groups=[225, 229],
+    ... )
+    >>> model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
+    >>> graph = kpsg.training.training_graph(model, library)
+    >>> dataset = kpsg.training.SimulatedDataset(library, [225, 229], batch_size=8)
+    >>> kpsg.training.recalibrate(graph, dataset, steps=2)
     """
     # A step of length zero runs compiled, unlike calls of the model
     compile_graph(graph, keras.optimizers.SGD(0.0))

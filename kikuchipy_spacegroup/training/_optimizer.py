@@ -27,6 +27,17 @@ def make_optimizer(
     -------
     optimizer
         AdamW. Scales and biases do not decay.
+
+    See Also
+    --------
+    Optimization, keras.optimizers.AdamW
+
+    Examples
+    --------
+    >>> from kikuchipy_spacegroup.training import Optimization, make_optimizer
+    >>> optimizer = make_optimizer(100, Optimization())
+    >>> type(optimizer).__name__
+    'AdamW'
     """
     learning_rate = schedule = optimization.learning_rate
     if optimization.decay:

@@ -31,9 +31,31 @@ def similar_entries(library: "MasterPatternLibrary", n: int) -> list[np.ndarray]
         Indices of entries per entry, the most similar one first. An
         entry without others of its space group has itself.
 
+    See Also
+    --------
+    SimulatedDataset
+
     Notes
     -----
     Alike is a high correlation of the bands of upper hemispheres.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+    >>> from kikuchipy_spacegroup.training import similar_entries
+    >>> rng = np.random.default_rng(1)
+    >>> library = MasterPatternLibrary(
+    ...     rng.uniform(size=(3, 21, 21)).astype("float16"),
+    ...     phase_index=[0, 1, 2],
+    ...     upper=[0, 1, 2],
+    ...     lower=[0, 1, 2],
+    ...     energies=[20, 20, 20],
+    ...     phase_names=["Ni", "Cu", "Fe"],
+    ...     space_groups=[225, 225, 229],
+    ... )
+    >>> similar_entries(library, 1)
+    [array([1]), array([0]), array([2])]
     """
     images = library.data[np.asarray(library.upper)]
     step = max(images.shape[-1] // 100, 1)

@@ -26,12 +26,12 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
+from benchmarks.tables import write_table
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.simulation import Acquisition
 from recipes.default_model.scores.scoreboard import NOISE, SEED, logits_of
-from recipes.default_model.tables import write_table
 
 # The goals' levels, where the two of an enantiomorphic pair are one, then side views
 LEVELS = (

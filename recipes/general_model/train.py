@@ -16,6 +16,7 @@ GPU, both are done there (``default_model/training/train_gpu.py``).
 import argparse
 from datetime import date
 import json
+import logging
 from pathlib import Path
 
 import keras
@@ -27,11 +28,13 @@ from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from kikuchipy_spacegroup.training import SimulatedDataset, similar_entries
 from recipes.default_model.structures.library import no_diffraction
 from recipes.default_model.training.clock import Clock
-from recipes.default_model.training.train import _logger, copy_weights, log_to
+from recipes.default_model.training.train import copy_weights, log_to
 from recipes.default_model.training.train_torch import Trainer, camera
 from recipes.general_model.chain_loss import ChainLoss
 from recipes.general_model.library import BANDS
 from recipes.general_model.structures.structure_table import read_structures
+
+_logger = logging.getLogger("general_model")
 
 N_PARTNERS = 8
 BATCHES_FOR_STATISTICS = 100

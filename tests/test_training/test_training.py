@@ -126,6 +126,35 @@ class TestDataset:
         with pytest.raises(ValueError, match="blend_share must be between 0 and 1"):
             SimulatedDataset(library, [225], blend_share=2)
 
+    def test_how_often_entries_are_drawn(self, library):
+        """As in many draws: "a" has two energies, and "b" is an outlier."""
+        # An image for every entry, so that it is seen which one was drawn
+        of_its_own = copy.copy(library)
+        of_its_own.upper = of_its_own.lower = [0, 1, 2, 3]
+        dataset = SimulatedDataset(
+            of_its_own,
+            [229, 225],
+            batch_size=8000,
+            outlier_share=0.2,
+            space_group_weights={229: 3},
+        )
+        probabilities, labels = dataset.entry_probabilities()
+        assert labels.tolist() == [1, 0, 0, -1]
+        of_class = [probabilities[labels == i].sum() for i in (0, 1)]
+        assert np.allclose(of_class, 0.8 * dataset.class_shares)
+        assert probabilities[labels == -1].sum() == pytest.approx(0.2)
+        inputs, drawn = dataset.draw(0)
+        frequencies = np.bincount(inputs["upper"], minlength=4) / len(drawn)
+        assert np.allclose(frequencies, probabilities, atol=0.02)
+        assert np.array_equal(labels[inputs["upper"]], drawn)
+
+    def test_entries_that_are_never_drawn(self, library):
+        """Outliers without a share, and phases of weight 0."""
+        dataset = SimulatedDataset(library, [229, 225], phase_weights={"b": 0})
+        probabilities, labels = dataset.entry_probabilities()
+        assert probabilities.tolist() == [0.5, 0.25, 0.25, 0]
+        assert labels[-1] == -1
+
     def test_missing_space_group(self, library):
         with pytest.raises(ValueError, match=r"no phase of space group\(s\) \[227\]"):
             SimulatedDataset(library, [225, 227])

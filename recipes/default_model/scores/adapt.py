@@ -27,6 +27,7 @@ from pathlib import Path
 from kikuchipy.signals import EBSD
 import numpy as np
 
+from benchmarks.tables import write_table
 from kikuchipy_spacegroup import MasterPatternLibrary, load_model
 from kikuchipy_spacegroup.training import Sampling, adapt_normalization, self_train
 from recipes.default_model.scores.instrument import (
@@ -37,7 +38,6 @@ from recipes.default_model.scores.instrument import (
     scan,
 )
 from recipes.default_model.scores.real_patterns import load_real
-from recipes.default_model.tables import write_table
 from recipes.default_model.training.train import RARE
 
 SEED = 3

@@ -23,6 +23,7 @@ from keras import ops
 from kikuchipy.signals import EBSD
 import numpy as np
 
+from benchmarks.tables import write_table
 from kikuchipy_spacegroup import (
     LabelledPatterns,
     MasterPatternLibrary,
@@ -38,7 +39,6 @@ from kikuchipy_spacegroup.training import Optimization, SimulatedDataset, make_o
 from recipes.default_model.scores.adapt import SEED, accuracy
 from recipes.default_model.scores.instrument import materials, scan
 from recipes.default_model.scores.real_patterns import load_real
-from recipes.default_model.tables import write_table
 from recipes.default_model.training.train import RARE
 
 STEPS = 200

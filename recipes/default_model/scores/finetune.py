@@ -20,6 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from benchmarks.tables import write_table
 from kikuchipy_spacegroup import (
     LabelledPatterns,
     MasterPatternLibrary,
@@ -29,7 +30,6 @@ from kikuchipy_spacegroup import (
 )
 from kikuchipy_spacegroup.training import Optimization
 from recipes.default_model.scores.instrument import scan
-from recipes.default_model.tables import write_table
 
 MATERIALS = ("FeAl", "Mo3Ge", "NbC", "Ge", "Ta", "Al4CoNi2")
 PER_CLASS = (5, 10, 25, 50, 100, 400)

@@ -23,6 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from orix.quaternion import Rotation
 
+from benchmarks.tables import write_table
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.patterns import PreparePatterns
@@ -32,7 +33,6 @@ from kikuchipy_spacegroup.simulation import (
     simulate_patterns,
 )
 from recipes.default_model.scores.real_patterns import load_real
-from recipes.default_model.tables import write_table
 
 SIZE = 48
 SEED = 1

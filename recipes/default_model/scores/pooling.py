@@ -21,6 +21,7 @@ import keras
 import numpy as np
 from scipy.special import softmax
 
+from benchmarks.tables import write_table
 from kikuchipy_spacegroup.maps import (
     crystal_map,
     fit_correlation,
@@ -35,7 +36,6 @@ from kikuchipy_spacegroup.training import (
     calibration_error,
     training_graph,
 )
-from recipes.default_model.tables import write_table
 from recipes.default_model.training.calibrate import CALIBRATION
 
 SEED = 2027

@@ -19,11 +19,11 @@ import kikuchipy as kp
 from kikuchipy.signals import EBSD
 import numpy as np
 
+from benchmarks.tables import write_table
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.maps import prediction_sets_from_map, probabilities_from_map
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from recipes.default_model.scores.real_patterns import load_real
-from recipes.default_model.tables import write_table
 
 LEVELS = ("bravais_lattice", "point_group", "laue_class", "crystal_system")
 

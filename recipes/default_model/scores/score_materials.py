@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.tables import write_table
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
@@ -32,7 +33,6 @@ from recipes.default_model.scores.scoreboard import (
     logits_of,
 )
 from recipes.default_model.structures.library import ORDERED
-from recipes.default_model.tables import write_table
 from recipes.default_model.training.calibrate import CALIBRATION
 
 # A model that is this sure should not be wrong

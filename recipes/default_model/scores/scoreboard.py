@@ -26,6 +26,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.tables import write_table
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import (
     MasterPatternLibrary,
@@ -49,7 +50,6 @@ from kikuchipy_spacegroup.training import (
 from recipes.default_model.scores.amorphous import amorphous
 from recipes.default_model.structures.library import HALF_WIDTH, ORDERED, no_diffraction
 from recipes.default_model.structures.simulate_masters import load_structures
-from recipes.default_model.tables import write_table
 from recipes.default_model.training.calibrate import CALIBRATION, OUTLIERS
 
 SEED = 2026

@@ -24,6 +24,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.tables import write_table
 from kikuchipy_spacegroup import LabelledPatterns
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.patterns import PreparePatterns
@@ -35,7 +36,6 @@ from kikuchipy_spacegroup.simulation import (
 )
 from recipes.default_model.scores.match import SIZE, projector, search, unit
 from recipes.default_model.scores.real_patterns import load_real
-from recipes.default_model.tables import write_table
 
 SEED = 5
 SHOWN = 96

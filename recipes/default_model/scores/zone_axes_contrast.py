@@ -22,12 +22,12 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.stats import skew
 
+from benchmarks.tables import write_table
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.patterns import PreparePatterns
 from recipes.default_model.scores.match import SEED, SIZE, projector, search, unit
 from recipes.default_model.scores.real_patterns import load_real
 from recipes.default_model.scores.twins import SHOWN, entry_of, project
-from recipes.default_model.tables import write_table
 
 # Map, number of the pattern, and phase
 PATTERNS = (

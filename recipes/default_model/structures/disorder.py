@@ -19,6 +19,7 @@ import argparse
 from pathlib import Path
 import zlib
 
+from benchmarks.tables import write_table
 from recipes.default_model.structures.library import HELD_OUT, RESERVED
 from recipes.default_model.structures.simulate_masters import (
     TABLE,
@@ -27,7 +28,6 @@ from recipes.default_model.structures.simulate_masters import (
     read_table,
 )
 from recipes.default_model.structures.variants import LEAST_DIFFERENCE, NOT_NEAR, Z
-from recipes.default_model.tables import write_table
 
 # Of which types, and how many variants of each beside the structures of the literature
 TYPES = {

@@ -25,10 +25,10 @@ from diffpy.structure.spacegroups import GetSpaceGroup
 import numpy as np
 import spglib
 
+from benchmarks.tables import write_table
 from recipes.default_model.structures.library import RESERVED, UNKNOWN
 from recipes.default_model.structures.simulate_masters import TABLE, Site, format_sites
 from recipes.default_model.structures.variants import APART, ELEMENTS, Z
-from recipes.default_model.tables import write_table
 
 SEED = 21
 # How many structures of which group

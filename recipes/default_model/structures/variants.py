@@ -21,13 +21,13 @@ import re
 from diffsims.utils.atomic_scattering_params import ATOMIC_SCATTERING_PARAMS
 import numpy as np
 
+from benchmarks.tables import write_table
 from recipes.default_model.structures.library import HELD_OUT, RESERVED
 from recipes.default_model.structures.simulate_masters import (
     TABLE,
     format_sites,
     read_table,
 )
-from recipes.default_model.tables import write_table
 
 # One batch of NUMBERS each
 SEEDS = 11, 12, 14

@@ -52,7 +52,7 @@ class Camera(SimulateCamera):
     def _log_uniform(self, n, limits):
         return self._uniform(n, [math.log(i) for i in limits]).exp()
 
-    def _chance(self, n, probability):
+    def chance(self, n, probability):
         return (torch.rand((n, 1, 1), device=self.device) < probability).float()
 
     def _normal(self, n):
@@ -119,7 +119,7 @@ class DevicePatterns:
         self.project = ProjectPatterns(dataset.library, (model.size,) * 2)
         self.camera = Camera(device, acquisition=acquisition, size=model.size)
         self.prepare = Prepare(device, **model.prepare.get_config())
-        probabilities, labels = entry_probabilities(dataset)
+        probabilities, labels = dataset.entry_probabilities()
         k = len(dataset.space_groups)
         targets = np.full((len(labels), k), 1 / k, "float32")
         known = labels >= 0
@@ -166,28 +166,6 @@ class DevicePatterns:
         drawn = low + (high - low) * torch.rand((n, 5), device=self.device)
         drawn[:, 2] = drawn[:, 2].exp()
         return drawn
-
-
-def entry_probabilities(dataset: SimulatedDataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return how often entries are drawn, and their classes, -1 for outliers."""
-    probabilities = np.zeros(len(dataset.library))
-    labels = np.full(len(dataset.library), -1)
-    share = 1 - dataset.outlier_share
-    parts = [
-        (i, phases, share * of_class * shares)
-        for i, (phases, shares, of_class) in enumerate(
-            zip(dataset._phases, dataset._shares, dataset.class_shares)
-        )
-    ]
-    parts.append(
-        (-1, dataset._outliers, dataset.outlier_share * dataset._outlier_shares)
-    )
-    for label, phases, of_phases in parts:
-        for phase, p in zip(phases, of_phases):
-            entries = dataset._entries[phase]
-            probabilities[entries] = p / len(entries)
-            labels[entries] = label
-    return probabilities, labels
 
 
 def rotations(n: int, device: torch.device) -> torch.Tensor:

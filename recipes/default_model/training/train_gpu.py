@@ -14,6 +14,7 @@ command goes on after an interruption.
 """
 
 import argparse
+import logging
 from pathlib import Path
 import time
 
@@ -25,8 +26,10 @@ from kikuchipy_spacegroup.training import SimulatedDataset
 from recipes.default_model.training.clock import Clock
 from recipes.default_model.training.pack import load_packed
 from recipes.default_model.training.torch_patterns import DevicePatterns
-from recipes.default_model.training.train import RARE, _logger, describe, log_to
+from recipes.default_model.training.train import RARE, describe, log_to
 from recipes.default_model.training.train_torch import Trainer, camera
+
+_logger = logging.getLogger("default_model")
 
 BATCHES_FOR_STATISTICS = 50
 STEPS_BEFORE_RECORDING = 5

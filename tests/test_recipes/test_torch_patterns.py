@@ -1,0 +1,47 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training patterns that PyTorch makes on a device."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
+from kikuchipy_spacegroup.models import SpaceGroupModel
+from kikuchipy_spacegroup.training import SimulatedDataset
+
+if keras.backend.backend() != "torch":
+    pytest.skip("needs KERAS_BACKEND=torch", allow_module_level=True)
+if not (Path(__file__).parents[2] / "recipes" / "default_model").is_dir():
+    pytest.skip("no recipes", allow_module_level=True)
+
+
+def test_all_is_drawn_by_torch():
+    """Keras' random numbers are not recorded in a graph: replayed, they repeat."""
+    import torch
+
+    from recipes.default_model.training.torch_patterns import DevicePatterns
+
+    rng = np.random.default_rng(1)
+    library = MasterPatternLibrary(
+        rng.uniform(0.5, 1.5, (2, 21, 21)).astype("float16"),
+        phase_index=[0, 1],
+        upper=[0, 1],
+        lower=[0, 1],
+        energies=[20, 20],
+        phase_names=["a", "b"],
+        space_groups=[225, 229],
+    )
+    model = SpaceGroupModel.create([225, 229], size=32, filters=(4,), stem=4)
+    dataset = SimulatedDataset(library, [225, 229], batch_size=200)
+    partners, device = np.zeros((2, 1), int), torch.device("cpu")
+    patterns = DevicePatterns(model, dataset, partners, device)
+    state = patterns.camera.generator.state
+    before = np.array(keras.ops.convert_to_numpy(state))
+    made, targets = patterns.make()
+    assert made.shape == (200, 1, 32, 32)
+    assert bool(torch.isfinite(made).all())
+    assert targets.mean(dim=0).tolist() == pytest.approx([0.5, 0.5], abs=0.15)
+    assert np.array_equal(keras.ops.convert_to_numpy(state), before)
