@@ -26,7 +26,7 @@ from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.maps import probabilities_from_map, symmetry_map
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from recipes.default_model.scores.real_patterns import load_real
-from recipes.default_model.tables import write_table
+from benchmarks.tables import write_table
 from recipes.general_model.scoreboard import LEVELS
 
 # Only reported: never to choose, stop or calibrate by

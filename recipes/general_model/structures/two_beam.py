@@ -4,7 +4,8 @@
 
 Usage::
 
-    python -m recipes.general_model.structures.two_beam MASTERS
+    python -m recipes.general_model.structures.two_beam MASTERS &
+    python -m recipes.general_model.structures.two_beam MASTERS --backwards &
 
 Every structure to train on makes one file ``<id>.npz`` of the form of ``simulate.py`` in
 the folder MASTERS. Every band is that of two beams in a thick crystal, and bands add up:
@@ -224,6 +225,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of master patterns")
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--half-width", type=int, default=100)
+    parser.add_argument(
+        "--backwards", action="store_true", help="from the last one, in another process"
+    )
     args = parser.parse_args()
     logging.basicConfig(level="WARNING", format="%(asctime)s %(message)s")
     _logger.setLevel("INFO")
@@ -231,7 +235,8 @@ def main() -> None:
     structures = [
         s for s in read_structures(args.table) if s.extra["split"] == "training"
     ]
-    for structure in sorted(structures, key=lambda s: s.extra["order"]):
+    structures.sort(key=lambda s: s.extra["order"], reverse=args.backwards)
+    for structure in structures:
         path = args.folder / f"{structure.identifier.replace('/', '_')}.npz"
         if path.exists():
             continue
