@@ -22,11 +22,11 @@ from kikuchipy.signals import EBSD
 import numpy as np
 from scipy.special import softmax
 
+from benchmarks.tables import write_table
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.maps import probabilities_from_map, symmetry_map
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from recipes.default_model.scores.real_patterns import load_real
-from benchmarks.tables import write_table
 from recipes.general_model.scoreboard import LEVELS
 
 # Only reported: never to choose, stop or calibrate by
