@@ -21,6 +21,7 @@ value, and ``meta``, a JSON object.
 """
 
 import argparse
+from itertools import zip_longest
 import json
 import logging
 import os
@@ -51,9 +52,16 @@ BETHE_LIMITS = (6.0, 20.0, 60.0)
 
 
 def in_turn(structures: list[Structure]) -> list[Structure]:
-    """Structures in order of simulation: three to train on, one held out."""
-    training = [s for s in structures if s.extra["split"] == "training"]
-    held_out = [s for s in structures if s.extra["split"] != "training"]
+    """Structures in order of simulation: three to train on, one held out.
+
+    Of those held out, one of each list after the other.
+    """
+    splits: dict[str, list[Structure]] = {}
+    for structure in structures:
+        splits.setdefault(structure.extra["split"], []).append(structure)
+    training = splits.pop("training", [])
+    lists = [splits[name] for name in sorted(splits)]
+    held_out = [s for some in zip_longest(*lists) for s in some if s is not None]
     ordered = []
     while training or held_out:
         ordered += training[:3] + held_out[:1]
