@@ -54,14 +54,14 @@ def conformal_threshold(
     if not 0 < coverage < 1:
         raise ValueError(f"Coverage must be between 0 and 1, not {coverage}")
     n = len(labels)
-    rank = _rank(n, coverage)
+    rank = _conformal_rank(n, coverage)
     if rank > n:
         needed = int(np.ceil(round(coverage / (1 - coverage), 9)))
         raise ValueError(
             f"A coverage of {coverage} needs at least {needed} patterns, not {n}"
         )
-    of_right = np.sort(probabilities[np.arange(n), labels])[::-1]
-    return float(of_right[rank - 1])
+    right_probabilities = np.sort(probabilities[np.arange(n), labels])[::-1]
+    return float(right_probabilities[rank - 1])
 
 
 def class_conformal_thresholds(
@@ -129,18 +129,20 @@ def class_conformal_thresholds(
             f"Materials must be of shape {labels.shape} as labels are, not "
             f"{np.shape(materials)}"
         )
-    everywhere = conformal_threshold(probabilities, labels, coverage)
-    thresholds = np.full(probabilities.shape[1], everywhere)
+    common_threshold = conformal_threshold(probabilities, labels, coverage)
+    thresholds = np.full(probabilities.shape[1], common_threshold)
     groups = [labels] if materials is None else [labels, np.asarray(materials)]
-    for here in (group == i for group in groups for i in np.unique(group)):
-        if _rank(here.sum(), coverage) <= here.sum():
-            own = conformal_threshold(probabilities[here], labels[here], coverage)
-            of_these = np.unique(labels[here])
-            thresholds[of_these] = np.minimum(thresholds[of_these], own)
+    for in_group in (group == i for group in groups for i in np.unique(group)):
+        if _conformal_rank(in_group.sum(), coverage) <= in_group.sum():
+            threshold = conformal_threshold(
+                probabilities[in_group], labels[in_group], coverage
+            )
+            classes = np.unique(labels[in_group])
+            thresholds[classes] = np.minimum(thresholds[classes], threshold)
     return thresholds
 
 
-def _rank(n: int, coverage: float) -> int:
+def _conformal_rank(n: int, coverage: float) -> int:
     """Return the conformal rank: how many of n + 1 patterns must be covered."""
     return int(np.ceil(round((n + 1) * coverage, 9)))
 
@@ -174,11 +176,11 @@ def prediction_sets(
     array([[ True,  True, False],
            [ True, False, False]])
     """
-    known = np.isfinite(probabilities).all(axis=1)
-    values = np.where(known[:, None], probabilities, -1.0)
-    sets = values >= threshold
-    sets[np.arange(len(sets)), values.argmax(axis=1)] = True
-    return sets & known[:, None]
+    classified = np.isfinite(probabilities).all(axis=1)
+    finite_probabilities = np.where(classified[:, None], probabilities, -1.0)
+    sets = finite_probabilities >= threshold
+    sets[np.arange(len(sets)), finite_probabilities.argmax(axis=1)] = True
+    return sets & classified[:, None]
 
 
 def check_labels(
