@@ -54,7 +54,7 @@ def conformal_threshold(
     if not 0 < coverage < 1:
         raise ValueError(f"Coverage must be between 0 and 1, not {coverage}")
     n = len(labels)
-    rank = _conformal_rank(n, coverage)
+    rank = _rank(n, coverage)
     if rank > n:
         needed = int(np.ceil(round(coverage / (1 - coverage), 9)))
         raise ValueError(
@@ -129,20 +129,18 @@ def class_conformal_thresholds(
             f"Materials must be of shape {labels.shape} as labels are, not "
             f"{np.shape(materials)}"
         )
-    common_threshold = conformal_threshold(probabilities, labels, coverage)
-    thresholds = np.full(probabilities.shape[1], common_threshold)
+    everywhere = conformal_threshold(probabilities, labels, coverage)
+    thresholds = np.full(probabilities.shape[1], everywhere)
     groups = [labels] if materials is None else [labels, np.asarray(materials)]
-    for in_group in (group == i for group in groups for i in np.unique(group)):
-        if _conformal_rank(in_group.sum(), coverage) <= in_group.sum():
-            threshold = conformal_threshold(
-                probabilities[in_group], labels[in_group], coverage
-            )
-            classes = np.unique(labels[in_group])
-            thresholds[classes] = np.minimum(thresholds[classes], threshold)
+    for here in (group == i for group in groups for i in np.unique(group)):
+        if _rank(here.sum(), coverage) <= here.sum():
+            own = conformal_threshold(probabilities[here], labels[here], coverage)
+            of_these = np.unique(labels[here])
+            thresholds[of_these] = np.minimum(thresholds[of_these], own)
     return thresholds
 
 
-def _conformal_rank(n: int, coverage: float) -> int:
+def _rank(n: int, coverage: float) -> int:
     """Return the conformal rank: how many of n + 1 patterns must be covered."""
     return int(np.ceil(round((n + 1) * coverage, 9)))
 
