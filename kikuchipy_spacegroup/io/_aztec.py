@@ -192,11 +192,11 @@ def _replace_commas(
 ) -> None:
     """Write decimal commas of a list as points, if they are no other commas."""
     places = [(row, name) for row in rows for name in numbers]
-    values = [row[name].strip() for row, name in places if row[name]]
-    commas = [value for value in values if _COMMA.fullmatch(value)]
+    texts = [row[name].strip() for row, name in places if row[name]]
+    commas = [value for value in texts if _COMMA.fullmatch(value)]
     if not commas:
         return
-    other = next((value for value in values if "." in value), None)
+    other = next((value for value in texts if "." in value), None)
     if other is not None:
         raise ValueError(
             f"{path} has the numbers {commas[0]!r} and {other!r}, so that commas may be "
@@ -262,12 +262,12 @@ def _arrange_points(
     unique_x, unique_y = np.unique(x), np.unique(y)
     shape = (unique_y.size, unique_x.size)
     order = np.lexsort((x, y))
-    full = len(rows) == shape[0] * shape[1] and min(shape) > 1
-    if full:
+    is_grid = len(rows) == shape[0] * shape[1] and min(shape) > 1
+    if is_grid:
         expected = np.meshgrid(unique_y, unique_x, indexing="ij")
-        full = np.array_equal(y[order], expected[0].ravel())
-        full &= np.array_equal(x[order], expected[1].ravel())
-    if not full:
+        is_grid = np.array_equal(y[order], expected[0].ravel())
+        is_grid &= np.array_equal(x[order], expected[1].ravel())
+    if not is_grid:
         # A map of one point has no dimensions
         return rows, (len(rows),) if len(rows) > 1 else (), [1.0]
     steps = [float(np.diff(values).mean()) for values in (unique_y, unique_x)]
