@@ -67,7 +67,8 @@ def summary(xmap: "CrystalMap") -> str:
     return "\n".join(lines)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the arguments in a shell."""
     parser = argparse.ArgumentParser(
         prog="python -m kikuchipy_spacegroup",
         description="Read the space group off every EBSD pattern of a scan.",
@@ -119,11 +120,11 @@ def main(arguments: list[str] | None = None) -> int:
     status
         0 if all went well, 2 if the input was not usable.
     """
-    args = _parser().parse_args(arguments)
+    args = _make_parser().parse_args(arguments)
     logging.basicConfig(level="WARNING", format="%(message)s")
     logging.getLogger("kikuchipy_spacegroup").setLevel("INFO")
     try:
-        _run(args)
+        _classify_file(args)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -162,7 +163,8 @@ def _check_paths(args: argparse.Namespace, picture: Path) -> None:
             raise ValueError(f"{path} is the scan itself, and is not replaced")
 
 
-def _run(args: argparse.Namespace) -> None:
+def _classify_file(args: argparse.Namespace) -> None:
+    """Classify a scan, print what is in its map, and write picture and map."""
     import kikuchipy as kp
     import matplotlib
 

@@ -31,7 +31,7 @@ _OF_GPU = re.compile(rb"(.*/)?(cuda\w*|computation_placer|py_utils)\.cc$")
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _hold_back_messages() -> Iterator[None]:
     """Hold back what is written to file descriptor 2, and then filter it.
 
     Lines of TensorFlow that are less severe than TF_CPP_MIN_LOG_LEVEL
@@ -135,7 +135,7 @@ def _has_driver() -> bool:
     return True
 
 
-with _quiet():
+with _hold_back_messages():
     import keras
     from keras import layers, ops
 

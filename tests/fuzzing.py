@@ -271,17 +271,19 @@ def read_library(path: Path) -> list:
 
 
 def write_cache(folder: Path) -> Path:
-    from kikuchipy_spacegroup.master_patterns._simulation import _write
+    from kikuchipy_spacegroup.master_patterns._simulation import _write_cached
 
     path = folder / "a.npz"
-    _write(path, np.random.default_rng(1).normal(size=(2, 5, 5)).astype("float32"))
+    _write_cached(
+        path, np.random.default_rng(1).normal(size=(2, 5, 5)).astype("float32")
+    )
     return path
 
 
 def read_cache(path: Path) -> list:
-    from kikuchipy_spacegroup.master_patterns._simulation import _read
+    from kikuchipy_spacegroup.master_patterns._simulation import _read_cached
 
-    data = _read(path, 2)
+    data = _read_cached(path, 2)
     if data is None:  # It is told in the log, and simulated again
         raise ValueError(f"{path} is made again")
     return [data.tobytes()]

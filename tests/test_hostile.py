@@ -562,7 +562,7 @@ class TestArrays:
         match = "declares|is of type|header|dtype|shape"
         refused(MasterPatternLibrary.load, path, match)
         with memory_limit():
-            assert _simulation._read(path, 2) is None
+            assert _simulation._read_cached(path, 2) is None
 
     def test_pickles(self, tmp_path, traces):
         path = tmp_path / "a.npz"
@@ -570,7 +570,7 @@ class TestArrays:
         np.savez(path, data=payload, version=1)
         refused(MasterPatternLibrary.load, path, "is of type object")
         refused(MasterPatternLibrary.from_files, path, "is of type object")
-        assert _simulation._read(path, 2) is None
+        assert _simulation._read_cached(path, 2) is None
         with open(path, "wb") as file:
             np.save(file, payload, allow_pickle=True)
         refused(MasterPatternLibrary.load, path, "not a library")

@@ -116,17 +116,19 @@ def _classify_block(
     inside: np.ndarray,
     reject_implausible: bool,
 ) -> np.ndarray:
-    """Return probabilities of a block of patterns."""
+    """Return probabilities (..., k) of a block of patterns (..., height, width)."""
     flat = patterns.reshape((-1, *patterns.shape[-2:]))
-    wanted = ~unusable_patterns(flat)
+    usable = ~unusable_patterns(flat)
     if mask is not None:
-        wanted &= ~mask.ravel()
-    out = np.full((len(flat), len(model.space_groups)), np.nan, dtype="float32")
-    if wanted.any():
-        kept = flat if wanted.all() else flat[wanted]
-        divided = divide_background(kept, background, inside)
-        found = model.predict_proba(divided)
+        usable &= ~mask.ravel()
+    probabilities = np.full(
+        (len(flat), len(model.space_groups)), np.nan, dtype="float32"
+    )
+    if usable.any():
+        usable_patterns = flat if usable.all() else flat[usable]
+        divided = divide_background(usable_patterns, background, inside)
+        usable_probabilities = model.predict_proba(divided)
         if reject_implausible:
-            found[implausible_patterns(divided, inside)] = np.nan
-        out[wanted] = found
-    return out.reshape(*patterns.shape[:-2], -1)
+            usable_probabilities[implausible_patterns(divided, inside)] = np.nan
+        probabilities[usable] = usable_probabilities
+    return probabilities.reshape(*patterns.shape[:-2], -1)

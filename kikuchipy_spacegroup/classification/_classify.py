@@ -191,7 +191,7 @@ def classify_space_group(
             raise ValueError("`output` is for scans, and needs `compute=True`")
         output = check_output(output, resume)
     model = get_model(model)
-    options = _map_options(model, space_groups, min_probability, keep_n) | {
+    options = _check_map_options(model, space_groups, min_probability, keep_n) | {
         "separate_enantiomorphs": separate_enantiomorphs,
         "keep_probabilities": keep_probabilities,
     }
@@ -216,7 +216,10 @@ def classify_space_group(
         return probabilities
 
     # Lazy until here
-    run = {"show_progressbar": _shows(show_progressbar), "threads": n_threads(model)}
+    run = {
+        "show_progressbar": _shows_progressbar(show_progressbar),
+        "threads": n_threads(model),
+    }
     start = perf_counter()
     if output is None:
         with scan.unreadable_patterns_named(patterns):
@@ -225,7 +228,7 @@ def classify_space_group(
         header = store_header(patterns, *how)
         computed = compute_into(output, header, probabilities, scan, patterns, **run)
     _log_speed(computed, navigation_mask, perf_counter() - start)
-    return _map_of_scan(computed, signal, model, navigation_mask, options)
+    return _make_map_of_scan(computed, signal, model, navigation_mask, options)
 
 
 def compute_classification_map(
@@ -289,7 +292,7 @@ def compute_classification_map(
     nav_shape, _ = check_signal(signal)
     navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
     model = get_model(model)
-    options = _map_options(model, space_groups, min_probability, keep_n) | {
+    options = _check_map_options(model, space_groups, min_probability, keep_n) | {
         "separate_enantiomorphs": separate_enantiomorphs,
         "keep_probabilities": keep_probabilities,
     }
@@ -301,13 +304,15 @@ def compute_classification_map(
         )
     start = perf_counter()
     computed = compute_lazy(
-        da.asarray(probabilities), _shows(show_progressbar), n_threads(model)
+        da.asarray(probabilities),
+        _shows_progressbar(show_progressbar),
+        n_threads(model),
     )
     _log_speed(computed, navigation_mask, perf_counter() - start)
-    return _map_of_scan(computed, signal, model, navigation_mask, options)
+    return _make_map_of_scan(computed, signal, model, navigation_mask, options)
 
 
-def _map_options(
+def _check_map_options(
     model: "SpaceGroupModel",
     space_groups: Sequence[int] | None,
     min_probability: float | None,
@@ -328,7 +333,7 @@ def _map_options(
     }
 
 
-def _shows(show_progressbar: bool | None) -> bool:
+def _shows_progressbar(show_progressbar: bool | None) -> bool:
     """Return whether to show a progress bar."""
     if show_progressbar is None:
         return hs.preferences.General.show_progressbar
@@ -338,12 +343,13 @@ def _shows(show_progressbar: bool | None) -> bool:
 def _log_speed(
     computed: np.ndarray, navigation_mask: np.ndarray | None, seconds: float
 ) -> None:
+    """Log the number of patterns that were classified, and how many per second."""
     n_masked = 0 if navigation_mask is None else navigation_mask.sum()
     n = computed[..., 0].size - n_masked
     _logger.info("Classified %i patterns, %.0f patterns/s", n, n / seconds)
 
 
-def _map_of_scan(
+def _make_map_of_scan(
     computed: np.ndarray,
     signal: EBSD,
     model: "SpaceGroupModel",

@@ -22,7 +22,7 @@ class Shipped:
 
     Notes
     -----
-    Processes may get it with every task, but :func:`_unpickled` knows
+    Processes may get it with every task, but :func:`_unpickle` knows
     those that came before. On a cluster, it is a task of its own, and
     goes to every worker once.
     """
@@ -31,11 +31,11 @@ class Shipped:
         self.value = value
 
     def __reduce__(self):
-        return _unpickled, (pickle.dumps(self.value),)
+        return _unpickle, (pickle.dumps(self.value),)
 
 
 @lru_cache(maxsize=2)
-def _unpickled(content: bytes) -> Shipped:
+def _unpickle(content: bytes) -> Shipped:
     return Shipped(pickle.loads(content))
 
 
@@ -77,14 +77,15 @@ def compute(lazy: Any, show_progressbar: bool, threads: int = 2) -> Any:
     """
     client = active_client()
     if client is not None:
-        return _on_cluster(client, lazy, show_progressbar)
+        return _compute_on_cluster(client, lazy, show_progressbar)
     chosen = dask.base.get_scheduler() is not None
     kwargs = {} if chosen else {"scheduler": "threads", "num_workers": threads}
     with ProgressBar() if show_progressbar else nullcontext():
         return lazy.compute(**kwargs)
 
 
-def _on_cluster(client: Any, lazy: Any, show_progressbar: bool) -> Any:
+def _compute_on_cluster(client: Any, lazy: Any, show_progressbar: bool) -> Any:
+    """Return the result of a lazy array or task from the workers of a client."""
     future = client.compute(lazy)
     try:
         if show_progressbar:

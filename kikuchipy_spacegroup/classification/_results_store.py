@@ -59,7 +59,7 @@ def check_output(path: str | Path, resume: bool) -> Path:
         # Which zarr 2 does not have
         from zarr import create_array  # noqa: F401
     except ImportError:
-        raise ImportError(_how_to_get_zarr()) from None
+        raise ImportError(_explain_zarr()) from None
     path = Path(path)
     if path.suffix != ".zarr":
         raise ValueError(
@@ -75,7 +75,8 @@ def check_output(path: str | Path, resume: bool) -> Path:
     return path
 
 
-def _how_to_get_zarr() -> str:
+def _explain_zarr() -> str:
+    """Return what to do to have the package zarr, as text of an error."""
     text = "`output` needs the package zarr in version 3 or newer"
     if sys.version_info < (3, 11):
         running = ".".join(map(str, sys.version_info[:2]))
@@ -188,11 +189,13 @@ def blocks_to_store(
         np.ndindex(regions.shape), slices_from_chunks(probabilities.chunks)
     ):
         regions[index] = region
-    write = dask.delayed(_write, pure=False)
+    write = dask.delayed(_write_block, pure=False)
     return dask.delayed(sum)([write(blocks[i], store, regions[i]) for i in missing])
 
 
-def _write(block: np.ndarray, store: "zarr.Array", region: tuple[slice, ...]) -> int:
+def _write_block(
+    block: np.ndarray, store: "zarr.Array", region: tuple[slice, ...]
+) -> int:
     store[region] = block
     return 1
 

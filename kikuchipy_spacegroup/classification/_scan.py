@@ -93,7 +93,7 @@ class Scan:
         index = failed_block(error)
         if index is not None:
             # They were read, and then the model failed
-            where = _in_words(tuple(map(_slice_of, patterns.chunks, index)))
+            where = _describe_block(tuple(map(_find_slice, patterns.chunks, index)))
             _logger.error("The patterns in %s cannot be classified", where)
             return
         block = first_unreadable(patterns, blocks)
@@ -101,17 +101,19 @@ class Scan:
             return
         of_file = "" if self.path is None else f" of {self.path}"
         raise OSError(
-            f"The patterns{of_file} in {_in_words(block)} cannot be read: {error!r}.{kept}"
+            f"The patterns{of_file} in {_describe_block(block)} cannot be read: "
+            f"{error!r}.{kept}"
         ) from error
 
 
-def _slice_of(chunks: tuple[int, ...], i: int) -> slice:
+def _find_slice(chunks: tuple[int, ...], i: int) -> slice:
     """Return where a block is along an axis."""
     start = sum(chunks[:i])
     return slice(start, start + chunks[i])
 
 
-def _in_words(block: tuple[slice, ...]) -> str:
+def _describe_block(block: tuple[slice, ...]) -> str:
+    """Return the rows and columns of a block in words."""
     names = ("rows", "columns")[-len(block) :] if block else ()
     parts = [f"{name} {i.start} to {i.stop - 1}" for name, i in zip(names, block)]
     return " and ".join(parts) or "the scan"

@@ -57,13 +57,13 @@ def choose_axes(
         return base, xyz, kinds
     metric = base @ base.T
     choices = []
-    for axes in _proper_rotations():
+    for axes in _list_proper_rotations():
         if abs(standard.number) <= 2 and not np.array_equal(axes, np.eye(3)):
             continue  # Reduced cells leave nothing open
-        turned = axes @ metric @ axes.T
+        turned_metric = axes @ metric @ axes.T
         if not _keeps_setting(standard, axes, base, xyz, kinds):
             continue
-        choices.append((tuple(np.sqrt(np.diag(turned))), axes))
+        choices.append((tuple(np.sqrt(np.diag(turned_metric))), axes))
     if len(choices) < 2:
         return base, xyz, kinds
     shortest = np.array(min(edges for edges, _ in choices))
@@ -72,31 +72,35 @@ def choose_axes(
         for edges, axes in choices
         if np.allclose(edges, shortest, rtol=_SAME_LENGTH)
     ]
-    values = np.array([_orientation(axes, base, xyz, weights) for axes in choices])
+    sums = np.array([_sum_over_neighbors(axes, base, xyz, weights) for axes in choices])
     # The first of those that are as large, the identity before others
-    largest = values.max() - _SAME_VALUE * np.abs(values).max()
-    axes = choices[int(np.flatnonzero(values >= largest)[0])]
+    largest = sums.max() - _SAME_VALUE * np.abs(sums).max()
+    axes = choices[int(np.flatnonzero(sums >= largest)[0])]
     if np.array_equal(axes, np.eye(3)):
         return base, xyz, kinds
     # Turned axes may need another origin
-    found = find_symmetry(axes @ base, xyz @ np.linalg.inv(axes), kinds, 0.01)
-    return found.std_lattice, found.std_positions, found.std_types
+    symmetry = find_symmetry(axes @ base, xyz @ np.linalg.inv(axes), kinds, 0.01)
+    return symmetry.std_lattice, symmetry.std_positions, symmetry.std_types
 
 
 @lru_cache(maxsize=1)
-def _proper_rotations() -> tuple[np.ndarray, ...]:
+def _list_proper_rotations() -> tuple[np.ndarray, ...]:
     """Proper rotations of cubic and of hexagonal axes as integer matrices of rows."""
-    found = [np.eye(3, dtype=int)]
+    rotations = [np.eye(3, dtype=int)]
     for order in permutations(range(3)):
         for signs in product((1, -1), repeat=3):
-            found.append(np.eye(3, dtype=int)[list(order)] * np.array(signs)[:, None])
+            rotations.append(
+                np.eye(3, dtype=int)[list(order)] * np.array(signs)[:, None]
+            )
     # a to a + b, the sixfold rotation, and the twofold ones across it
-    six = np.array([[1, 1, 0], [-1, 0, 0], [0, 0, 1]])
-    two = np.array([[0, 1, 0], [1, 0, 0], [0, 0, -1]])
+    sixfold = np.array([[1, 1, 0], [-1, 0, 0], [0, 0, 1]])
+    twofold = np.array([[0, 1, 0], [1, 0, 0], [0, 0, -1]])
     for n in range(6):
-        turn = np.linalg.matrix_power(six, n)
-        found += [turn, turn @ two]
-    unique = {axes.tobytes(): axes for axes in found if round(np.linalg.det(axes)) == 1}
+        turn = np.linalg.matrix_power(sixfold, n)
+        rotations += [turn, turn @ twofold]
+    unique = {
+        axes.tobytes(): axes for axes in rotations if round(np.linalg.det(axes)) == 1
+    }
     return tuple(unique.values())
 
 
@@ -106,26 +110,26 @@ def _keeps_setting(standard, axes, base, xyz, kinds) -> bool:
     # Rotations act on columns of coordinates, which turn by the inverse transpose
     to_new = inverse.T
     rotations = to_new @ standard.rotations @ np.linalg.inv(to_new)
-    known = {rotation.tobytes() for rotation in standard.rotations}
+    known_rotations = {rotation.tobytes() for rotation in standard.rotations}
     rotations = np.rint(rotations).astype(standard.rotations.dtype)
-    if any(rotation.tobytes() not in known for rotation in rotations):
+    if any(rotation.tobytes() not in known_rotations for rotation in rotations):
         return False
-    found = find_symmetry(axes @ base, xyz @ inverse, kinds, 0.01)
+    symmetry = find_symmetry(axes @ base, xyz @ inverse, kinds, 0.01)
     return (
-        found is not None
-        and found.hall_number == standard.hall_number
-        and np.allclose(found.transformation_matrix, standard.transformation_matrix)
+        symmetry is not None
+        and symmetry.hall_number == standard.hall_number
+        and np.allclose(symmetry.transformation_matrix, standard.transformation_matrix)
     )
 
 
-def _orientation(axes, base, xyz, weights) -> float:
+def _sum_over_neighbors(axes, base, xyz, weights) -> float:
     """Sum over pairs of neighbors that tells orientations apart."""
     pairs, vectors = neighbor_pairs(xyz, base, _RADIUS, vectors=True)
     distances = np.linalg.norm(vectors, axis=1)
     # Cartesian vectors in the frame with the new a along x and c* along z
-    new = axes @ base
-    x = new[0] / np.linalg.norm(new[0])
-    z = np.cross(new[0], new[1])
+    turned_base = axes @ base
+    x = turned_base[0] / np.linalg.norm(turned_base[0])
+    z = np.cross(turned_base[0], turned_base[1])
     z /= np.linalg.norm(z)
     frame = np.array([x, np.cross(z, x), z])
     directions = vectors @ frame.T / distances[:, None]

@@ -151,7 +151,7 @@ def read_cif(path: Path) -> CifContent:
     if len(raw) > _MAX_BYTES:
         raise ValueError(f"{path} is not read, as it is larger than {_MAX_BYTES} bytes")
     try:
-        block = _Block(_first_structure(_decode(raw)))
+        block = _Block(_find_structure(_decode_text(raw)))
         formula = next(filter(None, map(read_formula, block.texts(_FORMULA))), {})
         number, settings = _read_settings(block)
         return CifContent(
@@ -174,19 +174,19 @@ class _Block:
         self.columns: dict[str, list[str]] = {}
         for item in block:
             if item.pair is not None:
-                self._add(item.pair[0], [item.pair[1]])
+                self._add_item(item.pair[0], [item.pair[1]])
             elif item.loop is not None:
                 width, values = item.loop.width(), list(item.loop.values)
                 for i, tag in enumerate(item.loop.tags):
-                    self._add(tag, values[i::width])
+                    self._add_item(tag, values[i::width])
 
-    def _add(self, tag: str, values: list[str]) -> None:
+    def _add_item(self, tag: str, values: list[str]) -> None:
         """Add an item, of which the first that is known counts if it is repeated."""
-        name = _plain(tag)
-        known = self.columns.get(name, [])
-        if not any(value.strip("'\" ") not in ("", "?", ".") for value in known):
+        name = _normalize_tag(tag)
+        known_values = self.columns.get(name, [])
+        if not any(value.strip("'\" ") not in ("", "?", ".") for value in known_values):
             self.columns[name] = values
-        elif known != values and name in (*_CELL, *_COORDINATES):
+        elif known_values != values and name in (*_CELL, *_COORDINATES):
             raise ValueError(f"{tag} is there twice, with different values")
 
     def texts(self, names: tuple[str, ...]) -> list[str]:
@@ -218,12 +218,12 @@ def _to_number(text: str) -> float:
     return float(gemmi.cif.as_number(text))
 
 
-def _plain(tag: str) -> str:
+def _normalize_tag(tag: str) -> str:
     """Name of an item, as dictionaries differ in case and dots."""
     return tag.lower().lstrip("_").replace(".", "_")
 
 
-def _decode(raw: bytes) -> str:
+def _decode_text(raw: bytes) -> str:
     """Text of a file in any usual encoding, with any line ends."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = raw.decode("utf-16")
@@ -237,7 +237,7 @@ def _decode(raw: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").lstrip()
 
 
-def _first_structure(text: str) -> "gemmi.cif.Block":
+def _find_structure(text: str) -> "gemmi.cif.Block":
     """First block with a cell and atoms."""
     import gemmi
 
@@ -344,7 +344,7 @@ def _read_element(kind: str, label: str, formula: dict[str, float]) -> str:
 
 
 def _read_displacements(block: _Block, n: int, labels: list[str]) -> np.ndarray:
-    """Isotropic displacement parameters U in square angstrom, 0 if not known."""
+    """Isotropic displacement parameters U in square angstrom (n,), 0 if not known."""
     import gemmi
 
     u = np.zeros(n)
@@ -370,7 +370,7 @@ def _read_settings(block: _Block) -> tuple[int | None, list[Setting]]:
     """Number of the space group, and settings that the file leaves open."""
     stated = block.number(_NUMBER)
     number = int(stated) if stated is not None and 1 <= stated <= 230 else None
-    named = _named_settings(block, number)
+    named = _find_named_settings(block, number)
     if number is None and named:
         number = named[0].number
     operations = _read_operations(block)
@@ -391,16 +391,16 @@ def _read_settings(block: _Block) -> tuple[int | None, list[Setting]]:
     return number, list(settings_of_number(1))
 
 
-def _named_settings(block: _Block, number: int | None) -> list[Setting]:
+def _find_named_settings(block: _Block, number: int | None) -> list[Setting]:
     """Settings of the symbols or the number of a space group."""
     code = (block.texts(_CODE) or [""])[0]
-    found = [settings_of_hall(text) for text in block.texts(_HALL)]
-    found += [settings_of_name(text, code) for text in block.texts(_NAME)]
-    found = [settings for settings in found if settings]
+    candidates = [settings_of_hall(text) for text in block.texts(_HALL)]
+    candidates += [settings_of_name(text, code) for text in block.texts(_NAME)]
+    candidates = [settings for settings in candidates if settings]
     # Symbols of the stated number first
-    found.sort(key=lambda settings: number not in (None, settings[0].number))
-    if found:
-        return found[0]
+    candidates.sort(key=lambda settings: number not in (None, settings[0].number))
+    if candidates:
+        return candidates[0]
     settings = [] if number is None else list(settings_of_number(number))
     return [i for i in settings if code and i.name.endswith(f":{code}")] or settings
 

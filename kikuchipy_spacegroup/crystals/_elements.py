@@ -96,27 +96,27 @@ def element_of_site(name: str, formula: Collection[str] = ()) -> str:
     if letters.lower().startswith("wat"):  # Water molecules, given by their oxygen
         return "O"
     # The first two letters and the first one, if they are elements
-    found = []
+    symbols = []
     for text in dict.fromkeys((letters[:2], letters[:1])):
         symbol = text.capitalize()
         symbol = _HYDROGEN.get(symbol, symbol)
         if symbol in ELEMENTS:
-            found.append(symbol)
-    if len(found) == 2 and letters[1].islower():
-        found = found[:1]  # Written as symbols are
-    if len(found) == 2 and formula:
-        found = [symbol for symbol in found if symbol in formula] or found
-    if not found:
+            symbols.append(symbol)
+    if len(symbols) == 2 and letters[1].islower():
+        symbols = symbols[:1]  # Written as symbols are
+    if len(symbols) == 2 and formula:
+        symbols = [symbol for symbol in symbols if symbol in formula] or symbols
+    if not symbols:
         raise ValueError(
             f"{name!r} does not begin with the symbol of an element. Give sites type "
             "symbols (_atom_site_type_symbol)"
         )
-    if len(found) == 2:
+    if len(symbols) == 2:
         raise ValueError(
-            f"{name!r} may stand for {found[0]} or {found[1]}. Give sites type symbols "
-            "(_atom_site_type_symbol) or the file a formula (_chemical_formula_sum)"
+            f"{name!r} may stand for {symbols[0]} or {symbols[1]}. Give sites type "
+            "symbols (_atom_site_type_symbol) or the file a formula (_chemical_formula_sum)"
         )
-    return found[0]
+    return symbols[0]
 
 
 def read_formula(text: str) -> dict[str, float]:

@@ -139,16 +139,16 @@ def _choose_cell(content: CifContent, name: str) -> _Cell:
             if setting.usual:
                 problems.append(f"with {setting.name}, {error}")
     if not cells:
-        cells = _whole_cell(content, name)
+        cells = _build_whole_cell(content, name)
     if not cells:
         raise ValueError("; ".join(problems))
     tests = [
         lambda cell: cell.closed(len(content.sites)),
         lambda cell: _has_group(cell.structure, content.number),
-        lambda cell: _formula_difference(content, cell.structure)[0] < _REFUSE,
+        lambda cell: _compare_formula(content, cell.structure)[0] < _REFUSE,
         lambda cell: _fits_formula_units(content, cell.structure),
         lambda cell: _fits_density(content, cell.structure),
-        lambda cell: cell.setting.usual and _shortest_bond(cell) > IMPOSSIBLE_BOND,
+        lambda cell: cell.setting.usual and _find_shortest_bond(cell) > IMPOSSIBLE_BOND,
         *(partial(_bonds_exceed, ratio=ratio) for ratio in _SHORT_BONDS),
         lambda cell: cell.setting.usual,
     ]
@@ -158,7 +158,7 @@ def _choose_cell(content: CifContent, name: str) -> _Cell:
     first, *others = cells
     if content.number is None and len(first.setting.operations) == 1:
         _check_listed(content, first)
-    if not all(_same_crystal(first.structure, other.structure) for other in others):
+    if not all(_is_same_crystal(first.structure, other.structure) for other in others):
         names = " or ".join(cell.setting.name for cell in cells)
         raise ValueError(
             f"it leaves open whether its atoms are in {names}, which give different "
@@ -199,7 +199,7 @@ def _join_sites(sites: list[CifSite]) -> list[CifSite]:
     ]
 
 
-def _whole_cell(content: CifContent, name: str) -> list[_Cell]:
+def _build_whole_cell(content: CifContent, name: str) -> list[_Cell]:
     """Cell of the listed atoms alone, if they have the stated space group."""
     (setting,) = settings_of_number(1)
     try:
@@ -219,8 +219,8 @@ def _has_group(structure: "Structure", number: int | None) -> bool:
     base = structure.lattice.base
     for tolerance in _TOLERANCES:
         positions, kinds, _ = merge_sites(structure, tolerance)
-        found = find_symmetry(base, positions, kinds, tolerance)
-        if found is not None and _same_group(int(found.number), number):
+        symmetry = find_symmetry(base, positions, kinds, tolerance)
+        if symmetry is not None and _is_same_group(int(symmetry.number), number):
             return True
     return False
 
@@ -272,22 +272,27 @@ def _check_atoms(structure: "Structure") -> None:
         )
     radius = max(_LEAST, 2 * _NEAREST * radii.max())
     pairs, distances = neighbor_pairs(structure.xyz, base, radius)
-    full = occupancies[pairs].sum(axis=1) > FULL
+    coexist = occupancies[pairs].sum(axis=1) > FULL
     # Sites in one place share it
-    same = distances < _SAME_PLACE
-    total = occupancies.copy()
-    np.add.at(total, pairs[same, 0], occupancies[pairs[same, 1]])
-    if (total > FULL).any():
-        i = int(total.argmax())
-        labels = [structure[int(j)].label for j in pairs[same & (pairs[:, 0] == i), 1]]
+    in_one_place = distances < _SAME_PLACE
+    site_occupancy = occupancies.copy()
+    np.add.at(
+        site_occupancy, pairs[in_one_place, 0], occupancies[pairs[in_one_place, 1]]
+    )
+    if (site_occupancy > FULL).any():
+        i = int(site_occupancy.argmax())
+        labels = [
+            structure[int(j)].label for j in pairs[in_one_place & (pairs[:, 0] == i), 1]
+        ]
         raise ValueError(
             f"sites {sorted({structure[i].label, *labels})} are in one place with "
-            f"occupancies that sum up to {total[i]:.3g}, which must be 1 at most"
+            f"occupancies that sum up to {site_occupancy[i]:.3g}, which must be 1 at "
+            "most"
         )
     least = np.maximum(_LEAST, _NEAREST * radii[pairs].sum(axis=1))
-    near = full & ~same & (distances < least)
-    if near.any():
-        i = int(np.flatnonzero(near)[0])
+    too_near = coexist & ~in_one_place & (distances < least)
+    if too_near.any():
+        i = int(np.flatnonzero(too_near)[0])
         first, second = (structure[int(j)].label for j in pairs[i])
         raise ValueError(
             f"atoms {first} and {second} are {distances[i]:.3g} angstrom apart, nearer "
@@ -297,10 +302,10 @@ def _check_atoms(structure: "Structure") -> None:
 
 def _check_formula(content: CifContent, cell: _Cell, name: str, refuse: bool) -> None:
     """Raise an error or warn if the composition is not that of the formula."""
-    difference, message = _formula_difference(content, cell.structure)
+    difference, message = _compare_formula(content, cell.structure)
     if difference >= _REFUSE:
         # As in the formulas of prototypes
-        full = _formula_difference(content, cell.structure, as_full=True)[0]
+        full = _compare_formula(content, cell.structure, as_full=True)[0]
         refuse &= full >= _WARN
     if difference >= _REFUSE and refuse:
         raise ValueError(
@@ -311,7 +316,7 @@ def _check_formula(content: CifContent, cell: _Cell, name: str, refuse: bool) ->
         _logger.warning("%s: %s", name, message)
 
 
-def _formula_difference(
+def _compare_formula(
     content: CifContent, structure: "Structure", *, as_full: bool = False
 ) -> tuple[float, str]:
     """Largest difference of atomic fractions from the formula, and what differs.
@@ -320,40 +325,40 @@ def _formula_difference(
     """
     if not content.formula:
         return 0.0, ""
-    found: dict[str, float] = {}
+    counted: dict[str, float] = {}
     for atom in structure:
         amount = 1.0 if as_full else float(atom.occupancy)
-        found[atom.element] = found.get(atom.element, 0.0) + amount
+        counted[atom.element] = counted.get(atom.element, 0.0) + amount
     stated = dict(content.formula)
     note = ""
-    if _lacks_hydrogen(stated, found):
+    if _lacks_hydrogen(stated, counted):
         note = "hydrogen is in the formula but not all among the atoms"
         del stated["H"]
-        found.pop("H", None)
-    elements = sorted({*stated, *found})
+        counted.pop("H", None)
+    elements = sorted({*stated, *counted})
     fractions = []
-    for amounts in (stated, found):
+    for amounts in (stated, counted):
         values = np.array([amounts.get(element, 0.0) for element in elements])
         fractions.append(values / values.sum())
     difference = float(np.abs(fractions[0] - fractions[1]).max())
     if difference >= _WARN:
         # As many atoms as in the formula
-        scale = sum(stated.values()) / sum(found.values())
+        scale = sum(stated.values()) / sum(counted.values())
         texts = [
             " ".join(
                 f"{element}{scale_ * amounts[element]:.4g}"
                 for element in sorted(amounts)
             )
-            for amounts, scale_ in ((stated, 1), (found, scale))
+            for amounts, scale_ in ((stated, 1), (counted, scale))
         ]
         note = f"the formula is {texts[0]}, but the atoms are {texts[1]}"
     return difference if difference >= _WARN else 0.0, note
 
 
-def _lacks_hydrogen(stated: dict[str, float], found: dict[str, float]) -> bool:
+def _lacks_hydrogen(stated: dict[str, float], counted: dict[str, float]) -> bool:
     """Whether atoms have less hydrogen than a formula, and both have other elements."""
-    others = [sum(amounts.values()) for amounts in (stated, found)]
-    hydrogen = [amounts.get("H", 0.0) for amounts in (stated, found)]
+    others = [sum(amounts.values()) for amounts in (stated, counted)]
+    hydrogen = [amounts.get("H", 0.0) for amounts in (stated, counted)]
     others = [total - amount for total, amount in zip(others, hydrogen)]
     if min(others) <= 0:
         return False
@@ -367,8 +372,8 @@ def _fits_formula_units(content: CifContent, structure: "Structure") -> bool:
     stated = content.formula_units * sum(
         amount for element, amount in content.formula.items() if element != "H"
     )
-    found = sum(atom.occupancy for atom in structure if atom.element != "H")
-    return abs(found / stated - 1) < 0.1 if stated else True
+    n_atoms = sum(atom.occupancy for atom in structure if atom.element != "H")
+    return abs(n_atoms / stated - 1) < 0.1 if stated else True
 
 
 def _fits_density(content: CifContent, structure: "Structure") -> bool:
@@ -386,17 +391,18 @@ def _fits_density(content: CifContent, structure: "Structure") -> bool:
 
 def _bonds_exceed(cell: _Cell, ratio: float) -> bool:
     """Whether no bond is shorter than a share of the covalent radii."""
-    return _shortest_bond(cell) > ratio
+    return _find_shortest_bond(cell) > ratio
 
 
-def _shortest_bond(cell: _Cell) -> float:
+def _find_shortest_bond(cell: _Cell) -> float:
+    """Shortest distance between atoms over the sum of their covalent radii."""
     structure = cell.structure
     elements = [atom.element for atom in structure]
     base = structure.lattice.base
     return shortest_bond(structure.xyz, elements, structure.occupancy, base)
 
 
-def _same_crystal(first: "Structure", second: "Structure") -> bool:
+def _is_same_crystal(first: "Structure", second: "Structure") -> bool:
     """Whether two unit cells have the same atoms at the same distances."""
     if len(first) != len(second):
         return False
@@ -414,29 +420,33 @@ def _to_phase(content: CifContent, cell: _Cell, path: Path) -> "Phase":
     stated, built = content.number, cell.setting.number
     for tolerance in _TOLERANCES:
         phase = standard_cell(cell.structure, name=path.stem, tolerance=tolerance)
-        found = phase.space_group.number
-        if stated in (None, 1) or _same_group(found, stated) or built == stated:
+        number = phase.space_group.number
+        if stated in (None, 1) or _is_same_group(number, stated) or built == stated:
             break
     else:
         phase = standard_cell(cell.structure, name=path.stem, tolerance=_TOLERANCES[0])
-        found = phase.space_group.number
-    if stated is None or found == stated:
+        number = phase.space_group.number
+    if stated is None or number == stated:
         return phase
-    if not _same_group(built, stated) and not _same_group(found, stated) and stated > 1:
+    if (
+        not _is_same_group(built, stated)
+        and not _is_same_group(number, stated)
+        and stated > 1
+    ):
         raise ValueError(
-            f"it states space group {stated}, but the atoms have {found} "
+            f"it states space group {stated}, but the atoms have {number} "
             f"({phase.space_group.short_name}) with {cell.setting.name}"
         )
     _logger.warning(
         "%s: the file says space group %i, but the atoms have %i (%s), which is used",
         path.name,
         stated,
-        found,
+        number,
         phase.space_group.short_name,
     )
     return phase
 
 
-def _same_group(first: int | None, second: int | None) -> bool:
+def _is_same_group(first: int | None, second: int | None) -> bool:
     """Whether two space groups are one or mirror images."""
     return _ENANTIOMORPHS.get(first, first) == _ENANTIOMORPHS.get(second, second)

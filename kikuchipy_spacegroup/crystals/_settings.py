@@ -103,11 +103,11 @@ def complete_group(operations: Operations) -> Operations:
     """
     import gemmi
 
-    given = _to_gemmi(operations)
-    members = {op.triplet() for op in given}
+    generators = _to_gemmi(operations)
+    members = {op.triplet() for op in generators}
     group = list(dict.fromkeys(members | {"x,y,z"}))
     for text in group:  # Which grows meanwhile
-        for other in given:
+        for other in generators:
             product = (other * gemmi.Op(text)).wrap().triplet()
             if product not in group:
                 group.append(product)
@@ -139,9 +139,9 @@ def number_of_operations(operations: Operations) -> int | None:
     import gemmi
     import spglib
 
-    found = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(_to_gemmi(operations)))
-    if found is not None:
-        return int(found.number)
+    group = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(_to_gemmi(operations)))
+    if group is not None:
+        return int(group.number)
     try:
         with quiet_spglib():
             kind = spglib.get_spacegroup_type_from_symmetry(
@@ -196,15 +196,15 @@ def settings_of_name(symbol: str, code: str = "") -> list[Setting]:
         those that are meant if the lattice does not fit. Empty if the
         symbol is unknown.
     """
-    name, extension = _split_extension(_plain_symbol(symbol))
+    name, extension = _split_extension(_simplify_symbol(symbol))
     code = code.strip()
     if not extension and code.upper() in ("1", "2", "H", "R"):
         extension = code.upper()
     axes = code if extension in ("", code.upper()) else extension
-    found = _find(name)
+    found = _find_group(name)
     if found is None:
         return []
-    same = [group for group in _table() if group.number == found.number]
+    same = [group for group in _get_table() if group.number == found.number]
     coded = [group for group in same if axes and group.qualifier == axes]
     named = coded or [group for group in same if group.hm == found.hm]
     usual = [group for group in named if group.ext == extension] or named
@@ -214,7 +214,8 @@ def settings_of_name(symbol: str, code: str = "") -> list[Setting]:
     others = [
         group
         for group in same
-        if group.ext in ("H", "R") or (group.hm != found.hm and _short(group) == short)
+        if group.ext in ("H", "R")
+        or (group.hm != found.hm and _shorten_symbol(group) == short)
     ]
     settings = [_to_setting(group) for group in usual]
     settings += [_to_setting(group, False) for group in others if group not in usual]
@@ -236,7 +237,7 @@ def settings_of_number(number: int) -> tuple[Setting, ...]:
         The standard setting first, then its other origin choice or
         rhombohedral axes, then other axes, which are not usual.
     """
-    groups = [group for group in _table() if group.number == number]
+    groups = [group for group in _get_table() if group.number == number]
     (first,) = (group for group in groups if group.is_reference_setting())
     standard = [group for group in groups if group.hm == first.hm]
     origin_1 = [group for group in standard if group.ext == "1"]
@@ -249,7 +250,8 @@ def settings_of_number(number: int) -> tuple[Setting, ...]:
     )
 
 
-def _table() -> "Iterable[gemmi.SpaceGroup]":
+def _get_table() -> "Iterable[gemmi.SpaceGroup]":
+    """Entries of gemmi's table, one for each setting of each space group."""
     import gemmi
 
     return gemmi.spacegroup_table()
@@ -275,7 +277,7 @@ def _to_gemmi(operations: Operations) -> "list[gemmi.Op]":
 
 
 def _from_gemmi(operations: "Iterable[gemmi.Op]") -> Operations:
-    """Operations as arrays."""
+    """Operations as arrays of shapes (n, 3, 3) and (n, 3)."""
     rotations, translations = zip(*((op.rot, op.tran) for op in operations))
     return Operations(
         np.array(rotations) // _DENOMINATOR,
@@ -283,7 +285,7 @@ def _from_gemmi(operations: "Iterable[gemmi.Op]") -> Operations:
     )
 
 
-def _find(name: str) -> "gemmi.SpaceGroup | None":
+def _find_group(name: str) -> "gemmi.SpaceGroup | None":
     """Entry of gemmi's table for a symbol without a setting."""
     import gemmi
 
@@ -297,16 +299,18 @@ def _find(name: str) -> "gemmi.SpaceGroup | None":
         if found is not None:
             return found
     # Short symbols of monoclinic groups, such as P 21/b
-    same = (group for group in _table() if _short(group) == joined.lower())
-    return next(same, None)
+    monoclinic = (
+        group for group in _get_table() if _shorten_symbol(group) == joined.lower()
+    )
+    return next(monoclinic, None)
 
 
-def _short(group: "gemmi.SpaceGroup") -> str:
+def _shorten_symbol(group: "gemmi.SpaceGroup") -> str:
     """Symbol of a group without spaces and without axes of no symmetry."""
     return group.hm.replace(" 1", "").replace(" ", "").lower()
 
 
-def _plain_symbol(symbol: str) -> str:
+def _simplify_symbol(symbol: str) -> str:
     """Symbol without marks of subscripts and overlines."""
     text = re.sub(r"</?\w+>", "", symbol.strip().strip("'\"").strip())
     subscript = r"(?:\(([1-5])\)|_?\{([1-5])\}|[~_]([1-5])~?)"
@@ -325,14 +329,14 @@ def _split_extension(symbol: str) -> tuple[str, str]:
     )
     if origin:
         return text[: origin.start()].strip(" ,;:([{"), origin[1]
-    found = (
+    match = (
         re.fullmatch(r"(.*?)\s*[:;]\s*([12HhRrSsZz]|-?[abc][123]?|[abc-]{3,4})", text)
         or re.fullmatch(r"(.*\S)\s+([SZHRhr])S?", text)
         or re.fullmatch(r"(R.*[\dmc])([HR])", text)
         or re.fullmatch(r"(.*[a-e mn])([SZ])", text)
         or re.fullmatch(r"(.*\S)\s*\(([12])\)", text)
     )
-    if found is None:
+    if match is None:
         return re.sub(r"\s*[({\[,;].*$", "", text), ""
-    extension = found[2] if len(found[2]) > 1 else found[2].upper()
-    return found[1], _ICSD_ORIGINS.get(extension, extension)
+    extension = match[2] if len(match[2]) > 1 else match[2].upper()
+    return match[1], _ICSD_ORIGINS.get(extension, extension)

@@ -108,13 +108,13 @@ class Operations:
             stay = np.linalg.norm(shift @ base, axis=1) < near
             xyz = xyz + shift[stay].mean(axis=0) if stay.any() else xyz
         images = wrap(self.rotations @ xyz + self.translations)
-        kept: list[int] = []
+        distinct: list[int] = []
         for i, image in enumerate(images):
-            shift = images[kept] - image
+            shift = images[distinct] - image
             distance = np.linalg.norm((shift - np.rint(shift)) @ base, axis=1)
             if not (distance < _SAME_SPLIT / 2).any():
-                kept.append(i)
-        return images[kept]
+                distinct.append(i)
+        return images[distinct]
 
 
 def lattice_parameters(lattice: "Lattice") -> tuple[float, ...]:
@@ -168,9 +168,10 @@ def neighbor_pairs(
     between = images[image] - (positions @ base)[first]
     distances = np.linalg.norm(between, axis=1)
     pairs = np.column_stack([first, index[image]])
-    other = ~((pairs[:, 0] == pairs[:, 1]) & (distances < 1e-6))
-    order = np.argsort(distances[other], kind="stable")
-    return pairs[other][order], (between if vectors else distances)[other][order]
+    not_itself = ~((pairs[:, 0] == pairs[:, 1]) & (distances < 1e-6))
+    order = np.argsort(distances[not_itself], kind="stable")
+    separations = between if vectors else distances
+    return pairs[not_itself][order], separations[not_itself][order]
 
 
 def nearest_neighbors(
@@ -234,8 +235,8 @@ def shortest_bond(
 
     radii = np.array([gemmi.Element(element).covalent_r for element in elements])
     pairs, distances = neighbor_pairs(xyz, base, 2 * radii.max())
-    full = np.asarray(occupancies)[pairs].sum(axis=1) > FULL
-    ratios = distances[full] / radii[pairs[full]].sum(axis=1)
+    coexist = np.asarray(occupancies)[pairs].sum(axis=1) > FULL
+    ratios = distances[coexist] / radii[pairs[coexist]].sum(axis=1)
     return float(ratios.min(initial=1.0))
 
 
@@ -306,24 +307,24 @@ def expand_sites(
     """
     orbits: list[tuple[int, np.ndarray]] = []
     # Of every element, images so far and their occupancies
-    known = {i: (np.empty((0, 3)), np.empty(0)) for i in elements}
+    placed = {i: (np.empty((0, 3)), np.empty(0)) for i in elements}
     n_images = 0
     for i, (position, element) in enumerate(zip(xyz, elements)):
-        images, occupied = known[element]
+        images, occupied = placed[element]
         shift = images - position
         distance = np.linalg.norm((shift - np.rint(shift)) @ base, axis=1)
         # Sites that are never full at once may be near to each other
         near = np.where(occupied + occupancies[i] > FULL, _SAME_FULL, _SAME_SPLIT)
         if (distance < near).any():
             continue
-        new = operations.expand(position, base, occupancies[i])
-        n_images += len(new)
+        orbit = operations.expand(position, base, occupancies[i])
+        n_images += len(orbit)
         if most is not None and n_images > most:
             raise ValueError(f"it has more than {most} atoms per unit cell")
-        orbits.append((i, new))
-        known[element] = (
-            np.concatenate([images, new]),
-            np.concatenate([occupied, np.full(len(new), occupancies[i])]),
+        orbits.append((i, orbit))
+        placed[element] = (
+            np.concatenate([images, orbit]),
+            np.concatenate([occupied, np.full(len(orbit), occupancies[i])]),
         )
     return orbits
 

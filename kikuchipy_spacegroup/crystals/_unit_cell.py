@@ -248,12 +248,12 @@ def unit_cell(
         raise ValueError(
             f"Atoms of phase {phase.name!r} have coordinates of NaN or inf"
         )
-    scale = _angstrom_per(lattice_unit)
+    scale = _get_angstrom_per(lattice_unit)
     edges_and_angles = np.array(lattice_parameters(phase.structure.lattice))
     edges_and_angles[:3] *= scale
     lattice = aligned_lattice(*edges_and_angles)
-    operations = _operations_of(phase, lattice.base)
-    elements = [_element(atom, phase) for atom in phase.structure]
+    operations = _find_operations(phase, lattice.base)
+    elements = [_read_element(atom, phase) for atom in phase.structure]
     names = [(atom.label, atom.element) for atom in phase.structure]
     occupancies = phase.structure.occupancy
     occupancies = join_ions(phase.structure.xyz, elements, occupancies, names)
@@ -266,14 +266,14 @@ def unit_cell(
             operations,
             lattice.base,
         )
-        for xyz in _fractional_coordinates(phase)
+        for xyz in _guess_fractional_coordinates(phase)
     ]
     counts = [sum(len(images) for _, images in orbits) for orbits in choices]
     choices = [i for i, n in zip(choices, counts) if n == min(counts)]
     orbits = choices[0]
     if len(choices) > 1:
         names, full = [elements[i] for i in kept], occupancies[kept]
-        bonds = [_shortest_bond(i, names, full, lattice.base) for i in choices]
+        bonds = [_find_shortest_bond(i, names, full, lattice.base) for i in choices]
         likely = [i for i, x in zip(choices, bonds) if x > IMPOSSIBLE_BOND]
         orbits = [*likely, orbits][0]
     structure = Structure(lattice=lattice, title=phase.name or "")
@@ -340,10 +340,10 @@ def symmetry_operations(
     (96, 3, 3)
     """
     positions, kinds, _ = merge_sites(structure, tolerance)
-    found = find_symmetry(structure.lattice.base, positions, kinds, tolerance)
-    if found is None:
+    symmetry = find_symmetry(structure.lattice.base, positions, kinds, tolerance)
+    if symmetry is None:
         return Operations(np.eye(3, dtype=int)[None], np.zeros((1, 3)))
-    return Operations(found.rotations, found.translations)
+    return Operations(symmetry.rotations, symmetry.translations)
 
 
 def phase_in_angstrom(phase: "Phase", lattice_unit: LatticeUnit) -> "Phase":
@@ -374,7 +374,7 @@ def phase_in_angstrom(phase: "Phase", lattice_unit: LatticeUnit) -> "Phase":
     >>> round(float(phase.structure.lattice.a), 4)
     3.5236
     """
-    scale = _angstrom_per(lattice_unit)
+    scale = _get_angstrom_per(lattice_unit)
     copy = phase.deepcopy()
     if scale != 1:
         lattice = copy.structure.lattice
@@ -439,8 +439,8 @@ def standard_cell(
     from orix.crystal_map import Phase
 
     positions, kinds, content = merge_sites(structure, tolerance)
-    found = find_symmetry(structure.lattice.base, positions, kinds, tolerance)
-    if found is None:
+    symmetry = find_symmetry(structure.lattice.base, positions, kinds, tolerance)
+    if symmetry is None:
         raise ValueError(
             f"No space group found for the {len(positions)} sites of {name!r}. Check "
             "that lattice parameters are in angstrom and that no atoms are too close"
@@ -449,10 +449,10 @@ def standard_cell(
         [sum((1 + ELEMENTS.index(i)) * x for i, x in kind) for kind in content]
     )
     base, positions, kinds = choose_axes(
-        found.std_lattice,
-        found.std_positions,
-        found.std_types,
-        weights[found.std_types],
+        symmetry.std_lattice,
+        symmetry.std_positions,
+        symmetry.std_types,
+        weights[symmetry.std_types],
     )
     displacements = {
         (atom.element, round(float(atom.occupancy), 3)): atom.Uisoequiv
@@ -472,7 +472,7 @@ def standard_cell(
     lattice = aligned_lattice(*lattice_parameters(Lattice(base=base)))
     return Phase(
         name,
-        space_group=int(found.number),
+        space_group=int(symmetry.number),
         structure=Structure(atoms, lattice, title=name),
     )
 
@@ -511,7 +511,7 @@ def aligned_lattice(
     return Lattice(base=base)
 
 
-def _angstrom_per(lattice_unit: str) -> float:
+def _get_angstrom_per(lattice_unit: str) -> float:
     """Factor from a unit to angstrom."""
     if lattice_unit not in _ANGSTROM_PER:
         raise ValueError(
@@ -520,7 +520,7 @@ def _angstrom_per(lattice_unit: str) -> float:
     return _ANGSTROM_PER[lattice_unit]
 
 
-def _element(atom, phase: "Phase") -> str:
+def _read_element(atom, phase: "Phase") -> str:
     """Element of an atom of a phase."""
     try:
         return element_of_site(str(atom.element))
@@ -531,15 +531,15 @@ def _element(atom, phase: "Phase") -> str:
         ) from error
 
 
-def _operations_of(phase: "Phase", base: np.ndarray) -> Operations:
+def _find_operations(phase: "Phase", base: np.ndarray) -> Operations:
     """Operations of the space group of a phase that fit its lattice."""
     operations = [
         (operation.R, operation.t) for operation in phase.space_group.iter_symops()
     ]
     rotations, translations = (np.array(i) for i in zip(*operations))
-    found = Operations(np.rint(rotations).astype(int), translations)
-    if found.fit(base):
-        return found
+    standard = Operations(np.rint(rotations).astype(int), translations)
+    if standard.fit(base):
+        return standard
     # Rhombohedral axes, or another unique axis
     for setting in settings_of_number(phase.space_group.number % 1000):
         if setting.operations.fit(base):
@@ -554,7 +554,7 @@ def _operations_of(phase: "Phase", base: np.ndarray) -> Operations:
     )
 
 
-def _fractional_coordinates(phase: "Phase") -> Iterator[np.ndarray]:
+def _guess_fractional_coordinates(phase: "Phase") -> Iterator[np.ndarray]:
     """Fractional coordinates that atoms may have had when orix got them.
 
     The ones orix recorded come first, see the notes of unit_cell().
@@ -571,7 +571,7 @@ def _fractional_coordinates(phase: "Phase") -> Iterator[np.ndarray]:
             yield structure.xyz_cartn @ np.linalg.inv(base)
 
 
-def _shortest_bond(orbits, elements, occupancies, base) -> float:
+def _find_shortest_bond(orbits, elements, occupancies, base) -> float:
     """Shortest distance between atoms of orbits over their covalent radii."""
     index = np.concatenate([np.full(len(images), i) for i, images in orbits])
     xyz = np.concatenate([images for _, images in orbits])
@@ -585,12 +585,12 @@ def _check_distances(structure: "Structure", lattice_unit: str) -> None:
     )
     # Sites that share a place, or are never full at once, may be near to each other
     occupancy = structure.occupancy
-    full = occupancy[:, None] + occupancy[neighbors] > FULL
+    coexist = occupancy[:, None] + occupancy[neighbors] > FULL
     shared = distances < _SAME_PLACE
     shared &= np.array([atom.element for atom in structure])[neighbors] != np.array(
         [[atom.element] for atom in structure]
     )
-    distances = np.where(full & ~shared, distances, np.inf)
+    distances = np.where(coexist & ~shared, distances, np.inf)
     first, column = np.unravel_index(distances.argmin(), distances.shape)
     shortest = distances[first, column]
     low, high = _SHORTEST

@@ -78,7 +78,7 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
     there = [-1] if -1 in result.columns else []
     result = result.reindex(columns=[*groups, *there], fill_value=0)
     result = result.rename_axis(columns="predicted")
-    result.attrs |= _context(table)
+    result.attrs |= _summarize_context(table)
     return result
 
 
@@ -137,9 +137,9 @@ def accuracy(
     [{'accuracy': 0.5, 'point_group': 1.0, 'chance': 0.5}]
     """
     by = [by] if isinstance(by, str) else list(by)
-    flags = _right(table, top)
+    flags = _find_right_patterns(table, top)
     keys = [table[name] for name in by] or [pd.Series("all", table.index, name="")]
-    materials = _materials(table)
+    materials = _number_materials(table)
     seen = materials.where(table["in_training"].astype(bool))
     result = pd.DataFrame(
         {
@@ -217,8 +217,10 @@ def precision_recall(table: pd.DataFrame, by: str = "space_group") -> pd.DataFra
             chosen["space_group"], chosen["predicted"], labels=[group], zero_division=0
         )
         scores = {"precision": precision[0], "recall": recall[0], "f1": f1[0]}
-        rows.append(dict(zip(keys, key)) | scores | {"n": int(n[0])} | _context(part))
-    columns = [*keys, "precision", "recall", "f1", "n", *_context(table)]
+        rows.append(
+            dict(zip(keys, key)) | scores | {"n": int(n[0])} | _summarize_context(part)
+        )
+    columns = [*keys, "precision", "recall", "f1", "n", *_summarize_context(table)]
     return pd.DataFrame(rows, columns=columns).set_index(by)
 
 
@@ -267,11 +269,11 @@ def confusion_matrix(table: pd.DataFrame, *, normalize: bool = False) -> pd.Data
     """
     _, groups = class_probabilities(table)
     matrix = pd.crosstab(table["space_group"], table["predicted"])
-    there = [-1] if -1 in matrix.columns else []
-    matrix = matrix.reindex(columns=[*groups, *there], fill_value=0)
+    not_identified = [-1] if -1 in matrix.columns else []
+    matrix = matrix.reindex(columns=[*groups, *not_identified], fill_value=0)
     matrix = matrix.rename_axis(columns="predicted")
     matrix = matrix.div(matrix.sum(axis=1), axis=0) if normalize else matrix
-    matrix.attrs |= _context(table)
+    matrix.attrs |= _summarize_context(table)
     return matrix
 
 
@@ -319,14 +321,17 @@ def reliability_diagram(table: pd.DataFrame, n_bins: int = 10) -> pd.DataFrame:
     1  0.5   1.0  2         0.85       0.5
     """
     probabilities, groups = class_probabilities(table)
-    known = np.isfinite(probabilities).all(axis=1)
-    probabilities = probabilities[known]
+    classified = np.isfinite(probabilities).all(axis=1)
+    probabilities = probabilities[classified]
     labels = np.array(
-        [groups.index(i) if i in groups else -1 for i in table["space_group"][known]],
+        [
+            groups.index(i) if i in groups else -1
+            for i in table["space_group"][classified]
+        ],
         dtype=int,
     )
     score = probabilities.max(axis=1, initial=0)
-    right = probabilities.argmax(axis=1) == labels
+    is_right = probabilities.argmax(axis=1) == labels
     index = np.minimum((score * n_bins).astype(int), n_bins - 1)
     edges = np.linspace(0, 1, n_bins + 1)
     n = np.bincount(index, minlength=n_bins)
@@ -337,17 +342,17 @@ def reliability_diagram(table: pd.DataFrame, n_bins: int = 10) -> pd.DataFrame:
                 "high": edges[1:],
                 "n": n,
                 "probability": np.bincount(index, score, n_bins) / n,
-                "accuracy": np.bincount(index, right, n_bins) / n,
+                "accuracy": np.bincount(index, is_right, n_bins) / n,
             }
         )
-    bins = bins.assign(**_context(table))
+    bins = bins.assign(**_summarize_context(table))
     if len(labels):
         error = calibration_error(probabilities, labels, n_bins=n_bins)
         bins.attrs["calibration_error"] = error
     return bins
 
 
-def _right(table: pd.DataFrame, top: Sequence[int]) -> pd.DataFrame:
+def _find_right_patterns(table: pd.DataFrame, top: Sequence[int]) -> pd.DataFrame:
     """Return whether patterns are right, by level, see :func:`accuracy`."""
     probabilities, groups = class_probabilities(table)
     probabilities = np.nan_to_num(probabilities)
@@ -355,18 +360,18 @@ def _right(table: pd.DataFrame, top: Sequence[int]) -> pd.DataFrame:
     identified = predicted > 0
     right = {"identified": identified, "accuracy": identified & (predicted == truth)}
     for level in COARSER_LEVELS:
-        found = _best_of_level(probabilities, groups, predicted, level)
-        right[level] = identified & (found == sg.coarsen(truth, level))
+        best = _find_best_of_level(probabilities, groups, predicted, level)
+        right[level] = identified & (best == sg.coarsen(truth, level))
     # The predicted one is the best even if others are as probable
     ranks = np.where(predicted[:, None] == np.array(groups), np.inf, probabilities)
     order = np.array(groups)[np.argsort(-ranks, axis=1, kind="stable")]
     for k in top:
-        inside = (order[:, :k] == truth[:, None]).any(axis=1)
-        right[f"top_{k}"] = identified & inside
+        in_top = (order[:, :k] == truth[:, None]).any(axis=1)
+        right[f"top_{k}"] = identified & in_top
     return pd.DataFrame(right, index=table.index)
 
 
-def _best_of_level(
+def _find_best_of_level(
     probabilities: np.ndarray,
     groups: Sequence[int],
     predicted: np.ndarray,
@@ -380,15 +385,15 @@ def _best_of_level(
     return np.where(own_is_best, own, np.array(labels)[summed.argmax(axis=1)])
 
 
-def _materials(table: pd.DataFrame) -> pd.Series:
-    """Return a number for every material, which is a name and a space group."""
+def _number_materials(table: pd.DataFrame) -> pd.Series:
+    """Return a number per row for its material, which is a name and a space group."""
     return table.groupby(["material", "space_group"]).ngroup()
 
 
-def _context(table: pd.DataFrame) -> dict[str, int | float]:
+def _summarize_context(table: pd.DataFrame) -> dict[str, int | float]:
     """Return the context that stands in every table, as in :func:`accuracy`."""
     _, groups = class_probabilities(table)
-    materials = _materials(table)
+    materials = _number_materials(table)
     return {
         "materials": int(materials.nunique()),
         "materials_seen": int(materials[table["in_training"].astype(bool)].nunique()),

@@ -107,13 +107,13 @@ def pattern_table(
         )
     for number in {*np.unique(truth).tolist(), *space_groups}:
         sg.symbol(int(number))  # Raises if out of range
-    known = np.nan_to_num(probabilities).sum(axis=1) > 0
-    best = np.where(known[:, None], probabilities, 0).argmax(axis=1)
-    score = np.where(known, probabilities[np.arange(n), best], np.nan)
-    identified = known & (np.nan_to_num(score) >= min_probability)
+    classified = np.nan_to_num(probabilities).sum(axis=1) > 0
+    best = np.where(classified[:, None], probabilities, 0).argmax(axis=1)
+    score = np.where(classified, probabilities[np.arange(n), best], np.nan)
+    identified = classified & (np.nan_to_num(score) >= min_probability)
     columns: dict[str, Any] = {
         "material": material,
-        "space_group": _as_among(truth, space_groups),
+        "space_group": _match_space_groups(truth, space_groups),
         "in_training": np.isin(np.broadcast_to(material, n), list(trained_on)),
         "predicted": np.where(identified, np.array(space_groups)[best], -1),
         "probability": score,
@@ -123,7 +123,7 @@ def pattern_table(
         columns |= dict(zip(("phi1", "Phi", "phi2"), angles.T))
     columns |= quality
     columns |= {
-        f"{_PREFIX}{number}": np.where(known, column, np.nan)
+        f"{_PREFIX}{number}": np.where(classified, column, np.nan)
         for number, column in zip(space_groups, probabilities.T)
     }
     for name, column in columns.items():
@@ -224,21 +224,21 @@ def evaluate(
     """
     if not isinstance(scans, Mapping) or not scans:
         raise TypeError(f"Scans must be a mapping from names, not {scans!r}")
-    work = {
-        name: _truth_of(name, scan, (navigation_masks or {}).get(name))
+    scan_truths = {
+        name: _read_truth(name, scan, (navigation_masks or {}).get(name))
         for name, scan in scans.items()
     }
     seen = None
     if trained_on is None:
         model = get_model(model)
-        materials = [i for *_, of_scan in work.values() for i in of_scan]
+        materials = [i for *_, of_scan in scan_truths.values() for i in of_scan]
         phases = getattr(model, "metadata", {}).get("phases") or []
         seen = seen_materials(materials, phases)
     tables = []
-    for name, (signal, mask, labels, _) in work.items():
-        labels |= _positions(mask)
+    for name, (signal, mask, labels, _) in scan_truths.items():
+        labels |= _find_positions(mask)
         if image_quality:
-            quality = _image_quality(signal, mask, show_progressbar)
+            quality = _compute_image_quality(signal, mask, show_progressbar)
             if "image_quality" in labels:
                 labels["xmap_image_quality"] = labels["image_quality"]
             labels["image_quality"] = quality
@@ -259,14 +259,16 @@ def evaluate(
         if seen is not None:
             pairs = pd.MultiIndex.from_frame(table[["material", "space_group"]])
             _, numbers = class_probabilities(table)
-            known = [(m, int(_as_among(number, numbers))) for m, number in seen]
-            table["in_training"] = pairs.isin(known)
+            seen_pairs = [
+                (m, int(_match_space_groups(number, numbers))) for m, number in seen
+            ]
+            table["in_training"] = pairs.isin(seen_pairs)
         table.insert(0, "scan", name)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
-def _as_among(
+def _match_space_groups(
     numbers: int | np.ndarray, space_groups: Sequence[int]
 ) -> int | np.ndarray:
     """Return space groups as they are called among others."""
@@ -274,7 +276,7 @@ def _as_among(
     return matched if np.ndim(numbers) else int(matched)
 
 
-def _truth_of(
+def _read_truth(
     name: str, scan: "EBSD | tuple[EBSD, int]", mask: np.ndarray | None
 ) -> tuple["EBSD", np.ndarray, dict[str, Any], list[tuple[str, int, "Phase | None"]]]:
     """Return a scan, which points to leave out, labels of others, materials."""
@@ -288,14 +290,14 @@ def _truth_of(
         labels = {"truth": number, "material": name}
         return signal, mask, labels, [(name, number, None)]
     xmap = signal.xmap
-    known = {} if xmap is None else _space_groups_of(xmap)
-    if not known:
+    number_by_id = {} if xmap is None else _read_space_groups(xmap)
+    if not number_by_id:
         raise ValueError(
             f"The space group of scan {name!r} is not known: it has no `xmap` with "
             "phases that have one. Give a tuple of the scan and the number"
         )
     index = points_of_map(xmap, mask.size)
-    rows = np.isin(xmap.phase_id, list(known)) & ~mask.ravel()[index]
+    rows = np.isin(xmap.phase_id, list(number_by_id)) & ~mask.ravel()[index]
     if not rows.any():
         raise ValueError(f"Scan {name!r} has no point of a phase with a space group")
     ids = xmap.phase_id[rows]
@@ -305,33 +307,33 @@ def _truth_of(
     phases = {i: xmap.phases[i] for i in np.unique(ids).tolist()}
     names = {i: phase.name or name for i, phase in phases.items()}
     labels = {
-        "truth": np.array([known[i] for i in ids]),
+        "truth": np.array([number_by_id[i] for i in ids]),
         "material": np.array([names[i] for i in ids.tolist()]),
         "rotations": rotations[:, 0] if rotations.ndim > 1 else rotations,
     }
-    for key, full in xmap.prop.items():  # Also of points not in the data
-        if np.shape(full) == xmap.is_in_data.shape and full.dtype.kind in "uifb":
+    for key, values in xmap.prop.items():  # Also of points not in the data
+        if np.shape(values) == xmap.is_in_data.shape and values.dtype.kind in "uifb":
             taken = key in (*_COLUMNS, *_PLACES, *labels)
-            labels[f"xmap_{key}" if taken else key] = full[xmap.is_in_data][rows]
-    materials = [(names[i], known[i], phase) for i, phase in phases.items()]
+            labels[f"xmap_{key}" if taken else key] = values[xmap.is_in_data][rows]
+    materials = [(names[i], number_by_id[i], phase) for i, phase in phases.items()]
     return signal, mask.reshape(nav_shape), labels, materials
 
 
-def _positions(mask: np.ndarray) -> dict[str, np.ndarray]:
+def _find_positions(mask: np.ndarray) -> dict[str, np.ndarray]:
     """Return rows and columns of points that are not left out."""
     row, column = np.nonzero(~np.atleast_2d(mask))
     return {"row": row, "column": column}
 
 
-def _image_quality(
+def _compute_image_quality(
     signal: "EBSD", mask: np.ndarray, show_progressbar: bool | None
 ) -> np.ndarray:
-    """Return the image quality of patterns that are not left out."""
+    """Return the image quality (n,) of patterns that are not left out."""
     quality = signal.get_image_quality(show_progressbar=show_progressbar)
     return np.asarray(quality).reshape(mask.shape)[~mask]
 
 
-def _space_groups_of(xmap: "CrystalMap") -> dict[int, int]:
+def _read_space_groups(xmap: "CrystalMap") -> dict[int, int]:
     """Return the space group numbers of phases that have one, by ID."""
     return {
         int(i): int(phase.space_group.number)

@@ -35,10 +35,11 @@ class _Material(NamedTuple):
         return self.name == other.name or self._has_formula_of(other)
 
     def _has_formula_of(self, other: "_Material") -> bool:
-        one, two = self.fractions or {}, other.fractions or {}
-        if not one or set(one) != set(two):
+        """Return whether elements are the same, and fractions if these are told."""
+        own, others = self.fractions or {}, other.fractions or {}
+        if not own or set(own) != set(others):
             return False
-        same = all(abs(one[i] - two[i]) < _TOLERANCE for i in one)
+        same = all(abs(own[i] - others[i]) < _TOLERANCE for i in own)
         return same or self.made_up or other.made_up
 
 
@@ -78,17 +79,18 @@ def seen_materials(
     >>> seen_materials([("Fe", 229, None), ("Fe", 225, None)], ["Fe_bcc (229)"])
     {('Fe', 229)}
     """
-    known = [_of_training(str(text)) for text in trained]
-    found: dict[tuple[str, int], bool] = {}
+    trained_materials = [_parse_training_material(str(text)) for text in trained]
+    is_seen_by_key: dict[tuple[str, int], bool] = {}
     has_formula: dict[tuple[str, int], bool] = {}
     for name, number, phase in materials:
-        key, material = (name, number), _of_scan(str(name), number, phase)
-        is_seen = any(material.is_like(other) for other in known)
-        found[key] = found.get(key, False) or is_seen
+        key = (name, number)
+        material = _describe_scan_material(str(name), number, phase)
+        is_seen = any(material.is_like(other) for other in trained_materials)
+        is_seen_by_key[key] = is_seen_by_key.get(key, False) or is_seen
         has_formula[key] = has_formula.get(key, False) or bool(material.fractions)
-    unseen = [key for key, is_seen in found.items() if not is_seen]
-    if known:
-        _log(
+    unseen = [key for key, is_seen in is_seen_by_key.items() if not is_seen]
+    if trained_materials:
+        _log_unseen(
             [key for key in unseen if not has_formula[key]],
             [key for key in unseen if has_formula[key]],
         )
@@ -97,7 +99,7 @@ def seen_materials(
             "The model does not say what it was trained on, so no material counts as "
             "in training. Give the names of those that were as `trained_on`"
         )
-    return {key for key, is_seen in found.items() if is_seen}
+    return {key for key, is_seen in is_seen_by_key.items() if is_seen}
 
 
 def formula_of_name(name: str) -> dict[str, float] | None:
@@ -127,18 +129,18 @@ def formula_of_name(name: str) -> dict[str, float] | None:
         amounts = {element: text for element, text in pairs}
         whole = part and part == "".join(element + text for element, text in pairs)
         if whole and len(amounts) == len(pairs) and set(amounts) <= set(ELEMENTS):
-            numbers = {i: _number(text) for i, text in amounts.items()}
+            numbers = {i: _parse_amount(text) for i, text in amounts.items()}
             total = sum(numbers.values())
             if total > 0:
                 return {i: number / total for i, number in numbers.items()}
     return None
 
 
-def _number(text: str) -> float:
+def _parse_amount(text: str) -> float:
     return float(text) if text.strip(".") else 1.0
 
 
-def _of_training(text: str) -> _Material:
+def _parse_training_material(text: str) -> _Material:
     """Return a material of training from its name and space group."""
     match = re.fullmatch(r"(.*?)\s*\((\d+)\)\s*", text)
     name, number = (match[1], int(match[2])) if match else (text, None)
@@ -147,7 +149,7 @@ def _of_training(text: str) -> _Material:
     return _Material(name.strip().casefold(), number, fractions, made_up)
 
 
-def _of_scan(name: str, number: int, phase: "Phase | None") -> _Material:
+def _describe_scan_material(name: str, number: int, phase: "Phase | None") -> _Material:
     """Return a material of a scan, with the formula of its atoms if known."""
     fractions = None
     if phase is not None and len(phase.structure) > 0:
@@ -159,22 +161,22 @@ def _of_scan(name: str, number: int, phase: "Phase | None") -> _Material:
     return _Material(name.strip().casefold(), number, fractions)
 
 
-def _log(unnamed: list[tuple[str, int]], unseen: list[tuple[str, int]]) -> None:
+def _log_unseen(unnamed: list[tuple[str, int]], unseen: list[tuple[str, int]]) -> None:
     """Log materials not found in training, without and with a formula."""
     if unnamed:
         _logger.warning(
             "No phase of this name and space group was in training, and the formula is "
             "not known: %s. If the model was trained on it under another name, give "
             "`trained_on`",
-            _join(unnamed),
+            _join_names(unnamed),
         )
     if unseen:
         _logger.info(
             "Neither name nor formula was in training with this space group: %s. If "
             "the model was trained on it under another name, give `trained_on`",
-            _join(unseen),
+            _join_names(unseen),
         )
 
 
-def _join(materials: list[tuple[str, int]]) -> str:
+def _join_names(materials: list[tuple[str, int]]) -> str:
     return ", ".join(f"{name} ({number})" for name, number in materials)

@@ -121,7 +121,7 @@ class GradCAM:
         target = find_layer(self._network, layer, shapes)
         *feature_shape, self._n_features = shapes[id(target)][0][1:]
         self._tap = Tap(target)
-        self._gradient = gradient_of(self._score)
+        self._gradient = gradient_of(self._calculate_score)
         self.layer: str = target.name
         self.feature_shape: tuple[int, int] = tuple(feature_shape)
 
@@ -165,7 +165,7 @@ class GradCAM:
             not know a space group.
         """
         size = self._model.size
-        rows, columns = (_upsampling(size, n) for n in self.feature_shape)
+        rows, columns = (_make_upsampling_matrix(size, n) for n in self.feature_shape)
 
         def explain(x, target):
             shift = ops.zeros((x.shape[0], *self.feature_shape, self._n_features))
@@ -177,9 +177,11 @@ class GradCAM:
             maps = np.einsum("nk,nijk->nij", weights, features)
             return rows @ np.maximum(maps, 0) @ columns.T
 
-        return _explained(self._model, explain, patterns, space_group, batch_size)
+        return _explain_in_batches(
+            self._model, explain, patterns, space_group, batch_size
+        )
 
-    def _score(self, shift: Any, x: Any, target: Any) -> tuple[Any, Any]:
+    def _calculate_score(self, shift: Any, x: Any, target: Any) -> tuple[Any, Any]:
         """Return the score with a shift of the features, and these."""
         self._tap.shift = shift
         score = score_of(self._network, x, target)
@@ -292,7 +294,7 @@ def guided_backpropagation(
         gradient, _ = gradient_at(x, target)
         return np.abs(ops.convert_to_numpy(gradient)[..., 0])
 
-    return _explained(model, explain, patterns, space_group, batch_size)
+    return _explain_in_batches(model, explain, patterns, space_group, batch_size)
 
 
 def guided_grad_cam(
@@ -337,7 +339,7 @@ def guided_grad_cam(
     """
     fine = guided_backpropagation(model, patterns, space_group, batch_size=batch_size)
     coarse = grad_cam(model, patterns, space_group, layer=layer, batch_size=batch_size)
-    return _scaled(fine * coarse)
+    return _scale_maps(fine * coarse)
 
 
 def to_pattern_frame(
@@ -393,20 +395,20 @@ def to_pattern_frame(
         matrices.append(np.nan_to_num(ops.convert_to_numpy(matrix)))
         coordinates.append((2 * np.arange(n) + 1 - n) / side)
     y, x = coordinates
-    seen = (np.abs(y) <= 1)[:, None] & (np.abs(x) <= 1)[None]
+    inside = (np.abs(y) <= 1)[:, None] & (np.abs(x) <= 1)[None]
     if radius is not None:
-        seen &= y[:, None] ** 2 + x[None] ** 2 <= radius**2
-    return np.where(seen, matrices[0] @ maps @ matrices[1].T, np.float32(np.nan))
+        inside &= y[:, None] ** 2 + x[None] ** 2 <= radius**2
+    return np.where(inside, matrices[0] @ maps @ matrices[1].T, np.float32(np.nan))
 
 
-def _explained(
+def _explain_in_batches(
     model: "SpaceGroupModel",
     explain: Callable[[Any, Any], np.ndarray],
     patterns: np.ndarray,
     space_group: "int | np.ndarray | None",
     batch_size: int,
 ) -> np.ndarray:
-    """Return scaled maps of prepared patterns, batch by batch."""
+    """Return scaled maps (n, size, size) of patterns, explained batch by batch."""
     patterns = np.asarray(patterns)
     if (
         patterns.ndim != 3
@@ -419,27 +421,27 @@ def _explained(
         )
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    targets = _targets(model, space_group, len(patterns))
+    targets = _find_targets(model, space_group, len(patterns))
     maps = np.empty((len(patterns), model.size, model.size), "float32")
     for i in range(0, len(patterns), batch_size):
-        part = slice(i, i + batch_size)
-        x = np.ascontiguousarray(patterns[part], dtype="float32")[..., None]
-        x, target = ops.convert_to_tensor(x), ops.convert_to_tensor(targets[part])
-        maps[part] = uncropped(explain(model.prepare(x), target), model.prepare.crop)
-        maps[part][unusable_patterns(patterns[part])] = np.nan
-    return _scaled(maps)
+        batch = slice(i, i + batch_size)
+        x = np.ascontiguousarray(patterns[batch], dtype="float32")[..., None]
+        x, target = ops.convert_to_tensor(x), ops.convert_to_tensor(targets[batch])
+        maps[batch] = uncropped(explain(model.prepare(x), target), model.prepare.crop)
+        maps[batch][unusable_patterns(patterns[batch])] = np.nan
+    return _scale_maps(maps)
 
 
-def _scaled(maps: np.ndarray) -> np.ndarray:
-    """Return maps divided by their highest value, if there is any."""
+def _scale_maps(maps: np.ndarray) -> np.ndarray:
+    """Return maps (n, size, size) divided by their highest value, if there is any."""
     highest = maps.max(axis=(1, 2), keepdims=True)
     return maps / np.where(highest > 0, highest, 1)
 
 
-def _targets(
+def _find_targets(
     model: "SpaceGroupModel", space_group: "int | np.ndarray | None", n: int
 ) -> np.ndarray:
-    """Return the index of the class to explain, -1 for the winner."""
+    """Return the index of the class to explain (n,), -1 for the winner."""
     numbers = np.asarray(-1 if space_group is None else space_group)
     if numbers.dtype.kind not in "iu" or numbers.shape not in ((), (n,)):
         raise ValueError(
@@ -455,5 +457,5 @@ def _targets(
     return np.broadcast_to(targets, (n,))
 
 
-def _upsampling(size: int, n: int) -> np.ndarray:
+def _make_upsampling_matrix(size: int, n: int) -> np.ndarray:
     return ops.convert_to_numpy(resize_matrix(size, n, n))

@@ -96,17 +96,19 @@ def find_layer(
     shapes: dict[int, list[tuple[int, ...]]],
 ) -> keras.layers.Layer:
     """Return the layer of a network whose feature maps are asked for."""
-    found = {id(each): each for each in layers_of(network)}
+    layers = {id(each): each for each in layers_of(network)}
     if layer is None:
-        return found[_last_features(found, shapes)]
+        return layers[_find_last_features(layers, shapes)]
     if not isinstance(layer, (str, keras.layers.Layer)):
         raise TypeError(
             f"layer must be the name of a layer or a layer, not {type(layer).__name__}"
         )
     name = layer if isinstance(layer, str) else layer.name
-    matches = [each for each in found.values() if each.name == name]
+    matches = [each for each in layers.values() if each.name == name]
     with_maps = [
-        each.name for each in found.values() if _are_maps(shapes.get(id(each), [()])[0])
+        each.name
+        for each in layers.values()
+        if _are_maps(shapes.get(id(each), [()])[0])
     ]
     if not matches:
         raise ValueError(
@@ -135,14 +137,14 @@ def _are_maps(shape: tuple[int, ...]) -> bool:
     return len(shape) == 4
 
 
-def _last_features(
+def _find_last_features(
     layers: dict[int, keras.layers.Layer], shapes: dict[int, list[tuple[int, ...]]]
 ) -> int:
     """Return the last layer with maps of the size of the last convolution."""
     # Insertion into a dictionary keeps the order of the (first) calls
     leaves = [i for i in shapes if not layers[i]._flatten_layers(include_self=False)]
-    once = [i for i in leaves if len(shapes[i]) == 1 and _are_maps(shapes[i][0])]
-    convolutions = [i for i in once if isinstance(layers[i], _CONVOLUTIONS)]
+    called_once = [i for i in leaves if len(shapes[i]) == 1 and _are_maps(shapes[i][0])]
+    convolutions = [i for i in called_once if isinstance(layers[i], _CONVOLUTIONS)]
     if not convolutions:
         raise ValueError(
             "The network has no convolution layer that is called once. Say which "
@@ -151,8 +153,8 @@ def _last_features(
     if layers[convolutions[-1]].data_format != "channels_last":
         raise ValueError("Convolutions must have the data format 'channels_last'")
     size = shapes[convolutions[-1]][0][1:3]
-    after = once[once.index(convolutions[-1]) :]
-    return [i for i in after if shapes[i][0][1:3] == size][-1]
+    candidates = called_once[called_once.index(convolutions[-1]) :]
+    return [i for i in candidates if shapes[i][0][1:3] == size][-1]
 
 
 def guide(network: keras.Model) -> None:
@@ -169,11 +171,11 @@ def guide(network: keras.Model) -> None:
         activation = getattr(layer, "activation", None)
         if isinstance(layer, keras.layers.ReLU) and not layer.negative_slope:
             maximum = np.inf if layer.max_value is None else layer.max_value
-            layer.call = _guided(layer.call, maximum)
+            layer.call = _guide_function(layer.call, maximum)
             n_relus += 1
         elif activation in _RELUS:
             maximum = 6 if activation is keras.activations.relu6 else np.inf
-            layer.activation = _guided(activation, maximum)
+            layer.activation = _guide_function(activation, maximum)
             n_relus += 1
         elif isinstance(activation, keras.layers.Layer):
             continue  # Is one of the layers itself
@@ -192,7 +194,9 @@ def _is_activation(operation: Any) -> bool:
     return type(operation).__name__.lower() in _ACTIVATIONS
 
 
-def _guided(function: Callable[[Any], Any], maximum: float) -> Callable[[Any], Any]:
+def _guide_function(
+    function: Callable[[Any], Any], maximum: float
+) -> Callable[[Any], Any]:
     """Return a ReLU which passes on only positive gradients."""
 
     @ops.custom_gradient

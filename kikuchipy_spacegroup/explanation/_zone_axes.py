@@ -199,7 +199,7 @@ class ZoneAxisTest:
     @property
     def mean_auc(self) -> float:
         """Return the mean of *auc* over the maps."""
-        return _mean(self.auc)
+        return _average_finite(self.auc)
 
     @property
     def z_score(self) -> float:
@@ -217,11 +217,12 @@ class ZoneAxisTest:
         return (
             f"{type(self).__name__} of {self.auc.size} map(s): AUC {self.mean_auc:.3f} "
             f"(random {self.control.mean():.3f} +/- {self.control.std(ddof=1):.3f}, "
-            f"p = {self.p_value:.2g}), weight ratio {_mean(self.weight_ratio):.2f}"
+            f"p = {self.p_value:.2g}), "
+            f"weight ratio {_average_finite(self.weight_ratio):.2f}"
         )
 
 
-def _mean(values: np.ndarray) -> float:
+def _average_finite(values: np.ndarray) -> float:
     """Return the mean of those that are defined, or NaN if none is."""
     values = values[np.isfinite(values)]
     return float(values.mean()) if values.size else float("nan")
@@ -332,33 +333,33 @@ def zone_axis_test(
         )
     step = max(1, round(np.sqrt(np.prod(detector.shape) / _N_PIXELS)))
     maps = maps[:, step // 2 :: step, step // 2 :: step].reshape(n, -1)
-    directions, to_crystal = _directions(rotations, detector)
+    directions, to_crystal = _calculate_directions(rotations, detector)
     directions = directions[:, step // 2 :: step, step // 2 :: step].reshape(n, -1, 3)
     # Of a zone axis and its opposite, one is enough
     axes = zone_axes.unit.data.reshape(-1, 3)
-    _, first = np.unique(_without_sign(axes).round(6), axis=0, return_index=True)
-    limit = np.cos(np.deg2rad(radius))
-    turns = _random_matrices(n_random, seed)
+    _, unique_axes = np.unique(_remove_sign(axes).round(6), axis=0, return_index=True)
+    min_cosine = np.cos(np.deg2rad(radius))
+    turns = _draw_random_matrices(n_random, seed)
     auc, ratio = np.full((2, n), np.nan)
     control = np.full((n, n_random), np.nan)
-    for i, seen in enumerate(np.isfinite(maps)):
-        weight, seen_directions = maps[i][seen], directions[i][seen]
+    for i, valid in enumerate(np.isfinite(maps)):
+        weight, valid_directions = maps[i][valid], directions[i][valid]
         ranks = rankdata(weight)
-        on_detector = axes[first] @ to_crystal[i]
-        near = _near(seen_directions, on_detector, limit)
-        auc[i] = _auc(ranks, near)
+        on_detector = axes[unique_axes] @ to_crystal[i]
+        near = _is_near_axis(valid_directions, on_detector, min_cosine)
+        auc[i] = _calculate_auc(ranks, near)
         if near.any() and weight.sum() > 0:
             ratio[i] = weight[near].sum() / weight.sum() / near.mean()
         for j, turn in enumerate(turns):
-            control[i, j] = _auc(
-                ranks, _near(seen_directions, on_detector @ turn, limit)
+            control[i, j] = _calculate_auc(
+                ranks, _is_near_axis(valid_directions, on_detector @ turn, min_cosine)
             )
-    means = np.array([_mean(column) for column in control.T])
+    means = np.array([_average_finite(column) for column in control.T])
     return ZoneAxisTest(auc, ratio, means[np.isfinite(means)])
 
 
-def _without_sign(vectors: np.ndarray) -> np.ndarray:
-    """Return vectors turned so that their last nonzero number is positive."""
+def _remove_sign(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors (n, 3) turned so that their last nonzero number is positive."""
     vectors = np.where(np.abs(vectors) < 1e-6, 0, vectors)
     last = np.where(
         vectors[:, 2] != 0,
@@ -368,12 +369,14 @@ def _without_sign(vectors: np.ndarray) -> np.ndarray:
     return vectors * np.sign(last)[:, None]
 
 
-def _random_matrices(n: int, seed: int) -> np.ndarray:
-    q = np.random.default_rng(seed).normal(size=(n, 4))
-    return Rotation(q / np.linalg.norm(q, axis=1, keepdims=True)).to_matrix()
+def _draw_random_matrices(n: int, seed: int) -> np.ndarray:
+    """Return rotation matrices drawn uniformly from SO(3), of shape (n, 3, 3)."""
+    quaternions = np.random.default_rng(seed).normal(size=(n, 4))
+    quaternions /= np.linalg.norm(quaternions, axis=1, keepdims=True)
+    return Rotation(quaternions).to_matrix()
 
 
-def _directions(
+def _calculate_directions(
     rotations: Rotation, detector: "EBSDDetector"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return where pixels are, and matrices from there to the crystals.
@@ -399,11 +402,12 @@ def _directions(
     return directions, rotations.flatten().to_matrix() @ to_detector.T
 
 
-def _near(directions: np.ndarray, axes: np.ndarray, limit: float) -> np.ndarray:
+def _is_near_axis(directions: np.ndarray, axes: np.ndarray, limit: float) -> np.ndarray:
+    """Return which directions (n, 3) are near one of the axes (m, 3), (n,)."""
     return np.abs(directions @ axes.T).max(axis=1) >= limit
 
 
-def _auc(ranks: np.ndarray, near: np.ndarray) -> float:
+def _calculate_auc(ranks: np.ndarray, near: np.ndarray) -> float:
     """Return the area under the curve, from ranks of the values."""
     n = int(near.sum())
     if n in (0, near.size):

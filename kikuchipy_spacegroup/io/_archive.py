@@ -54,12 +54,12 @@ def most_bytes(size: int) -> int:
 
 
 @contextmanager
-def _opened(path: Path, what: str) -> Iterator[zipfile.ZipFile]:
+def _open_archive(path: Path, what: str) -> Iterator[zipfile.ZipFile]:
     """Yield a checked archive, and have every error name the file."""
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                _check(archive, file.seek(0, io.SEEK_END))
+                _check_members(archive, file.seek(0, io.SEEK_END))
                 yield archive
         except _DAMAGED as error:
             raise ValueError(
@@ -67,7 +67,7 @@ def _opened(path: Path, what: str) -> Iterator[zipfile.ZipFile]:
             ) from error
 
 
-def _check(archive: zipfile.ZipFile, size: int) -> None:
+def _check_members(archive: zipfile.ZipFile, size: int) -> None:
     """Raise an error if there is more in an archive than plain files."""
     members = archive.infolist()
     if len({member.filename for member in members}) != len(members):
@@ -112,7 +112,7 @@ def read_archive(path: Path, what: str, limits: dict[str, int]) -> dict[str, byt
         If it is not a zip archive of plain files, is damaged, or
         unpacks to more than a file of its size should.
     """
-    with _opened(path, what) as archive:
+    with _open_archive(path, what) as archive:
         content = {}
         for member in archive.infolist():
             limit = limits.get(member.filename, member.file_size)
@@ -122,11 +122,11 @@ def read_archive(path: Path, what: str, limits: dict[str, int]) -> dict[str, byt
                     f"than the {limit} it may have"
                 )
             with archive.open(member) as file:
-                content[member.filename] = b"".join(_chunks(file))
+                content[member.filename] = b"".join(_read_chunks(file))
         return content
 
 
-def _chunks(file) -> Iterator[bytes]:
+def _read_chunks(file) -> Iterator[bytes]:
     """Yield the bytes of a member, not more than a chunk being unpacked."""
     while chunk := file.read(_CHUNK):
         yield chunk
@@ -155,7 +155,7 @@ def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
         If it is not a .npz file, is damaged, has arrays of Python
         objects, or declares arrays larger than what it holds.
     """
-    with _opened(path, what) as archive:
+    with _open_archive(path, what) as archive:
         arrays = {}
         for member in archive.infolist():
             with archive.open(member) as file:
@@ -186,7 +186,7 @@ def _read_array(file, member: zipfile.ZipInfo) -> np.ndarray:
     array = np.empty(math.prod(shape), dtype)
     view = memoryview(array.view("uint8")).cast("B") if size else b""
     position = 0
-    for chunk in _chunks(file):
+    for chunk in _read_chunks(file):
         view[position : position + len(chunk)] = chunk
         position += len(chunk)
     if position != size:

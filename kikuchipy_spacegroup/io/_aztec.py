@@ -124,7 +124,7 @@ def load_aztec_grain_list(
             f"No image belongs to a point of {path}. Images have numbers from "
             f"{min(images)} to {max(images)}; `first_image` is {first_image}"
         )
-    rows, shape, steps = _arrange(rows)
+    rows, shape, steps = _arrange_points(rows)
     patterns = _read_images([images[int(r["ID"]) + first_image] for r in rows], lazy)
     patterns = patterns.reshape((*shape, *patterns.shape[-2:]))
     signal = (LazyEBSD if lazy else EBSD)(patterns)
@@ -132,7 +132,7 @@ def load_aztec_grain_list(
         axes = signal.axes_manager.navigation_axes
         for axis, step, name in zip(axes, steps[::-1], "xy", strict=True):
             axis.name, axis.scale, axis.units = name, step, "um"
-    signal.xmap = _crystal_map(rows, shape, steps, names, space_groups)
+    signal.xmap = _make_crystal_map(rows, shape, steps, names, space_groups)
     return signal
 
 
@@ -141,7 +141,7 @@ def _read_list(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise FileNotFoundError(f"No list of grains {path}")
     try:
-        text = _decode(path.read_bytes())
+        text = _decode_text(path.read_bytes())
         rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t"))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
@@ -176,7 +176,7 @@ def _with_slashes(path: str | Path) -> Path:
     return slashes if slashes.exists() and not path.exists() else path
 
 
-def _decode(content: bytes) -> str:
+def _decode_text(content: bytes) -> str:
     """Return the text in a file, whose encoding is shown by how it begins."""
     for mark, encoding in _MARKS.items():
         if content.startswith(mark):
@@ -192,11 +192,11 @@ def _replace_commas(
 ) -> None:
     """Write decimal commas of a list as points, if they are no other commas."""
     places = [(row, name) for row in rows for name in numbers]
-    values = [row[name].strip() for row, name in places if row[name]]
-    commas = [value for value in values if _COMMA.fullmatch(value)]
+    texts = [row[name].strip() for row, name in places if row[name]]
+    commas = [value for value in texts if _COMMA.fullmatch(value)]
     if not commas:
         return
-    other = next((value for value in values if "." in value), None)
+    other = next((value for value in texts if "." in value), None)
     if other is not None:
         raise ValueError(
             f"{path} has the numbers {commas[0]!r} and {other!r}, so that commas may be "
@@ -229,9 +229,9 @@ def _find_images(path: Path, folder: str | Path | None) -> dict[int, Path]:
     if folder is not None:
         folders = [_with_slashes(folder)]
     else:
-        inside = sorted(i for i in path.parent.iterdir() if i.is_dir())
-        inside = [i for i in inside if i.name.lower() == "images"]
-        folders = [path.parent, *(inside or [path.parent / "Images"])]
+        subfolders = sorted(i for i in path.parent.iterdir() if i.is_dir())
+        subfolders = [i for i in subfolders if i.name.lower() == "images"]
+        folders = [path.parent, *(subfolders or [path.parent / "Images"])]
     images: dict[int, Path] = {}
     # Archives of Windows may be unpacked to one folder, with backslashes in names
     prefix = path.name.rpartition("\\")[0] if folder is None else ""
@@ -254,26 +254,28 @@ def _find_images(path: Path, folder: str | Path | None) -> dict[int, Path]:
     return images
 
 
-def _arrange(rows: list[dict]) -> tuple[list[dict], tuple[int, ...], list[float]]:
-    """Return points, navigation shape and steps, on a grid if possible."""
+def _arrange_points(
+    rows: list[dict],
+) -> tuple[list[dict], tuple[int, ...], list[float]]:
+    """Return points, navigation shape and steps in y and x, on a grid if possible."""
     x, y = (np.array([float(row[name]) for row in rows]) for name in "XY")
-    columns, rows_ = np.unique(x), np.unique(y)
-    shape = (rows_.size, columns.size)
+    unique_x, unique_y = np.unique(x), np.unique(y)
+    shape = (unique_y.size, unique_x.size)
     order = np.lexsort((x, y))
-    full = len(rows) == shape[0] * shape[1] and min(shape) > 1
-    if full:
-        expected = np.meshgrid(rows_, columns, indexing="ij")
-        full = np.array_equal(y[order], expected[0].ravel())
-        full &= np.array_equal(x[order], expected[1].ravel())
-    if not full:
+    is_grid = len(rows) == shape[0] * shape[1] and min(shape) > 1
+    if is_grid:
+        expected = np.meshgrid(unique_y, unique_x, indexing="ij")
+        is_grid = np.array_equal(y[order], expected[0].ravel())
+        is_grid &= np.array_equal(x[order], expected[1].ravel())
+    if not is_grid:
         # A map of one point has no dimensions
         return rows, (len(rows),) if len(rows) > 1 else (), [1.0]
-    steps = [float(np.diff(values).mean()) for values in (rows_, columns)]
+    steps = [float(np.diff(values).mean()) for values in (unique_y, unique_x)]
     return [rows[i] for i in order], shape, steps
 
 
 def _read_images(paths: list[Path], lazy: bool) -> np.ndarray | da.Array:
-    """Return images of one shape as a stack."""
+    """Return images of one shape as a stack of shape (n, height, width)."""
     first = _read_image(paths[0])
     shape, dtype = like = first.shape, first.dtype
     if lazy:
@@ -281,16 +283,16 @@ def _read_images(paths: list[Path], lazy: bool) -> np.ndarray | da.Array:
         return da.stack(
             [da.from_delayed(read(path, paths[0], like), *like) for path in paths]
         )
-    out = np.empty((len(paths), *shape), dtype)
+    images = np.empty((len(paths), *shape), dtype)
     for i, path in enumerate(paths):
-        out[i] = _read_image(path, paths[0], like)
-    return out
+        images[i] = _read_image(path, paths[0], like)
+    return images
 
 
 def _read_image(
     path: Path, other: Path | None = None, like: tuple | None = None
 ) -> np.ndarray:
-    """Return an image of one channel, of the shape and type of another."""
+    """Return an image (height, width), of the shape and type of another."""
     from imageio.v3 import imopen
 
     try:
@@ -314,7 +316,7 @@ def _read_image(
     return image
 
 
-def _crystal_map(
+def _make_crystal_map(
     rows: list[dict],
     shape: tuple[int, ...],
     steps: list[float],

@@ -48,8 +48,8 @@ def check_hdf5(path: Path, *, packed: bool = True) -> None:
             if file.id.get_create_plist().get_sizes() != (8, 8):
                 raise ValueError("its addresses and lengths are not of eight bytes")
             declared = 0
-            for name, dataset in _datasets(file):
-                declared += _declared_bytes(name, dataset, packed)
+            for name, dataset in _walk_datasets(file):
+                declared += _count_declared_bytes(name, dataset, packed)
                 if declared > limit:
                     raise ValueError(
                         f"it has {size} bytes, but its datasets up to {name!r} declare "
@@ -76,13 +76,13 @@ def _check_heaps(path: Path) -> None:
             n_left = len(data)
             start = data.find(_HEAP)
             while start >= 0:
-                n_left -= _n_objects(data, start)
+                n_left -= _count_objects(data, start)
                 if n_left < 0:
                     raise ValueError("its global heaps have too many objects")
                 start = data.find(_HEAP, start + 1)
 
 
-def _n_objects(data: mmap.mmap, start: int) -> int:
+def _count_objects(data: mmap.mmap, start: int) -> int:
     """Return the number of objects in a global heap, checked."""
     stop = start + int.from_bytes(data[start + 8 : start + 16], "little")
     position, n = start + 16, 0
@@ -99,12 +99,12 @@ def _n_objects(data: mmap.mmap, start: int) -> int:
     return n
 
 
-def _datasets(file: "h5py.File"):
+def _walk_datasets(file: "h5py.File"):
     """Yield every dataset and its name, each group being seen once."""
     import h5py
 
     groups = [file["/"]]
-    seen = {_address(groups[0])}
+    seen = {_get_address(groups[0])}
     n_objects = 0
     while groups:
         group = groups.pop()
@@ -119,19 +119,19 @@ def _datasets(file: "h5py.File"):
             if isinstance(item, h5py.Dataset):
                 yield name, item
             elif isinstance(item, h5py.Group):
-                if _address(item) in seen:
+                if _get_address(item) in seen:
                     raise ValueError(f"{name!r} is a group that is found twice")
-                seen.add(_address(item))
+                seen.add(_get_address(item))
                 groups.append(item)
 
 
-def _address(item: "h5py.Group") -> int:
+def _get_address(item: "h5py.Group") -> int:
     import h5py
 
     return h5py.h5o.get_info(item.id).addr
 
 
-def _declared_bytes(name: str, dataset: "h5py.Dataset", packed: bool) -> int:
+def _count_declared_bytes(name: str, dataset: "h5py.Dataset", packed: bool) -> int:
     """Return the bytes needed to read a dataset that is in the file."""
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"{name!r} is in another file")

@@ -83,8 +83,8 @@ def load_scan(path: str | Path) -> "LazyEBSD":
             repr(signal)
     except Exception as error:
         raise ValueError(
-            f"{path} cannot be read as a scan: {_what_is(Path(path))}{_short(error)}. "
-            f"{READABLE}"
+            f"{path} cannot be read as a scan: {_describe_file(Path(path))}"
+            f"{_shorten_error(error)}. {READABLE}"
         ) from error
     if not isinstance(signal, EBSD):
         name = type(signal).__name__.removeprefix("Lazy")
@@ -114,7 +114,7 @@ def _check_file(path: str | Path) -> None:
         raise PermissionError(f"{path} may not be read by you") from error
 
 
-def _short(error: Exception) -> str:
+def _shorten_error(error: Exception) -> str:
     """Return what an error says, in short and in brackets, if it says something."""
     text = " ".join(str(error).split())
     if "please report this error" in text:
@@ -123,7 +123,7 @@ def _short(error: Exception) -> str:
     return f" ({type(error).__name__}: {text})"
 
 
-def _what_is(path: Path) -> str:
+def _describe_file(path: Path) -> str:
     """Return what a file seems to be, to follow its name and a colon."""
     import h5py
 
@@ -136,7 +136,7 @@ def _what_is(path: Path) -> str:
             return "it is empty"
         if h5py.is_hdf5(path):
             with h5py.File(path) as content:
-                return f"it is an HDF5 file with {_what_is_in(content)}"
+                return f"it is an HDF5 file with {_describe_hdf5_file(content)}"
     except Exception:
         if start.startswith(b"\x89HDF"):
             return f"it is an HDF5 file of {size} bytes that is damaged or cut off"
@@ -158,7 +158,7 @@ def _is_text(start: bytes) -> bool:
     return all(c.isprintable() or c.isspace() for c in text)
 
 
-def _what_is_in(file: "h5py.File") -> str:
+def _describe_hdf5_file(file: "h5py.File") -> str:
     """Return what is in an HDF5 file that is not read as a scan."""
     for group, name in _GROUPS.items():
         if group in file:
@@ -169,13 +169,13 @@ def _what_is_in(file: "h5py.File") -> str:
     values = [
         file[name][()] for name in names if name.strip().lower() == "manufacturer"
     ]
-    maker = f" of {_text(values[0])}" if values else ""
+    maker = f" of {_decode_text(values[0])}" if values else ""
     listed = ", ".join(repr(name.strip()) for name in names[:5])
     listed += ", ..." if len(names) > 5 else ""
     return f"data{maker} under {listed}, and no patterns where they are looked for"
 
 
-def _text(value: Any) -> str:
+def _decode_text(value: Any) -> str:
     """Return a text of an HDF5 file."""
     value = np.ravel(value)[:1].tolist()[0] if np.size(value) else ""
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value)

@@ -107,12 +107,13 @@ def load_sht(
             content.grid_type == _LEGENDRE_GRID
             and content.half_width == content.bandwidth // 2 + 1
         )
-    data = _expand(content, int(half_width), bool(correct_latitude))
+    data = _expand_harmonics(content, int(half_width), bool(correct_latitude))
     _logger.info("Read %s (latitudes corrected: %s)", path, correct_latitude)
     return _to_signal(data, content, path, bool(correct_latitude))
 
 
 def _import_ducc0():
+    """Return the module ducc0, or raise an error that says how to get it."""
     try:
         import ducc0
     except ImportError as error:
@@ -123,7 +124,7 @@ def _import_ducc0():
     return ducc0
 
 
-def _rings(theta: np.ndarray, nphi: np.ndarray, bandwidth: int) -> dict:
+def _describe_rings(theta: np.ndarray, nphi: np.ndarray, bandwidth: int) -> dict:
     """Return the rings on the sphere as ducc0 describes them."""
     n = np.asarray(nphi, dtype="uint64")
     return {
@@ -137,7 +138,7 @@ def _rings(theta: np.ndarray, nphi: np.ndarray, bandwidth: int) -> dict:
     }
 
 
-def _expand(content: Content, half_width: int, correct: bool) -> np.ndarray:
+def _expand_harmonics(content: Content, half_width: int, correct: bool) -> np.ndarray:
     """Return maps of shape (2, n, n) from coefficients.
 
     The pixels of the square Lambert projection lie on rings of equal
@@ -149,12 +150,12 @@ def _expand(content: Content, half_width: int, correct: bool) -> np.ndarray:
     theta = np.arccos(1 - (k / half_width) ** 2)
     nphi = np.maximum(8 * k, 1)
     alm = content.alm
-    evaluated = theta
+    theta_in_file = theta
     if correct:
         alm = _repair_pole_rings(alm, content.bandwidth)
-        evaluated = theta + _latitude_shift(theta, content.bandwidth)
-    rings = _rings(
-        np.concatenate([evaluated, np.pi - evaluated]),
+        theta_in_file = theta + _latitude_shift(theta, content.bandwidth)
+    rings = _describe_rings(
+        np.concatenate([theta_in_file, np.pi - theta_in_file]),
         np.concatenate([nphi, nphi]),
         content.bandwidth,
     )
@@ -163,18 +164,18 @@ def _expand(content: Content, half_width: int, correct: bool) -> np.ndarray:
         squared = theta[1:3] ** 2
         for hemisphere in points:
             means = hemisphere[1:9].mean(), hemisphere[9:25].mean()
-            hemisphere[0] = _to_pole(means, squared)
+            hemisphere[0] = _extrapolate_to_pole(means, squared)
     return points[:, _pixels_to_points(half_width)].astype("float32", order="C")
 
 
-def _to_pole(means: tuple[float, float], squared: np.ndarray) -> float:
+def _extrapolate_to_pole(means: tuple[float, float], squared: np.ndarray) -> float:
     """Return a parabola in colatitude through two rings, at the pole."""
     return means[0] + (means[0] - means[1]) * squared[0] / (squared[1] - squared[0])
 
 
 @lru_cache(maxsize=4)
 def _pixels_to_points(half_width: int) -> np.ndarray:
-    """Return the index of every pixel into the points on all rings."""
+    """Return the index of every pixel into the points on all rings, of shape (n, n)."""
     y, x = np.mgrid[-half_width : half_width + 1, -half_width : half_width + 1]
     k = np.maximum(np.abs(x), np.abs(y))
     # Points are counted counter-clockwise from phi = 0 along each ring
@@ -212,22 +213,25 @@ def _repair_pole_rings(alm: np.ndarray, bandwidth: int) -> np.ndarray:
     sht = _import_ducc0().sht
     theta, weight = _legendre_rings(bandwidth)
     north = theta[:3]
-    rings = _rings(
+    rings = _describe_rings(
         np.concatenate([north, np.pi - north]), [8, 16, 24, 8, 16, 24], bandwidth
     )
     points = sht.synthesis(alm=alm[np.newaxis], **rings)[0].reshape(2, -1)
     # Rings 2 and 3 hold what belongs to the latitudes of rings 1 and 2
     squared = north[:2] ** 2
-    poles = [_to_pole((p[8:24].mean(), p[24:].mean()), squared) for p in points]
-    missing = np.array(poles)[:, np.newaxis] - points[:, :8]
-    first = _rings([north[0], np.pi - north[0]], [8, 8], bandwidth)
-    added = sht.adjoint_synthesis(map=missing.reshape(1, -1), **first)[0]
-    return alm + added * (2 * np.pi / 8 * weight)
+    poles = [
+        _extrapolate_to_pole((p[8:24].mean(), p[24:].mean()), squared) for p in points
+    ]
+    residuals = np.array(poles)[:, np.newaxis] - points[:, :8]
+    pole_rings = _describe_rings([north[0], np.pi - north[0]], [8, 8], bandwidth)
+    correction = sht.adjoint_synthesis(map=residuals.reshape(1, -1), **pole_rings)[0]
+    return alm + correction * (2 * np.pi / 8 * weight)
 
 
 def _to_signal(
     data: np.ndarray, content: Content, path: Path, corrected: bool
 ) -> "EBSDMasterPattern":
+    """Return the signal of data (2, n, n) with the metadata of a file."""
     from kikuchipy.signals import EBSDMasterPattern
 
     n = data.shape[-1]

@@ -96,6 +96,7 @@ class _Buffer:
 
 @lru_cache(maxsize=1)
 def _checksum_table() -> tuple[int, ...]:
+    """Return the checksums of all 256 bytes."""
     table = list(range(256))
     for _ in range(8):
         table = [(i >> 1) ^ (_POLYNOMIAL if i & 1 else 0) for i in table]
@@ -124,13 +125,13 @@ def read_sht(path: Path) -> Content:
         raise buffer.error(f"it ends after {len(data)} bytes")
     if len(more) == _MAX_BYTES:
         raise buffer.error(f"it is larger than {_MAX_BYTES} bytes")
-    (found,) = struct.unpack(buffer.order + "I", data[-4:])
+    (checksum,) = struct.unpack(buffer.order + "I", data[-4:])
     buffer.data = data[:-4]
     expected = _checksum(buffer.data)
-    if found != expected:
+    if checksum != expected:
         raise buffer.error(
             f"it is damaged or incomplete: its checksum is {expected:#010x}, and not "
-            f"{found:#010x} as given in its last four bytes"
+            f"{checksum:#010x} as given in its last four bytes"
         )
     content = Content(**_read_header(buffer), **_read_harmonics(buffer))
     if buffer.position != len(buffer.data):
@@ -215,8 +216,10 @@ def _read_harmonics(buffer: _Buffer) -> dict:
             f"its bandwidth is {bandwidth} (2 to {_MAX_BANDWIDTH}), its rotation order "
             f"{order} (0 or more), and its symmetry flags are {flags} (0 to 11)"
         )
-    values = np.frombuffer(buffer.bytes(8 * n, "the harmonics"), buffer.order + "f8")
-    if not (np.abs(values) < 1e30).all():
+    coefficients = np.frombuffer(
+        buffer.bytes(8 * n, "the harmonics"), buffer.order + "f8"
+    )
+    if not (np.abs(coefficients) < 1e30).all():
         raise buffer.error("some of its harmonics are infinite or not numbers")
     alm = np.zeros(bandwidth * (bandwidth + 1) // 2, dtype="complex128")
     order = max(order, 1)
@@ -228,7 +231,7 @@ def _read_harmonics(buffer: _Buffer) -> dict:
         if flags & 2:
             degree = degree[(degree + m) % 2 == 0]
         stride = 1 if flags & 12 else 2
-        row = values[position : position + stride * degree.size]
+        row = coefficients[position : position + stride * degree.size]
         if row.size < stride * degree.size:
             break
         position += row.size

@@ -85,7 +85,7 @@ class _Rectangle(CrystalMap):
 
     def __init__(self, xmap: CrystalMap) -> None:
         (row, n_rows), (column, n_columns) = (
-            _index_on_axis(values, step)
+            _index_along_axis(values, step)
             for values, step in ((xmap.y, xmap.dy), (xmap.x, xmap.dx))
         )
         size = n_rows * n_columns
@@ -100,7 +100,7 @@ class _Rectangle(CrystalMap):
         for name in xmap.prop:
             values = np.asarray(xmap.prop[name])
             prop[name] = np.zeros((size, *values.shape[1:]), values.dtype)
-            prop[name][index] = _finite(values)
+            prop[name][index] = _replace_not_finite(values)
         # A line has the same step across as along it
         steps = [step or xmap.dx or xmap.dy or 1.0 for step in (xmap.dy, xmap.dx)]
         self._rectangle, self._steps = (n_rows, n_columns), steps
@@ -113,7 +113,7 @@ class _Rectangle(CrystalMap):
             prop=prop,
             scan_unit=xmap.scan_unit,
         )
-        self.phases = _phases_to_write(xmap.phases, phase_id)
+        self.phases = _choose_phases(xmap.phases, phase_id)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -143,7 +143,7 @@ class _Rectangle(CrystalMap):
         return values if decimals is None else np.round(values, decimals)
 
 
-def _index_on_axis(values: np.ndarray | None, step: float) -> tuple[np.ndarray, int]:
+def _index_along_axis(values: np.ndarray | None, step: float) -> tuple[np.ndarray, int]:
     """Return the index of every point along an axis, and their number."""
     if values is None or not step:
         return np.array(0), 1
@@ -151,14 +151,14 @@ def _index_on_axis(values: np.ndarray | None, step: float) -> tuple[np.ndarray, 
     return index, int(index.max()) + 1
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
+def _replace_not_finite(values: np.ndarray) -> np.ndarray:
     """Return values with zero for those that cannot be written."""
     if values.dtype.kind != "f":
         return values
     return np.where(np.isfinite(values), values, 0)
 
 
-def _phases_to_write(phases: PhaseList, phase_id: np.ndarray) -> PhaseList:
+def _choose_phases(phases: PhaseList, phase_id: np.ndarray) -> PhaseList:
     """Return phases, at least one of them for points that are identified."""
     phases = phases.deepcopy()
     if -1 not in phases.ids and (phase_id == -1).any():

@@ -169,15 +169,15 @@ def identify_phases(
     probabilities, space_groups = probabilities_from_map(xmap)
     check_probability("min_probability", min_probability)
     phases = _check_candidates(candidates)
-    own = {}
+    prop = {}
     if grain_ids is not None:
-        own["grain_id"] = check_grain_ids(grain_ids, xmap)
+        prop["grain_id"] = check_grain_ids(grain_ids, xmap)
     arrays = {}
     if composition is not None:
         arrays, uncertainty = of_map(
-            xmap, composition, elements, uncertainty, own.get("grain_id")
+            xmap, composition, elements, uncertainty, prop.get("grain_id")
         )
-    table = candidate_probabilities(
+    posterior = candidate_probabilities(
         probabilities,
         space_groups,
         phases,
@@ -187,18 +187,18 @@ def identify_phases(
         prior=prior,
         none_prior=none_prior,
     )
-    order = np.argsort(-table, axis=1)
+    order = np.argsort(-posterior, axis=1)
     best = order[:, 0]
-    scores, second = np.take_along_axis(table, order[:, :2], axis=1).T
+    scores, second_scores = np.take_along_axis(posterior, order[:, :2], axis=1).T
     identified = (best < phases.size) & (scores >= min_probability)
     # Phases that cannot be told apart, and points of which nothing is known
-    identified &= scores > second + 1e-6
-    known = probabilities.any(axis=1)
+    identified &= scores > second_scores + 1e-6
+    has_evidence = probabilities.any(axis=1)
     if arrays:
-        known |= np.isfinite(normalized_fractions(arrays)).all(axis=1)
-    phase_id = np.where(identified & known, best, -1)
-    own |= {"candidate_probabilities": table, "scores": scores}
-    return map_like(xmap, phase_id, phases, own)
+        has_evidence |= np.isfinite(normalized_fractions(arrays)).all(axis=1)
+    phase_id = np.where(identified & has_evidence, best, -1)
+    prop |= {"candidate_probabilities": posterior, "scores": scores}
+    return map_like(xmap, phase_id, phases, prop)
 
 
 def candidate_probabilities(
@@ -320,28 +320,28 @@ def candidate_probabilities(
             f"each of the {len(space_groups)} space groups"
         )
     numbers = [int(i) for i in space_groups]
-    log_prior = _log_prior([phase.name for _, phase in phases], prior, none_prior)
+    log_prior = _take_log_prior([phase.name for _, phase in phases], prior, none_prior)
     with np.errstate(divide="ignore"):
-        of_group = np.log(probabilities * len(numbers))
-    of_group[~probabilities.any(axis=1)] = 0
-    total = np.tile(log_prior, (len(probabilities), 1))
+        log_ratio = np.log(probabilities * len(numbers))
+    log_ratio[~probabilities.any(axis=1)] = 0
+    log_posterior = np.tile(log_prior, (len(probabilities), 1))
     groups = [phase.space_group.number for _, phase in phases]
     for i, number in enumerate(sg.match_enantiomorphs(groups, numbers).tolist()):
         if number in numbers:
-            total[:, i] += of_group[:, numbers.index(number)]
+            log_posterior[:, i] += log_ratio[:, numbers.index(number)]
     if composition is not None:
         arrays = read_composition(composition, elements)
         uncertainties = read_uncertainties(uncertainty, composition, arrays)
-        if {values.size for values in arrays.values()} != {len(total)}:
+        if {values.size for values in arrays.values()} != {len(log_posterior)}:
             raise ValueError(
                 f"Compositions of {[v.shape for v in arrays.values()]} points do not "
-                f"fit {len(total)} rows of probabilities"
+                f"fit {len(log_posterior)} rows of probabilities"
             )
-        total[:, :-1] += _of_composition(
+        log_posterior[:, :-1] += _compare_compositions(
             arrays, phases, uncertainties, relative_uncertainty
         )
-    weights = np.exp(total - total.max(axis=1, keepdims=True))
-    return (weights / weights.sum(axis=1, keepdims=True)).astype("float32")
+    posterior = np.exp(log_posterior - log_posterior.max(axis=1, keepdims=True))
+    return (posterior / posterior.sum(axis=1, keepdims=True)).astype("float32")
 
 
 def _check_candidates(candidates: Any) -> PhaseList:
@@ -366,10 +366,10 @@ def _check_candidates(candidates: Any) -> PhaseList:
     return PhaseList(dict(enumerate(phases)))
 
 
-def _log_prior(
+def _take_log_prior(
     names: list[str], prior: Mapping[str, float] | None, none_prior: float
 ) -> np.ndarray:
-    """Return logarithms of prior probabilities, that of none last."""
+    """Return logarithms of prior probabilities, that of none last, (k + 1,)."""
     prior = dict(prior or {})
     unknown = sorted(set(prior) - set(names))
     if unknown:
@@ -384,7 +384,7 @@ def _log_prior(
         return np.log([*weights, none_prior])
 
 
-def _of_composition(
+def _compare_compositions(
     arrays: Mapping[str, np.ndarray],
     phases: PhaseList,
     uncertainties: Mapping[str, np.ndarray],
@@ -397,10 +397,10 @@ def _of_composition(
         )
     fractions = normalized_fractions(arrays)
     absolute = uncertainty_table(uncertainties, np.isfinite(fractions).all(axis=1))
-    columns = []
+    log_evidences = []
     for _, phase in phases:
-        known = phase_composition(phase)
-        expected = np.array([known.get(element, 0.0) for element in arrays])
+        composition = phase_composition(phase)
+        expected = np.array([composition.get(element, 0.0) for element in arrays])
         if not expected.any():
             _logger.warning(
                 "%s has none of the elements %s, so that composition does not tell it "
@@ -408,9 +408,9 @@ def _of_composition(
                 phase.name,
                 list(arrays),
             )
-            columns.append(np.zeros(len(fractions)))
+            log_evidences.append(np.zeros(len(fractions)))
             continue
         expected /= expected.sum()
         sigma = np.hypot(absolute, relative_uncertainty * expected)
-        columns.append(log_evidence(fractions, expected, sigma))
-    return np.stack(columns, axis=1)
+        log_evidences.append(log_evidence(fractions, expected, sigma))
+    return np.stack(log_evidences, axis=1)

@@ -43,20 +43,21 @@ def combined_map(
     points = np.flatnonzero(xmap.is_in_data)
     of_scan = np.full(n, -1)
     of_scan[points] = chosen
-    source, position = _sources(found, of_scan)
+    source, position = _find_sources(found, of_scan)
     quaternions = np.tile([1.0, 0, 0, 0], (n, 1))
     kept = {name: xmap.prop[name] for name in xmap.prop if name != "scores"}
     results = {
-        name: _whole(values, points, n) for name, values in (kept | prop).items()
+        name: _expand_to_all_points(values, points, n)
+        for name, values in (kept | prop).items()
     }
     results["indexing_scores"] = np.full(n, np.nan)
     results["indexing_map"] = source.astype("int16")
     for i, each in enumerate(found):
-        here = np.flatnonzero(source == i)
-        rows = position[here]
+        solved = np.flatnonzero(source == i)
+        rows = position[solved]
         rotations = each.xmap._rotations[each.xmap.is_in_data].data
         rotations = rotations.reshape(each.xmap.size, -1, 4)
-        quaternions[here] = rotations[rows, 0]
+        quaternions[solved] = rotations[rows, 0]
         score = KINDS[each.kind]
         # Not items(), which also has points that are not in the data
         for name in each.xmap.prop:
@@ -66,12 +67,14 @@ def combined_map(
             if name == score:
                 new = "indexing_scores"
                 values = values[:, 0] if values.ndim == 2 else values
-            results[new] = _put(results.get(new), n, here, np.asarray(values)[rows])
+            results[new] = _set_rows(
+                results.get(new), n, solved, np.asarray(values)[rows]
+            )
     ids = np.unique(of_scan).tolist()
     phase_list = PhaseList({i: phases[i] for i in range(len(phases)) if i in ids})
     if -1 in ids:
         phase_list.add_not_indexed()
-    _distinct_colors(phase_list)
+    _make_colors_distinct(phase_list)
     return CrystalMap(
         rotations=Rotation(quaternions),
         phase_id=of_scan,
@@ -83,64 +86,71 @@ def combined_map(
     )
 
 
-def _sources(
+def _find_sources(
     found: Sequence[Indexed], of_scan: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return from which map, and which of its points, solutions are."""
+    """Return from which map, and from which of its points, solutions are.
+
+    Both are of shape (n,), and -1 for points without a solution.
+    """
     source = np.full(of_scan.size, -1)
     position = np.full(of_scan.size, -1)
-    best = np.full(of_scan.size, -np.inf)
+    best_scores = np.full(of_scan.size, -np.inf)
     for kind in KINDS:
-        free = source == -1
+        without_source = source == -1
         for i, each in enumerate(found):
             if each.kind != kind:
                 continue
-            better = free[each.index] & (of_scan[each.index] == each.candidate)
-            better &= each.scores > best[each.index]
-            index = each.index[better]
-            source[index], best[index] = i, each.scores[better]
-            position[index] = each.solutions()[better]
-        best[:] = -np.inf
+            is_better = without_source[each.index] & (
+                of_scan[each.index] == each.candidate
+            )
+            is_better &= each.scores > best_scores[each.index]
+            index = each.index[is_better]
+            source[index], best_scores[index] = i, each.scores[is_better]
+            position[index] = each.solutions()[is_better]
+        best_scores[:] = -np.inf
     return source, position
 
 
-def _whole(values: np.ndarray, points: np.ndarray, n: int) -> np.ndarray:
+def _expand_to_all_points(values: np.ndarray, points: np.ndarray, n: int) -> np.ndarray:
+    """Return values of some points in an array of all (n, ...), 0 elsewhere."""
     values = np.asarray(values)
-    full = np.zeros((n, *values.shape[1:]), values.dtype)
-    full[points] = values
-    return full
+    expanded = np.zeros((n, *values.shape[1:]), values.dtype)
+    expanded[points] = values
+    return expanded
 
 
-def _put(
-    old: np.ndarray | None, n: int, rows: np.ndarray, values: np.ndarray
+def _set_rows(
+    previous: np.ndarray | None, n: int, rows: np.ndarray, values: np.ndarray
 ) -> np.ndarray:
-    """Return a property with values in some rows, made or widened if needed."""
+    """Return a property (n, ...) with values in some rows, widened if needed."""
     if values.dtype.kind == "u":
         values = values.astype("int64")
-    if old is None:
-        old = np.zeros((n, *([0] * (values.ndim - 1))), values.dtype)
+    if previous is None:
+        previous = np.zeros((n, *([0] * (values.ndim - 1))), values.dtype)
         if values.ndim == 1:
-            old[:] = _fill(values.dtype)
-    dtype = np.promote_types(old.dtype, values.dtype)
-    if values.ndim == 1 and old.ndim == 1:
-        new = old.astype(dtype)
-        new[rows] = values
-        return new
-    if values.ndim > 2 or old.ndim > 2:
+            previous[:] = _get_fill_value(values.dtype)
+    dtype = np.promote_types(previous.dtype, values.dtype)
+    if values.ndim == 1 and previous.ndim == 1:
+        widened = previous.astype(dtype)
+        widened[rows] = values
+        return widened
+    if values.ndim > 2 or previous.ndim > 2:
         raise ValueError("Properties of indexed maps must have one or two dimensions")
-    values, old = (i if i.ndim == 2 else i[:, None] for i in (values, old))
-    new = np.full((n, max(old.shape[1], values.shape[1])), _fill(dtype), dtype)
-    new[:, : old.shape[1]] = old
-    new[rows] = _fill(dtype)
-    new[rows, : values.shape[1]] = values
-    return new
+    values, previous = (i if i.ndim == 2 else i[:, None] for i in (values, previous))
+    n_columns = max(previous.shape[1], values.shape[1])
+    widened = np.full((n, n_columns), _get_fill_value(dtype), dtype)
+    widened[:, : previous.shape[1]] = previous
+    widened[rows] = _get_fill_value(dtype)
+    widened[rows, : values.shape[1]] = values
+    return widened
 
 
-def _fill(dtype: np.dtype) -> float | int | bool:
+def _get_fill_value(dtype: np.dtype) -> float | int | bool:
     return {"f": np.nan, "b": False}.get(np.dtype(dtype).kind, -1)
 
 
-def _distinct_colors(phases: PhaseList) -> None:
+def _make_colors_distinct(phases: PhaseList) -> None:
     """Give phases the default colors if two are alike."""
     ids = [i for i in phases.ids if i != -1]
     if len({phases[i].color for i in ids}) < len(ids):

@@ -44,7 +44,7 @@ def read_composition(
         negative or infinite, or are weight fractions.
     """
     if isinstance(composition, BaseSignal):
-        raise TypeError(_of_single_signal(composition))
+        raise TypeError(_explain_single_signal(composition))
     if isinstance(composition, Mapping):
         given = [(name, as_array(values)) for name, values in composition.items()]
     elif isinstance(composition, np.ndarray):
@@ -57,7 +57,7 @@ def read_composition(
     elif isinstance(composition, Sequence) and all(
         isinstance(i, BaseSignal) for i in composition
     ):
-        given = [(_element_of_signal(i), as_array(i)) for i in composition]
+        given = [(_read_element(i), as_array(i)) for i in composition]
     else:
         raise TypeError(
             "composition must be a dictionary of arrays by element, an array, or a list "
@@ -95,7 +95,7 @@ def as_array(values: Any) -> np.ndarray:
     return np.asarray(values.data if isinstance(values, BaseSignal) else values)
 
 
-def _of_single_signal(signal: BaseSignal) -> str:
+def _explain_single_signal(signal: BaseSignal) -> str:
     """Return why a signal is no composition."""
     axes = signal.axes_manager
     return (
@@ -109,7 +109,7 @@ def _of_single_signal(signal: BaseSignal) -> str:
     )
 
 
-def _element_of_signal(signal: BaseSignal) -> str:
+def _read_element(signal: BaseSignal) -> str:
     """Return the element of a map as exSpy returns them."""
     title = signal.metadata.get_item("General.title", "")
     if "weight" in title.lower():
@@ -119,13 +119,13 @@ def _element_of_signal(signal: BaseSignal) -> str:
         )
     elements = list(signal.metadata.get_item("Sample.elements", []))
     in_title = re.findall(r"\b[A-Z][a-z]?$", title.strip())
-    found = elements if len(elements) == 1 else in_title
-    if len(found) != 1:
+    candidates = elements if len(elements) == 1 else in_title
+    if len(candidates) != 1:
         raise ValueError(
             f"The signal {title!r} does not tell its element: its `Sample.elements` in "
             f"the metadata are {elements}. Give a dictionary of signals by element"
         )
-    return found[0]
+    return candidates[0]
 
 
 def normalized_fractions(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -142,9 +142,9 @@ def normalized_fractions(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         Array of shape (n, e) whose rows sum up to 1, or are NaN where
         all elements are zero or one is NaN.
     """
-    table = np.stack([np.ravel(i) for i in arrays.values()], axis=1).astype("float64")
-    total = table.sum(axis=1, keepdims=True)
-    return np.divide(table, total, out=np.full_like(table, np.nan), where=total > 0)
+    amounts = np.stack([np.ravel(i) for i in arrays.values()], axis=1).astype("float64")
+    total = amounts.sum(axis=1, keepdims=True)
+    return np.divide(amounts, total, out=np.full_like(amounts, np.nan), where=total > 0)
 
 
 def log_evidence(
@@ -185,64 +185,67 @@ def log_evidence(
     and so on if these are still too many. Those in the exponent are
     never rounded.
     """
-    known = np.isfinite(fractions).all(axis=1)
-    fractions = fractions[known]
+    has_composition = np.isfinite(fractions).all(axis=1)
+    fractions = fractions[has_composition]
     if uncertainty.ndim == 2:
-        uncertainty = uncertainty[known]
-        rows, index = _different_rows(uncertainty)
+        uncertainty = uncertainty[has_composition]
+        rows, index = _find_different_rows(uncertainty)
     else:
         rows, index = uncertainty[None], np.zeros(len(fractions), dtype=int)
     integrals = np.array([_log_integral(expected, row) for row in rows])
-    distance = (((fractions - expected) / uncertainty) ** 2).sum(axis=1)
-    evidence = np.zeros(known.size)
-    evidence[known] = np.nan_to_num(-0.5 * distance - integrals[index])
+    chi_squared = (((fractions - expected) / uncertainty) ** 2).sum(axis=1)
+    evidence = np.zeros(has_composition.size)
+    evidence[has_composition] = np.nan_to_num(-0.5 * chi_squared - integrals[index])
     return evidence
 
 
 def _log_integral(expected: np.ndarray, uncertainty: np.ndarray) -> float:
     """Return the logarithm of the mean of a density that is not normalized."""
-    x = np.linspace(0, 1, _STEPS + 1)
-    bells = np.exp(-0.5 * ((x - expected[:, None]) / uncertainty[:, None]) ** 2)
-    return float(np.log(_convolved(bells) / _of_uniform(len(expected))))
+    fractions = np.linspace(0, 1, _STEPS + 1)
+    bells = np.exp(-0.5 * ((fractions - expected[:, None]) / uncertainty[:, None]) ** 2)
+    return float(np.log(_convolve_at_one(bells) / _convolve_uniform(len(expected))))
 
 
 @lru_cache
-def _of_uniform(n: int) -> float:
-    return _convolved(np.ones((n, _STEPS + 1)))
+def _convolve_uniform(n: int) -> float:
+    """Return the convolution at 1 of n uniform densities."""
+    return _convolve_at_one(np.ones((n, _STEPS + 1)))
 
 
-def _convolved(functions: np.ndarray) -> float:
-    """Return the convolution at 1 of functions given from 0 to 1."""
-    result = np.ones(1)
+def _convolve_at_one(functions: np.ndarray) -> float:
+    """Return the convolution at 1 of functions (n, steps) given from 0 to 1."""
+    convolution = np.ones(1)
     for values in functions:
         values[[0, -1]] /= 2
-        result = fftconvolve(result, values)[: values.size]
-    return float(result[-1])
+        convolution = fftconvolve(convolution, values)[: values.size]
+    return float(convolution[-1])
 
 
-def _different_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _find_different_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the different rows of positive numbers, rounded if too many.
 
     The second array has the position of each row of the table in them.
     """
     with np.errstate(over="ignore"):
-        first, index = _unique_rows(table.astype("float32"))
+        first, index = _find_unique_rows(table.astype("float32"))
     rows, step = table[first], _ROUNDING
     while len(rows) > _MOST_ROWS:
         # Beyond 1000, a standard deviation tells nothing at all
         powers = np.round(np.log(np.minimum(table, 1e3)) / np.log1p(step))
-        first, index = _unique_rows(powers)
+        first, index = _find_unique_rows(powers)
         rows, step = (1 + step) ** powers[first], 2 * step
     return rows, index
 
 
-def _unique_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _find_unique_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return first and inverse indices of unique rows, faster than NumPy."""
     first, index = np.zeros(0, dtype=int), np.zeros(len(table), dtype=int)
     for column in table.T:
-        values, own = np.unique(column, return_inverse=True)
+        unique_values, column_index = np.unique(column, return_inverse=True)
         _, first, index = np.unique(
-            index * len(values) + own, return_index=True, return_inverse=True
+            index * len(unique_values) + column_index,
+            return_index=True,
+            return_inverse=True,
         )
     return first, index
 
@@ -268,12 +271,14 @@ def grain_means(
     if not arrays:
         return {}
     fractions = normalized_fractions(arrays)
-    known = (grain_id >= 0) & np.isfinite(fractions).all(axis=1)
+    has_composition = (grain_id >= 0) & np.isfinite(fractions).all(axis=1)
     grains, index = np.unique(grain_id, return_inverse=True)
-    size = np.bincount(index[known], minlength=len(grains))
-    result = {}
+    size = np.bincount(index[has_composition], minlength=len(grains))
+    means = {}
     for element, values in zip(arrays, fractions.T):
-        total = np.bincount(index[known], values[known], minlength=len(grains))
-        mean = np.divide(total, size, out=np.full(len(size), np.nan), where=size > 0)
-        result[element] = np.where(grain_id >= 0, mean[index], values)
-    return result
+        sums = np.bincount(
+            index[has_composition], values[has_composition], minlength=len(grains)
+        )
+        mean = np.divide(sums, size, out=np.full(len(size), np.nan), where=size > 0)
+        means[element] = np.where(grain_id >= 0, mean[index], values)
+    return means

@@ -29,9 +29,9 @@ def copy_of(xmap: CrystalMap) -> CrystalMap:
     properties remember the points seen last, and their copy wants as
     many values.
     """
-    new = copy(xmap)
+    copied = copy(xmap)
     # Items are whole arrays, also of points that are not in the data
-    new._prop = CrystalMapProperties(
+    copied._prop = CrystalMapProperties(
         dict(xmap._prop.items()), id=np.arange(xmap.is_in_data.size)
     )
-    return new.deepcopy()
+    return copied.deepcopy()

@@ -115,52 +115,56 @@ def crystal_map(
            [229, 225]], dtype=int16)
     """
     navigation_shape = probabilities.shape[:-1] or (1,)
-    table = np.asarray(probabilities, dtype="float32").reshape(
+    flat_probabilities = np.asarray(probabilities, dtype="float32").reshape(
         -1, probabilities.shape[-1]
     )
     totals = None
     if candidates is not None:
-        table, totals = sg.restrict_probabilities(table, space_groups, candidates)
+        flat_probabilities, totals = sg.restrict_probabilities(
+            flat_probabilities, space_groups, candidates
+        )
         space_groups = candidates
     if navigation_mask is None:
-        in_data = np.ones(len(table), dtype=bool)
+        in_data = np.ones(len(flat_probabilities), dtype=bool)
     else:
         in_data = ~np.ravel(navigation_mask)
-    known = in_data & ~np.isnan(table).any(axis=1)
-    table = np.where(known[:, None], table, 0)
-    chain_ids, chain_probabilities = sg.symmetry_chain(table, space_groups)
+    classified = in_data & ~np.isnan(flat_probabilities).any(axis=1)
+    flat_probabilities = np.where(classified[:, None], flat_probabilities, 0)
+    chain_ids, chain_probabilities = sg.symmetry_chain(flat_probabilities, space_groups)
     if not separate_enantiomorphs:
-        table, space_groups = sg.merge_enantiomorphs(table, space_groups)
+        flat_probabilities, space_groups = sg.merge_enantiomorphs(
+            flat_probabilities, space_groups
+        )
     numbers = np.array(space_groups, dtype=int)
-    order = np.argsort(-table, axis=1, kind="stable")[:, :keep_n]
-    top = np.take_along_axis(table, order, axis=1)
-    top_numbers = np.where(known[:, None], numbers[order], -1)
-    scores = top[:, 0].copy()
-    phase_id = np.where(known & (scores >= min_probability), top_numbers[:, 0], -1)
+    order = np.argsort(-flat_probabilities, axis=1, kind="stable")[:, :keep_n]
+    top_probabilities = np.take_along_axis(flat_probabilities, order, axis=1)
+    top_numbers = np.where(classified[:, None], numbers[order], -1)
+    scores = top_probabilities[:, 0].copy()
+    phase_id = np.where(classified & (scores >= min_probability), top_numbers[:, 0], -1)
     prop = {
         "scores": scores,
         "top_space_groups": top_numbers.astype("int16"),
-        "top_probabilities": top,
+        "top_probabilities": top_probabilities,
         "chain_ids": chain_ids,
         "chain_probabilities": chain_probabilities,
     }
     if totals is not None:
-        prop["candidates_probability"] = np.where(known, totals, np.float32(0))
+        prop["candidates_probability"] = np.where(classified, totals, np.float32(0))
     if keep_probabilities:
-        prop["probabilities"] = table
+        prop["probabilities"] = flat_probabilities
         prop["probabilities_space_groups"] = np.tile(
-            numbers.astype("int16"), (len(table), 1)
+            numbers.astype("int16"), (len(flat_probabilities), 1)
         )
     if step_sizes is None or len(step_sizes) != len(navigation_shape):
         step_sizes = (1,) * len(navigation_shape)
     coordinates, _ = create_coordinate_arrays(navigation_shape, tuple(step_sizes))
     # The constructor zips IDs of points and phases, so they must agree
-    found = np.unique(phase_id)
+    found_ids = np.unique(phase_id)
     phases = sg.phase_list(
-        found[found > 0], classes=numbers, include_not_indexed=-1 in found
+        found_ids[found_ids > 0], classes=numbers, include_not_indexed=-1 in found_ids
     )
     return CrystalMap(
-        rotations=Rotation.identity((len(table),)),
+        rotations=Rotation.identity((len(flat_probabilities),)),
         phase_id=phase_id,
         phase_list=phases,
         prop=prop,
@@ -215,12 +219,12 @@ def probabilities_from_map(xmap: CrystalMap) -> tuple[np.ndarray, tuple[int, ...
             "with `keep_probabilities=True`"
         )
     probabilities, space_groups = (xmap.prop[name] for name in names)
-    others = np.flatnonzero((space_groups != space_groups[0]).any(axis=1))
-    if len(others):
+    unlike = np.flatnonzero((space_groups != space_groups[0]).any(axis=1))
+    if len(unlike):
         raise ValueError(
             f"Probabilities of point 0 are of space groups {space_groups[0].tolist()}, "
-            f"but those of point {others[0]} of {space_groups[others[0]].tolist()}. Give "
-            "a map that was classified with one model"
+            f"but those of point {unlike[0]} of {space_groups[unlike[0]].tolist()}. "
+            "Give a map that was classified with one model"
         )
     return probabilities, tuple(int(i) for i in space_groups[0])
 
@@ -278,25 +282,27 @@ def prediction_sets_from_map(
         numbers = xmap.prop["top_space_groups"]
         probabilities = xmap.prop["top_probabilities"]
         # Those not kept are no more probable than the last one that is
-        others = np.minimum(probabilities[:, -1], 1 - probabilities.sum(axis=1))
-        lowest = _lowest_of_others(threshold, numbers)
-        if (others >= lowest)[numbers[:, 0] > 0].any():
+        highest_left_out = np.minimum(
+            probabilities[:, -1], 1 - probabilities.sum(axis=1)
+        )
+        lowest = _find_lowest_of_others(threshold, numbers)
+        if (highest_left_out >= lowest)[numbers[:, 0] > 0].any():
             raise ValueError(
                 f"Sets of the threshold {threshold} may have more than the "
                 f"{numbers.shape[1]} space groups kept in the map. Classify with a "
                 "larger `keep_n` or `keep_probabilities=True`"
             )
-    inside = probabilities >= _thresholds_of(threshold, numbers)
-    inside[:, 0] = True
-    inside &= numbers > 0
-    return [tuple(row[i].tolist()) for row, i in zip(numbers, inside)]
+    in_set = probabilities >= _spread_threshold(threshold, numbers)
+    in_set[:, 0] = True
+    in_set &= numbers > 0
+    return [tuple(row[i].tolist()) for row, i in zip(numbers, in_set)]
 
 
-def _thresholds_of(
+def _spread_threshold(
     threshold: float | Mapping[int, float], numbers: np.ndarray
 ) -> np.ndarray:
     """Return the threshold of every space group in an array, 1 of number 0."""
-    found = np.ones(numbers.shape)
+    thresholds = np.ones(numbers.shape)
     for number in np.unique(numbers[numbers > 0]).tolist():
         value = threshold
         if isinstance(threshold, Mapping):
@@ -309,19 +315,19 @@ def _thresholds_of(
             value = threshold[number]
         if not 0 < value <= 1:
             raise ValueError(f"The threshold must be in (0, 1], not {value}")
-        found[numbers == number] = value
-    return found
+        thresholds[numbers == number] = value
+    return thresholds
 
 
-def _lowest_of_others(
+def _find_lowest_of_others(
     threshold: float | Mapping[int, float], numbers: np.ndarray
 ) -> np.ndarray:
-    """Return the lowest threshold of a space group not in a row."""
+    """Return the lowest threshold of a space group not in a row, (n,)."""
     if not isinstance(threshold, Mapping):
         return np.full(len(numbers), threshold)
-    left = np.array([(numbers != i).all(axis=1) for i in threshold])
-    values = np.array(list(threshold.values()))[:, None]
-    return np.where(left, values, np.inf).min(axis=0)
+    is_left_out = np.array([(numbers != i).all(axis=1) for i in threshold])
+    thresholds = np.array(list(threshold.values()))[:, None]
+    return np.where(is_left_out, thresholds, np.inf).min(axis=0)
 
 
 def check_map_path(
@@ -439,6 +445,7 @@ def save_map(path: str | Path, xmap: CrystalMap, *, overwrite: bool = False) -> 
 
 
 def _save_ang(path: Path, xmap: CrystalMap) -> None:
+    """Write a map to an .ang file with its space groups and scores as columns."""
     numbers = np.zeros(xmap.size)
     for i, phase in xmap.phases:
         if phase.space_group is not None:

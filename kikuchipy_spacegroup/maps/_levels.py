@@ -87,17 +87,17 @@ def coarsen_map(
     probabilities, numbers = probabilities_from_map(xmap)
     check_probability("min_probability", min_probability)
     summed, names = sg.coarsen_probabilities(probabilities, numbers, level)
-    ids = np.array([_first(name, level) for name in names])
-    best = summed.argmax(axis=1)
-    scores = summed[np.arange(len(best)), best]
+    ids = np.array([_find_first_number(name, level) for name in names])
+    winners = summed.argmax(axis=1)
+    scores = summed[np.arange(len(winners)), winners]
     identified = (scores > 0) & (scores >= min_probability)
     prop = {
         "scores": scores.astype("float32"),
         "level_probabilities": summed.astype("float32"),
-        "level_ids": np.tile(ids.astype("int16"), (len(best), 1)),
+        "level_ids": np.tile(ids.astype("int16"), (len(winners), 1)),
     }
-    phase_id = np.where(identified, ids[best], -1)
-    return map_like(xmap, phase_id, _phases(names, ids.tolist(), level), prop)
+    phase_id = np.where(identified, ids[winners], -1)
+    return map_like(xmap, phase_id, _make_phases(names, ids.tolist(), level), prop)
 
 
 def symmetry_map(
@@ -174,21 +174,23 @@ def symmetry_map(
     array([ 194, 3177,   -1])
     """
     levels, ids, scores = sg.finest_symmetry_from_chain(
-        *_chain_of_map(xmap), threshold, separate_enantiomorphs=separate_enantiomorphs
+        *_read_chain(xmap), threshold, separate_enantiomorphs=separate_enantiomorphs
     )
     phase_id = np.where(levels < 0, -1, 1000 * levels.astype(int) + ids)
     prop = {"scores": scores, "symmetry_levels": levels, "symmetry_ids": ids}
-    found, counts = np.unique(phase_id[phase_id > 0], return_counts=True)
-    colors = _colors(found[np.argsort(-counts, kind="stable")].tolist(), xmap)
+    found_ids, counts = np.unique(phase_id[phase_id > 0], return_counts=True)
+    colors = _choose_colors(
+        found_ids[np.argsort(-counts, kind="stable")].tolist(), xmap
+    )
     phases = {}
-    for i in found.tolist():
+    for i in found_ids.tolist():
         level, number = divmod(i, 1000)
         phases[i] = Phase(color=colors[i])
-        _describe(phases[i], number, sg.CHAIN[level])
+        _describe_symmetry(phases[i], number, sg.CHAIN[level])
     return map_like(xmap, phase_id, PhaseList(phases), prop)
 
 
-def _colors(ids: list[int], xmap: CrystalMap) -> dict[int, str]:
+def _choose_colors(ids: list[int], xmap: CrystalMap) -> dict[int, str]:
     """Return different colors, the clearest ones for the first IDs.
 
     Space groups have the color of the map if it is a clear one.
@@ -207,8 +209,8 @@ def _colors(ids: list[int], xmap: CrystalMap) -> dict[int, str]:
     return {i: taken[i] if i in taken else next(free) for i in ids}
 
 
-def _chain_of_map(xmap: CrystalMap) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is most probable at every level, at all points."""
+def _read_chain(xmap: CrystalMap) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is most probable at every level, and how probable, (n, levels)."""
     names = ("chain_ids", "chain_probabilities")
     if set(names) <= set(xmap.prop):
         ids, probabilities = (xmap.prop[name] for name in names)
@@ -221,22 +223,22 @@ def _chain_of_map(xmap: CrystalMap) -> tuple[np.ndarray, np.ndarray]:
     return sg.symmetry_chain(*probabilities_from_map(xmap))
 
 
-def _first(name: str, level: str) -> int:
+def _find_first_number(name: str, level: str) -> int:
     """Return the lowest number of a space group of this name at a level."""
     return int(np.argmax(sg.coarsen(np.arange(1, 231), level) == name)) + 1
 
 
-def _phases(names: tuple[str, ...], ids: list[int], level: str) -> PhaseList:
+def _make_phases(names: tuple[str, ...], ids: list[int], level: str) -> PhaseList:
     """Return phases with point groups, where these are known."""
     if level == "space_group":
         return sg.phase_list(ids, classes=ids)
     phases = PhaseList(names=list(names), ids=ids)
     for i in ids:
-        _describe(phases[i], i, level)
+        _describe_symmetry(phases[i], i, level)
     return phases
 
 
-def _describe(phase: Phase, number: int, level: str) -> None:
+def _describe_symmetry(phase: Phase, number: int, level: str) -> None:
     """Name a phase after the symmetry of a space group at a level.
 
     Its space group, point group or that of its Laue class is set where

@@ -48,9 +48,9 @@ def replace_probabilities(
     """
     _, space_groups = probabilities_from_map(xmap)
     check_probability("min_probability", min_probability)
-    known = probabilities.any(axis=1)
+    classified = probabilities.any(axis=1)
     found = crystal_map(
-        np.where(known[:, None], probabilities, np.nan),
+        np.where(classified[:, None], probabilities, np.nan),
         space_groups,
         separate_enantiomorphs=True,  # As they are in the map
         min_probability=min_probability,
@@ -97,9 +97,9 @@ def map_like(
     prop = {name: xmap.prop[name] for name in xmap.prop} | dict(prop)
     phase_id = whole(np.asarray(phase_id, dtype=int), -1)
     # The constructor zips IDs of points and phases, so they must agree
-    found = np.unique(phase_id).tolist()
-    phase_list = PhaseList({i: phases[i].deepcopy() for i in found if i != -1})
-    if -1 in found:
+    found_ids = np.unique(phase_id).tolist()
+    phase_list = PhaseList({i: phases[i].deepcopy() for i in found_ids if i != -1})
+    if -1 in found_ids:
         phase_list.add_not_indexed()
     return CrystalMap(
         rotations=Rotation.identity((is_in_data.size,)),
@@ -145,8 +145,8 @@ def of_points(values: np.ndarray, xmap: CrystalMap, name: str) -> np.ndarray:
         columns and these are not those of the map.
     """
     values = np.asarray(values)
-    shape = _without_ones(values.shape)
-    of_scan, of_data = (_without_ones(i) for i in (xmap._original_shape, xmap.shape))
+    shape = _drop_ones(values.shape)
+    of_scan, of_data = (_drop_ones(i) for i in (xmap._original_shape, xmap.shape))
     flat = len(shape) < 2
     if values.size == xmap.is_in_data.size and (flat or shape == of_scan):
         return values.ravel()[xmap.is_in_data]
@@ -158,7 +158,7 @@ def of_points(values: np.ndarray, xmap: CrystalMap, name: str) -> np.ndarray:
     )
 
 
-def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _drop_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(n) for n in shape if n != 1)
 
 
@@ -190,5 +190,5 @@ def pairs(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     sides = ((grid[:, :-1], grid[:, 1:]), (grid[:-1], grid[1:]))
     first, second = (np.concatenate([i.ravel() for i in x]) for x in zip(*sides))
-    there = (first >= 0) & (second >= 0)
-    return first[there], second[there]
+    both_valid = (first >= 0) & (second >= 0)
+    return first[both_valid], second[both_valid]

@@ -89,45 +89,49 @@ def navigation_masks(
     >>> {name: mask.tolist() for name, mask in masks.items()}
     {221: [False, True], 225: [False, True], 229: [True, False]}
     """
-    anything = xmap.phase_id == -1
+    not_identified = xmap.phase_id == -1
     by_symmetry = "symmetry_levels" in xmap.prop and phases is not None
     if by_symmetry and threshold is None and keep_n is None:
-        can_be = _symmetry_allows(xmap, _numbers(phases, ()))
+        can_be = _find_allowed_points(xmap, _read_space_groups(phases, ()))
         return {
-            name: _mask(xmap, np.where(anything, index_not_identified, points))
+            name: _make_mask(
+                xmap, np.where(not_identified, index_not_identified, points)
+            )
             for name, points in can_be.items()
         }
-    sets = _sets(xmap, threshold, keep_n)
-    wanted = {
+    sets = _find_prediction_sets(xmap, threshold, keep_n)
+    allowed_points = {
         number: np.array([number in i for i in sets], dtype=bool)
         for number in sorted({number for i in sets for number in i})
     }
     if phases is None:
-        named: dict[str | int, int] = {number: number for number in wanted}
-        known = set(wanted)
+        numbers: dict[str | int, int] = {number: number for number in allowed_points}
+        known_groups = set(allowed_points)
     else:
-        named = _numbers(phases, wanted)
-        known = _known(xmap, space_groups, set(named.values()) - set(wanted))
+        numbers = _read_space_groups(phases, allowed_points)
+        known_groups = _find_known_space_groups(
+            xmap, space_groups, set(numbers.values()) - set(allowed_points)
+        )
     masks = {}
-    nothing = np.zeros(xmap.size, dtype=bool)
-    for name, number in named.items():
-        if number in known:
-            points = wanted.get(number, nothing)
-            points = np.where(anything, index_not_identified, points)
+    no_points = np.zeros(xmap.size, dtype=bool)
+    for name, number in numbers.items():
+        if number in known_groups:
+            points = allowed_points.get(number, no_points)
+            points = np.where(not_identified, index_not_identified, points)
         else:
-            points = ~nothing
-        masks[name] = _mask(xmap, points)
+            points = ~no_points
+        masks[name] = _make_mask(xmap, points)
     return masks
 
 
-def _mask(xmap: CrystalMap, points: np.ndarray) -> np.ndarray:
+def _make_mask(xmap: CrystalMap, points: np.ndarray) -> np.ndarray:
     """Return a mask of the shape of the scan that leaves some points in."""
     mask = np.ones(xmap.is_in_data.size, dtype=bool)
     mask[xmap.is_in_data] = ~points
-    return mask.reshape(_scan_shape(xmap))
+    return mask.reshape(_get_scan_shape(xmap))
 
 
-def _symmetry_allows(
+def _find_allowed_points(
     xmap: CrystalMap, numbers: Mapping[str, int]
 ) -> dict[str, np.ndarray]:
     """Return the points whose finest symmetry a phase has, by name.
@@ -142,17 +146,17 @@ def _symmetry_allows(
     levels, ids = xmap.prop["symmetry_levels"], xmap.prop["symmetry_ids"]
     allowed = {name: np.zeros(xmap.size, dtype=bool) for name in numbers}
     for i, level in enumerate(sg.CHAIN):
-        here = levels == i
-        symmetry = sg.coarsen(ids[here], level)
+        at_level = levels == i
+        symmetry = sg.coarsen(ids[at_level], level)
         for name, number in numbers.items():
-            allowed[name][here] = symmetry == sg.coarsen(number, level)
+            allowed[name][at_level] = symmetry == sg.coarsen(number, level)
     return allowed
 
 
-def _sets(
+def _find_prediction_sets(
     xmap: CrystalMap, threshold: float | Mapping[int, float] | None, keep_n: int | None
 ) -> list[tuple[int, ...]]:
-    """Return the space groups each point can be of."""
+    """Return the space groups each point in the data can be of."""
     if "top_space_groups" not in xmap.prop:
         raise ValueError(
             f"The map has the properties {list(xmap.prop)}, but no 'top_space_groups'. "
@@ -172,7 +176,7 @@ def _sets(
     return [tuple(row[row > 0].tolist()) for row in top[:, :keep_n]]
 
 
-def _numbers(
+def _read_space_groups(
     phases: "PhaseList | Iterable[Phase]", wanted: Iterable[int]
 ) -> dict[str | int, int]:
     """Return the space group of each phase, as it is called in the map."""
@@ -189,7 +193,7 @@ def _numbers(
     return dict(zip(names, sg.match_enantiomorphs(numbers, wanted).tolist()))
 
 
-def _known(
+def _find_known_space_groups(
     xmap: CrystalMap, given: Sequence[int] | None, doubtful: set[int]
 ) -> set[int]:
     """Return the space groups the model knows."""
@@ -208,7 +212,7 @@ def _known(
     return set(np.unique(xmap.prop["top_space_groups"]).tolist())
 
 
-def _scan_shape(xmap: CrystalMap) -> tuple[int, ...]:
+def _get_scan_shape(xmap: CrystalMap) -> tuple[int, ...]:
     """Return the shape of the scan, whatever part of it is in the data."""
     coordinates = (xmap._all_coordinates.get(name) for name in ("y", "x"))
     sizes = (1 if c is None else np.unique(c).size for c in coordinates)

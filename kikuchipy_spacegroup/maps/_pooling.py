@@ -119,7 +119,9 @@ def pool_grains(
         )
     grain_id = check_grain_ids(grain_ids, xmap)
     grains, index = np.unique(grain_id[grain_id >= 0], return_inverse=True)
-    pooled, size = _pool(probabilities[grain_id >= 0], index, len(grains), correlation)
+    pooled, size = _pool_probabilities(
+        probabilities[grain_id >= 0], index, len(grains), correlation
+    )
     result = probabilities.copy()
     result[grain_id >= 0] = pooled[index]
     grain_size = np.zeros(len(result), dtype=int)
@@ -203,19 +205,19 @@ def fit_correlation(
     grains, first, index = np.unique(
         grain_id[used], return_index=True, return_inverse=True
     )
-    right = labels[first]
-    if (right[index] != labels).any():
+    right_classes = labels[first]
+    if (right_classes[index] != labels).any():
         raise ValueError("Patterns of the same grain have different labels")
-    mean, size = _mean_log(probabilities[used], index, len(grains))
+    mean, size = _average_logarithms(probabilities[used], index, len(grains))
     rows = np.arange(len(grains))
 
     def loss(correlation: float) -> float:
         n = effective_number(size, correlation)
-        return -log_softmax(n[:, None] * mean, axis=1)[rows, right].mean()
+        return -log_softmax(n[:, None] * mean, axis=1)[rows, right_classes].mean()
 
-    found = minimize_scalar(loss, bounds=(0, 1), method="bounded").x
+    optimum = minimize_scalar(loss, bounds=(0, 1), method="bounded").x
     # The ends are not tried
-    return float(min((0.0, found, 1.0), key=loss))
+    return float(min((0.0, optimum, 1.0), key=loss))
 
 
 def effective_number(n: np.ndarray, correlation: float) -> np.ndarray:
@@ -272,25 +274,26 @@ def check_grain_ids(grain_ids: np.ndarray, xmap: CrystalMap) -> np.ndarray:
     return np.maximum(grain_ids, -1)
 
 
-def _pool(
+def _pool_probabilities(
     probabilities: np.ndarray, index: np.ndarray, n_grains: int, correlation: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities and the number of classified points of grains.
 
-    Probabilities are zero where there is no such point.
+    These are of shapes (n_grains, k) and (n_grains,). Probabilities are
+    zero where there is no such point.
     """
-    mean, size = _mean_log(probabilities, index, n_grains)
+    mean, size = _average_logarithms(probabilities, index, n_grains)
     pooled = softmax(effective_number(size, correlation)[:, None] * mean, axis=1)
     return np.where(size[:, None] > 0, pooled, 0), size
 
 
-def _mean_log(
+def _average_logarithms(
     probabilities: np.ndarray, index: np.ndarray, n_grains: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean log-probabilities of grains and what they are made of."""
-    known = probabilities.any(axis=1)
-    index = index[known]
+    """Return mean log-probabilities (n_grains, k) and numbers of points (n_grains,)."""
+    classified = probabilities.any(axis=1)
+    index = index[classified]
     size = np.bincount(index, minlength=n_grains)
-    logs = np.log(np.maximum(probabilities[known].astype("float64"), _FLOOR))
-    total = [np.bincount(index, weights=i, minlength=n_grains) for i in logs.T]
-    return np.stack(total, axis=1) / np.maximum(size, 1)[:, None], size
+    logs = np.log(np.maximum(probabilities[classified].astype("float64"), _FLOOR))
+    sums = [np.bincount(index, weights=i, minlength=n_grains) for i in logs.T]
+    return np.stack(sums, axis=1) / np.maximum(size, 1)[:, None], size

@@ -70,7 +70,7 @@ def of_map(
     known = np.isfinite(normalized_fractions(arrays)).all(axis=1)
     uncertainty_table(uncertainties, known)  # Raises if one is too small
     means = grain_means(arrays, grain_id)
-    return means, _of_grains(uncertainties, known, grain_id)
+    return means, _average_in_grains(uncertainties, known, grain_id)
 
 
 def read_uncertainties(
@@ -101,10 +101,10 @@ def read_uncertainties(
     """
     elements = list(arrays)
     if isinstance(uncertainty, Mapping):
-        given = _by_symbol(uncertainty, elements)
-        found = {name: as_array(given.get(name, _DEFAULT)) for name in elements}
+        given = _key_by_symbol(uncertainty, elements)
+        uncertainties = {name: as_array(given.get(name, _DEFAULT)) for name in elements}
     elif isinstance(uncertainty, Real | np.ndarray) and np.ndim(uncertainty) == 0:
-        found = dict.fromkeys(elements, as_array(uncertainty))
+        uncertainties = dict.fromkeys(elements, as_array(uncertainty))
     elif isinstance(uncertainty, np.ndarray) and isinstance(composition, np.ndarray):
         if uncertainty.shape != composition.shape:
             raise ValueError(
@@ -112,7 +112,7 @@ def read_uncertainties(
                 f"shape {composition.shape}. Give an array of the same shape, one "
                 "number, or a dictionary with a number per element"
             )
-        found = dict(zip(elements, np.moveaxis(uncertainty, -1, 0)))
+        uncertainties = dict(zip(elements, np.moveaxis(uncertainty, -1, 0)))
     else:
         raise TypeError(
             "uncertainty must be a number, a dictionary of numbers, arrays or signals by "
@@ -120,7 +120,7 @@ def read_uncertainties(
             f"{type(uncertainty).__name__} with a composition given as "
             f"{type(composition).__name__}"
         )
-    for name, values in found.items():
+    for name, values in uncertainties.items():
         if values.dtype.kind not in "uif":
             raise ValueError(
                 f"Uncertainties of {name} are not numbers but {values.dtype}"
@@ -131,10 +131,10 @@ def read_uncertainties(
                 f"fractions of shape {arrays[name].shape}. Give one per fraction, or "
                 "one number"
             )
-    return found
+    return uncertainties
 
 
-def _by_symbol(uncertainty: Mapping, elements: list[str]) -> dict[str, Any]:
+def _key_by_symbol(uncertainty: Mapping, elements: list[str]) -> dict[str, Any]:
     """Return values by the symbols of elements."""
     given = {element_symbol(name): values for name, values in uncertainty.items()}
     if len(given) < len(uncertainty):
@@ -182,8 +182,8 @@ def uncertainty_table(
         if values.ndim > 0 and (bad := bad.ravel() & known).any():
             raise ValueError(
                 f"Uncertainties must be at least {_LEAST}, but those of {name} are "
-                f"{_kinds_of_bad(values.ravel()[bad])}. Set them to a larger number, to "
-                "infinity where the fraction says nothing, or the fraction to NaN where "
+                f"{_count_bad_numbers(values.ravel()[bad])}. Set them to a larger number, "
+                "to infinity where the fraction says nothing, or the fraction to NaN where "
                 "nothing is known"
             )
     columns = [np.ravel(i).astype("float64") for i in uncertainties.values()]
@@ -192,7 +192,7 @@ def uncertainty_table(
     return np.stack([np.broadcast_to(i, known.shape) for i in columns], axis=1)
 
 
-def _kinds_of_bad(values: np.ndarray) -> str:
+def _count_bad_numbers(values: np.ndarray) -> str:
     """Count numbers that are NaN, negative or small."""
     counts = {
         "NaN": np.isnan(values).sum(),
@@ -202,25 +202,25 @@ def _kinds_of_bad(values: np.ndarray) -> str:
     return " and ".join(f"{name} at {n} points" for name, n in counts.items() if n)
 
 
-def _of_grains(
-    uncertainties: Mapping[str, np.ndarray], known: np.ndarray, grain_id: np.ndarray
+def _average_in_grains(
+    uncertainties: Mapping[str, np.ndarray], counted: np.ndarray, grain_id: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Return the uncertainties of the mean compositions of grains.
 
     Root mean squares, and no smaller for many points, as what X-rays
     from around a point add is common to the points of a grain.
     """
-    known = known & (grain_id >= 0)
+    counted = counted & (grain_id >= 0)
     grains, index = np.unique(grain_id, return_inverse=True)
-    size = np.bincount(index[known], minlength=len(grains))
+    size = np.bincount(index[counted], minlength=len(grains))
     result = {}
     for name, values in uncertainties.items():
         if values.ndim > 0:
-            squares = np.square(values[known], dtype="float64")
-            total = np.bincount(index[known], squares, minlength=len(grains))
-            mean = np.divide(
-                total, size, out=np.full(len(size), np.nan), where=size > 0
+            squares = np.square(values[counted], dtype="float64")
+            sums = np.bincount(index[counted], squares, minlength=len(grains))
+            mean_square = np.divide(
+                sums, size, out=np.full(len(size), np.nan), where=size > 0
             )
-            values = np.where(grain_id >= 0, np.sqrt(mean)[index], values)
+            values = np.where(grain_id >= 0, np.sqrt(mean_square)[index], values)
         result[name] = values
     return result

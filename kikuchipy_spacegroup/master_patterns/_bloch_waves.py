@@ -92,8 +92,8 @@ class ListedCrystal(Crystal):
             Miller indices of shape (..., 3).
         """
         identity = (self._operations.rotations == np.eye(3, dtype=int)).all((1, 2))
-        phases = np.asarray(hkl) @ self._operations.translations[identity].T
-        return (np.abs(phases - np.rint(phases)) < 1e-3).all(axis=-1)
+        cycles = np.asarray(hkl) @ self._operations.translations[identity].T
+        return (np.abs(cycles - np.rint(cycles)) < 1e-3).all(axis=-1)
 
     def fold(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Directions of which no two are equivalent.
@@ -133,9 +133,9 @@ class ListedCrystal(Crystal):
                 equal &= difference == 0
             best[larger] = image[larger]
         # Those a step apart are one: halve the resolution on two shifted grids
-        keys = np.rint(best / 8).astype(np.int64)
+        cells = np.rint(best / 8).astype(np.int64)
         _, first, index = np.unique(
-            keys, axis=0, return_index=True, return_inverse=True
+            cells, axis=0, return_index=True, return_inverse=True
         )
         return directions[first], index.ravel()
 
@@ -167,28 +167,32 @@ def structure_factors(
     hmax = np.floor(edges / min_dspacing + 1e-9).astype(int)
     ranges = [np.arange(-2 * h, 2 * h + 1) for h in hmax]
     hkl = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
-    length = crystal.g_length(hkl)
+    g_length = crystal.g_length(hkl)
     # Differences of two reflections are in a sphere of twice the radius
-    inside = length <= 2 / min_dspacing * (1 + 1e-9)
-    unique, inverse = np.unique(np.round(length[inside] * SWK, 9), return_inverse=True)
+    inside = g_length <= 2 / min_dspacing * (1 + 1e-9)
+    unique_s, inverse = np.unique(
+        np.round(g_length[inside] * SWK, 9), return_inverse=True
+    )
     elastic = np.zeros(len(hkl), dtype=complex)
     absorptive = np.zeros(len(hkl), dtype=complex)
     for site, positions in zip(crystal.sites, crystal.positions, strict=True):
         amplitude = float(np.sqrt(site.debye_waller * DWWK))
-        factor = wk_scattering_factor(
-            atomic_number(site.element), unique, amplitude, energy, absorption=True
+        scattering = wk_scattering_factor(
+            atomic_number(site.element), unique_s, amplitude, energy, absorption=True
         )
-        factor = site.occupancy * factor[inverse]
-        phases = _phase_sums(positions, ranges).ravel()[inside]
-        elastic[inside] += phases * factor.real
-        absorptive[inside] += phases * factor.imag
+        scattering = site.occupancy * scattering[inverse]
+        phase_sums = _sum_phase_factors(positions, ranges).ravel()[inside]
+        elastic[inside] += phase_sums * scattering.real
+        absorptive[inside] += phase_sums * scattering.imag
     prefactor = PREF_COEF / crystal.volume / (4 * C_PI)
     potential = PREG * prefactor * (elastic + 1j * absorptive)
     center = len(hkl) // 2
     mean_potential = float(prefactor * np.abs(elastic[center]))
-    kept = (length > 0) & (length <= 1 / min_dspacing * (1 + 1e-9))
-    kept &= crystal.allowed_by_centering(hkl)
-    kept = np.flatnonzero(kept)[np.argsort(length[kept], kind="stable")]
+    reflections = (g_length > 0) & (g_length <= 1 / min_dspacing * (1 + 1e-9))
+    reflections &= crystal.allowed_by_centering(hkl)
+    reflections = np.flatnonzero(reflections)[
+        np.argsort(g_length[reflections], kind="stable")
+    ]
     return StructureFactors(
         crystal=crystal,
         energy_kev=float(energy),
@@ -198,14 +202,16 @@ def structure_factors(
         v0=mean_potential,
         upz0=float(PREG * prefactor * np.abs(absorptive[center])),
         wavelength=float(electron_wavelength_nm(energy, v0mod=mean_potential)),
-        hkl=hkl[kept],
-        g=length[kept],
-        d=1 / length[kept],
-        ucg=potential[kept],
+        hkl=hkl[reflections],
+        g=g_length[reflections],
+        d=1 / g_length[reflections],
+        ucg=potential[reflections],
     )
 
 
-def _phase_sums(positions: np.ndarray, ranges: Sequence[np.ndarray]) -> np.ndarray:
+def _sum_phase_factors(
+    positions: np.ndarray, ranges: Sequence[np.ndarray]
+) -> np.ndarray:
     """Sums of exp(-2 pi i h x) over positions, of the shape of a box of indices."""
     # Of every axis (positions, indices), which are multiplied
     first, second, third = (
@@ -266,12 +272,14 @@ class BlochWaves(BlochPrismBackend):
         ranges = [np.arange(-2 * h, 2 * h + 1) for h in factors.hmax]
         hkl = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1)
         g_squared = crystal.g_length(hkl) ** 2
-        table = np.zeros(g_squared.shape, dtype=complex)
+        scattering = np.zeros(g_squared.shape, dtype=complex)
         for site, positions in zip(crystal.sites, crystal.positions, strict=True):
             weight = atomic_number(site.element) ** 2 * site.occupancy
             damping = np.exp(-0.25 * g_squared * site.debye_waller)
-            table += weight * damping * _phase_sums(positions, ranges).conj()
-        self.sgh_lut = table
+            scattering += (
+                weight * damping * _sum_phase_factors(positions, ranges).conj()
+            )
+        self.sgh_lut = scattering
 
     def depth_intensities(self, directions: torch.Tensor) -> torch.Tensor:
         """Intensities for every exit depth.
@@ -286,11 +294,11 @@ class BlochWaves(BlochPrismBackend):
         intensities
             Tensor of shape (n_depths, n).
         """
-        values = torch.empty(len(self.exit_depths), len(directions))
+        intensities = torch.empty(len(self.exit_depths), len(directions))
         step = max(1, _BEAM_ELEMENTS // self.n_beams)
         for start in range(0, len(directions), step):
             k = directions[start : start + step].to(self.rdtype)
-            self.values = values[:, start : start + step]
+            self.values = intensities[:, start : start + step]
             strong, weak, sg = self._classify(k)
             counts = strong.sum(1)
             self.most_strong = max(self.most_strong, int(counts.max()))
@@ -301,7 +309,7 @@ class BlochWaves(BlochPrismBackend):
                 size = max(1, _MATRIX_ELEMENTS // (n_strong * (n_strong + n_weak)))
                 for batch in rows.split(size):
                     self._bucket(n_strong, batch, strong, weak, sg, None, 0)
-        return values
+        return intensities
 
     def intensities(self, directions: torch.Tensor) -> torch.Tensor:
         """Intensities for the first exit depth.
@@ -324,13 +332,13 @@ class BlochWaves(BlochPrismBackend):
         along = k @ self.g_cart.T
         sg = -(2 * along / self.lam + self.g_squared) / (2 * (along + 1 / self.lam))
         sg = torch.cat([torch.zeros(len(k), 1, dtype=sg.dtype), sg], dim=1)
-        near = sg.abs() / self.lam
-        candidates = near / self.u_mod.clamp_min(1e-30) <= self.bethe.cutoff
+        relative_error = sg.abs() / self.lam
+        candidates = relative_error / self.u_mod.clamp_min(1e-30) <= self.bethe.cutoff
         candidates[:, self.forbidden] = False
         candidates[:, 0] = True
         # Of the potentials of all pairs of beams, the mean inner potential is the
         # largest, so it alone decides
-        ratio = near / self.u_mod[0]
+        ratio = relative_error / self.u_mod[0]
         strong = candidates & (ratio <= self.bethe.strong)
         return strong, candidates & ~strong & (ratio <= self.bethe.weak), sg
 
@@ -454,17 +462,19 @@ def solve(
     from time import perf_counter
 
     order = np.random.default_rng(0).permutation(len(directions))
-    values = np.empty((len(backend.exit_depths), len(directions)), dtype="float32")
+    intensities = np.empty((len(backend.exit_depths), len(directions)), dtype="float32")
     done, size = 0, 1
     while done < len(order):
         batch = order[done : done + size]
         start = perf_counter()
-        found = backend.depth_intensities(torch.as_tensor(directions[batch]))
+        batch_intensities = backend.depth_intensities(
+            torch.as_tensor(directions[batch])
+        )
         elapsed = perf_counter() - start
-        values[:, batch] = found.numpy()
+        intensities[:, batch] = batch_intensities.numpy()
         done += len(batch)
         progress(n_before * len(order) + done, elapsed / len(batch))
         # Larger batches are faster, but report seldom
         if elapsed < 5:
             size = min(2 * size, 8192)
-    return values
+    return intensities

@@ -188,11 +188,11 @@ class Progress:
         self._done = done
         if not self._told and ((elapsed > 3 and large) or elapsed > 20):
             self._told = True
-            self._tell(remaining)
+            self._announce_duration(remaining)
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
 
-    def _tell(self, remaining: float) -> None:
+    def _announce_duration(self, remaining: float) -> None:
         """Log how long it takes and begin a progress bar, or refuse to go on."""
         if remaining > self.max_seconds:
             raise ValueError(

@@ -117,7 +117,7 @@ def kinematical_master_pattern(
     show_progressbar = announce(phase.name, reflectors.size, seconds, show_progressbar)
     # The progress bar of kikuchipy has no switch
     quiet = nullcontext() if show_progressbar else redirect_stderr(io.StringIO())
-    with quiet, _one_thread():
+    with quiet, _use_one_thread():
         signal = simulator.calculate_master_pattern(
             half_size=half_width, hemisphere="both", scaling=scaling
         )
@@ -131,7 +131,7 @@ def kinematical_master_pattern(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def _use_one_thread() -> Iterator[None]:
     """Let Numba use one thread.
 
     Threads of kikuchipy 0.13 sum bands up in the same array without
@@ -235,8 +235,11 @@ def reflecting_planes(
         piece = vectors[start : start + _PIECE]
         piece.calculate_structure_factor()
         pieces.append(np.abs(piece.structure_factor))
-    factor = np.concatenate(pieces)
-    vectors = vectors[(factor > min_structure_factor * factor.max()) & (factor > 1e-6)]
+    structure_factors = np.concatenate(pieces)
+    vectors = vectors[
+        (structure_factors > min_structure_factor * structure_factors.max())
+        & (structure_factors > 1e-6)
+    ]
     if vectors.size == 0:
         raise error
     vectors.calculate_structure_factor()

@@ -107,9 +107,9 @@ class MasterPatternLibrary:
         self.space_groups = np.asarray(space_groups, dtype="int32")
         n = self.phase_index.size
         self.sources = [str(i) for i in ([""] * n if sources is None else sources)]
-        self._check()
+        self._check_arrays()
 
-    def _check(self) -> None:
+    def _check_arrays(self) -> None:
         """Raise a ValueError if the arrays do not fit."""
         shape = self.data.shape
         if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 2 == 0:
@@ -160,14 +160,14 @@ class MasterPatternLibrary:
         )
         lines = [f"MasterPatternLibrary: {', '.join(counts)} of {tuple(shape)}"]
         rows = [("phase", "space group", "keV", "source")]
-        rows += [self._phase_row(i) for i in range(self.n_phases)]
+        rows += [self._describe_phase(i) for i in range(self.n_phases)]
         name, symbol, energy, _ = (max(map(len, column)) for column in zip(*rows))
         for row in rows:
             line = f"{row[0]:{name}}  {row[1]:{symbol}}  {row[2]:>{energy}}  {row[3]}"
             lines.append(line.rstrip())
         return "\n".join(lines)
 
-    def _phase_row(self, phase: int) -> tuple[str, ...]:
+    def _describe_phase(self, phase: int) -> tuple[str, ...]:
         """Return name, space group, energies and sources of a phase."""
         from orix.crystal_map import Phase
 
@@ -412,8 +412,8 @@ class MasterPatternLibrary:
         names = np.array(self.phase_names)
         keep = np.ones(self.n_phases, dtype=bool)
         if phases is not None:
-            keep &= np.isin(names, self._known(phases))
-        keep &= ~np.isin(names, self._known(exclude))
+            keep &= np.isin(names, self._check_phase_names(phases))
+        keep &= ~np.isin(names, self._check_phase_names(exclude))
         if space_groups is not None:
             keep &= np.isin(self.space_groups, [int(i) for i in space_groups])
         if not keep.any():
@@ -438,7 +438,8 @@ class MasterPatternLibrary:
             sources=[self.sources[i] for i in entries],
         )
 
-    def _known(self, names: Iterable[str]) -> list[str]:
+    def _check_phase_names(self, names: Iterable[str]) -> list[str]:
+        """Return names of phases as a list, or raise a ValueError if one is unknown."""
         names = [names] if isinstance(names, str) else list(names)
         unknown = sorted(set(names) - set(self.phase_names))
         if unknown:

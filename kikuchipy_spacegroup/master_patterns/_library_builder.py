@@ -80,8 +80,8 @@ class Builder:
             return
         check_master_pattern(path)
         try:
-            signal = _load(path)
-            self.add(signal, *_emsoft_energies(path), source=path.name)
+            signal = _load_signal(path)
+            self.add(signal, *_read_emsoft_energies(path), source=path.name)
         except ImportError:
             raise
         # What is missing, empty or of another shape shows in many ways
@@ -99,20 +99,22 @@ class Builder:
         source: str | None = None,
     ) -> None:
         """Add a master pattern."""
-        name, space_group = self._label(signal, source)
+        name, space_group = self._label_signal(signal, source)
         n_phases = len(self.phases)
         phase = index_of((name, space_group), self.phases)
         if self.check and phase == n_phases:
             _warn_of_space_group(signal, name, space_group)
-        for energy, image in _choose(signal, energies, weights, self.energies):
-            image = _normalize(_resample(image, self.data.shape[-1]), signal, name)
-            upper = self._append(image[0])
+        for energy, image in _choose_energies(signal, energies, weights, self.energies):
+            image = _normalize_images(
+                _resample_images(image, self.data.shape[-1]), signal, name
+            )
+            upper = self._append_image(image[0])
             same = np.allclose(image[0], image[1], rtol=0, atol=5e-3)
-            lower = upper if same else self._append(image[1])
+            lower = upper if same else self._append_image(image[1])
             title = signal.metadata.get_item("General.title", "")
             self.rows.append((phase, upper, lower, energy, source or title))
 
-    def _label(
+    def _label_signal(
         self, signal: "EBSDMasterPattern", source: str | None
     ) -> tuple[str, int]:
         """Return name and space group of the next signal."""
@@ -150,7 +152,8 @@ class Builder:
             )
         return name, int(space_group or signal.phase.space_group.number)
 
-    def _append(self, image: np.ndarray) -> int:
+    def _append_image(self, image: np.ndarray) -> int:
+        """Return the index of an image (n, n) after adding it to the stack."""
         if self.n_images == len(self.data):
             # In place, as two copies of a stack may not fit into memory
             new_shape = (2 * self.n_images, *self.data.shape[1:])
@@ -218,7 +221,7 @@ def check_master_pattern(path: Path) -> None:
         raise ValueError(f"{path} is not a file of master patterns, or it is damaged")
 
 
-def _load(path: Path) -> "EBSDMasterPattern":
+def _load_signal(path: Path) -> "EBSDMasterPattern":
     """Return the master pattern in a file kikuchipy reads."""
     import kikuchipy as kp
     from kikuchipy.signals import EBSDMasterPattern
@@ -232,7 +235,7 @@ def _load(path: Path) -> "EBSDMasterPattern":
     return signal
 
 
-def _emsoft_energies(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _read_emsoft_energies(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return energies and numbers of backscattered electrons."""
     import h5py
 
@@ -249,17 +252,17 @@ def _emsoft_energies(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
     return energies, weights
 
 
-def _choose(
+def _choose_energies(
     signal: "EBSDMasterPattern",
     energies: np.ndarray | None,
     weights: np.ndarray | None,
     which: Energies,
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Return wanted energies and their images of shape (2, n, n)."""
+    """Yield wanted energies and their images of shape (2, n, n)."""
     data = signal.data
     if data.ndim == 3:
         if energies is None:
-            energies = [_beam_energy(signal)]
+            energies = [_read_beam_energy(signal)]
         data = data[:, np.newaxis]
     else:
         energies = signal.axes_manager["energy"].axis
@@ -272,7 +275,7 @@ def _choose(
         yield float(energies[i]), np.asarray(data[:, i])
 
 
-def _beam_energy(signal: "EBSDMasterPattern") -> float:
+def _read_beam_energy(signal: "EBSDMasterPattern") -> float:
     """Return the only energy of a signal. NaN if unknown."""
     for tree, key in (
         (signal.metadata, "Acquisition_instrument.SEM.beam_energy"),
@@ -284,8 +287,8 @@ def _beam_energy(signal: "EBSDMasterPattern") -> float:
     return np.nan
 
 
-def _resample(image: np.ndarray, side: int) -> np.ndarray:
-    """Return both hemispheres with the given number of pixels."""
+def _resample_images(image: np.ndarray, side: int) -> np.ndarray:
+    """Return both hemispheres in float32 of shape (2, side, side)."""
     if image.shape[-1] == side:
         return image.astype("float32")
     from scipy.ndimage import gaussian_filter, zoom
@@ -300,8 +303,10 @@ def _resample(image: np.ndarray, side: int) -> np.ndarray:
     return zoom(image, (1, scale, scale), order=1, grid_mode=False)
 
 
-def _normalize(image: np.ndarray, signal: "EBSDMasterPattern", name: str) -> np.ndarray:
-    """Return images with a joint mean of 1."""
+def _normalize_images(
+    image: np.ndarray, signal: "EBSDMasterPattern", name: str
+) -> np.ndarray:
+    """Return images (2, n, n) in float32, not negative, with a joint mean of 1."""
     mean, std = image.mean(dtype="float64"), image.std(dtype="float64")
     if not np.isfinite(std) or std == 0:
         raise ValueError(

@@ -135,13 +135,13 @@ def simulate_master_pattern(
     parameters = {"energy": float(energy), "half_width": half_width, **kwargs}
     for name in _NOT_IN_KEY:
         parameters.pop(name, None)
-    path = Path(cache_dir) / f"{_key(phase, method, parameters)}.npz"
-    data = _read(path, half_width)
+    path = Path(cache_dir) / f"{_make_cache_key(phase, method, parameters)}.npz"
+    data = _read_cached(path, half_width)
     if data is not None:
         _logger.debug("Master pattern of %s is read from %s", phase.name, path)
         return _to_signal(data, phase, energy, method)
     signal = simulate(phase, energy, half_width=half_width, **kwargs)
-    _write(path, signal.data)
+    _write_cached(path, signal.data)
     return signal
 
 
@@ -347,7 +347,7 @@ def simulate_bloch_waves(
     grid = sample_incident_directions(half_width, dtype=torch.float64).flat().numpy()
     directions, index = crystal.fold(grid) if fold else (grid, slice(None))
     backend = _bloch_waves.BlochWaves(single, [i / deepest for i in exit_depths])
-    total = np.zeros((len(exit_depths), len(directions)), dtype="float32")
+    intensities_sum = np.zeros((len(exit_depths), len(directions)), dtype="float32")
     energies = _bloch_waves.shares_of_energy(profile, energy, n_energies)
     progress = Progress(
         structure.title,
@@ -370,16 +370,18 @@ def simulate_bloch_waves(
                 dtype=torch.float32,
             )
             backend.prepare(inputs)
-            values = _bloch_waves.solve(backend, directions, progress.update, i)
-            total += values / (values.mean() if n_energies > 1 else 1)
+            intensities = _bloch_waves.solve(backend, directions, progress.update, i)
+            intensities_sum += intensities / (
+                intensities.mean() if n_energies > 1 else 1
+            )
     side = 2 * half_width + 1
-    return total[:, index].reshape(-1, 2, side, side)
+    return intensities_sum[:, index].reshape(-1, 2, side, side)
 
 
 def _to_signal(
     data: np.ndarray, phase: "Phase", energy: float, method: str
 ) -> "EBSDMasterPattern":
-    """Return a signal of both hemispheres in the Lambert projection."""
+    """Return a signal of data (2, n, n) of both hemispheres, Lambert projected."""
     from kikuchipy.signals import EBSDMasterPattern
 
     side = data.shape[-1]
@@ -399,8 +401,8 @@ def _to_signal(
     return signal
 
 
-def _key(phase: "Phase", method: str, parameters: dict[str, Any]) -> str:
-    """Return the name of everything that matters."""
+def _make_cache_key(phase: "Phase", method: str, parameters: dict[str, Any]) -> str:
+    """Return the method and a hash of everything that the simulation depends on."""
     structure = unit_cell(phase)
     atoms = sorted(
         [
@@ -424,8 +426,8 @@ def _key(phase: "Phase", method: str, parameters: dict[str, Any]) -> str:
     return f"{method}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
-def _read(path: Path, half_width: int) -> np.ndarray | None:
-    """Return data from a file, or None if there is none or it is damaged."""
+def _read_cached(path: Path, half_width: int) -> np.ndarray | None:
+    """Return data (2, n, n) of a file, or None if there is none or it is damaged."""
     if not path.exists():
         return None
     side = 2 * half_width + 1
@@ -442,7 +444,7 @@ def _read(path: Path, half_width: int) -> np.ndarray | None:
     return data
 
 
-def _write(path: Path, data: np.ndarray) -> None:
+def _write_cached(path: Path, data: np.ndarray) -> None:
     """Write data so that there is either the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part, open(part, "wb") as file:

@@ -11,12 +11,12 @@ import numpy as np
 
 def fingerprint(*parts: Any) -> str:
     """Return a hash of arrays, bytes and anything JSON can hold."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
-            found.update(f"{part.dtype}{part.shape}".encode())
+            digest.update(f"{part.dtype}{part.shape}".encode())
             part = np.ascontiguousarray(part).tobytes()
         elif not isinstance(part, bytes):
             part = json.dumps(part, sort_keys=True, default=str).encode()
-        found.update(part)
-    return found.hexdigest()
+        digest.update(part)
+    return digest.hexdigest()

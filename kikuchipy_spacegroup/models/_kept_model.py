@@ -88,7 +88,7 @@ def get_model(
         If it is something else.
     """
     if model is None or isinstance(model, str | Path):
-        return _model_of_file("default" if model is None else model)
+        return _read_or_keep("default" if model is None else model)
     if not hasattr(model, "predict_proba") or not hasattr(model, "space_groups"):
         raise TypeError(
             "Model must be a SpaceGroupModel, a path or a name, not "
@@ -130,7 +130,7 @@ def clear_model_cache() -> None:
     gc.collect()
 
 
-def _model_of_file(path_or_name: str | Path) -> Any:
+def _read_or_keep(path_or_name: str | Path) -> Any:
     """Return the model of a file or name, read or kept."""
     if Path(path_or_name).suffix == ".onnx":
         from kikuchipy_spacegroup.models._onnx import OnnxModel as read
@@ -142,11 +142,11 @@ def _model_of_file(path_or_name: str | Path) -> Any:
 
         path, backend = data.find_model(path_or_name), keras.backend.backend()
     path = path.absolute()
-    return _kept.get((path, backend, _state(path)), lambda: read(path))
+    return _kept.get((path, backend, _stat_file(path)), lambda: read(path))
 
 
-def _state(path: Path) -> tuple[int, ...] | None:
-    """Return what changes if a file is replaced or written to."""
+def _stat_file(path: Path) -> tuple[int, ...] | None:
+    """Return inode, size and times, which change if a file is written to."""
     try:
         stat = path.stat()
     except OSError:

@@ -57,7 +57,7 @@ def residual_network(
     1231910
     """
     x = inputs = keras.Input(tuple(input_shape), name="prepared_patterns")
-    x = _convolution(x, stem, 5, strides=2, name="stem")
+    x = _convolve(x, stem, 5, strides=2, name="stem")
     for i, n in enumerate(filters, 1):
         x = _residual_block(x, n, name=f"stage{i}")
         for j in range(2, 1 + (blocks[i - 1] if blocks else 1)):
@@ -68,7 +68,8 @@ def residual_network(
     return keras.Model(inputs, logits, name="residual_network")
 
 
-def _convolution(x, n, size, *, strides=1, activation=True, gamma="ones", name):
+def _convolve(x, n, size, *, strides=1, activation=True, gamma="ones", name):
+    """Return feature maps (..., n) after convolution, normalization and ReLU."""
     x = layers.Conv2D(
         n, size, strides, padding="same", use_bias=False, name=f"{name}_conv"
     )(x)
@@ -77,15 +78,17 @@ def _convolution(x, n, size, *, strides=1, activation=True, gamma="ones", name):
 
 
 def _residual_block(x, n, *, name):
-    y = _convolution(x, n, 3, strides=2, name=f"{name}_a")
-    y = _convolution(y, n, 3, activation=False, name=f"{name}_b")
-    x = _convolution(x, n, 1, strides=2, activation=False, name=f"{name}_skip")
+    """Return feature maps (..., n) of half the size from a residual block."""
+    y = _convolve(x, n, 3, strides=2, name=f"{name}_a")
+    y = _convolve(y, n, 3, activation=False, name=f"{name}_b")
+    x = _convolve(x, n, 1, strides=2, activation=False, name=f"{name}_skip")
     return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([x, y]))
 
 
 def _identity_block(x, n, *, name):
-    y = _convolution(x, n, 3, name=f"{name}_a")
-    y = _convolution(y, n, 3, activation=False, gamma="zeros", name=f"{name}_b")
+    """Return feature maps of the same shape from a residual block."""
+    y = _convolve(x, n, 3, name=f"{name}_a")
+    y = _convolve(y, n, 3, activation=False, gamma="zeros", name=f"{name}_b")
     return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([x, y]))
 
 

@@ -111,35 +111,36 @@ def check_config(
         layers.
     """
     forbidden = set(registered) - set(custom_objects) - _OURS
-    checked = _checked(config, forbidden, set(custom_objects), 0)
+    checked = _check_value(config, forbidden, set(custom_objects), 0)
     if not isinstance(checked, dict):
         raise RefusedError("config.json does not describe a network")
-    n = _n_layers(checked)
+    n = _count_layers(checked)
     if n > MAX_LAYERS:
         raise RefusedError(f"its network has more than {MAX_LAYERS} layers")
     return checked
 
 
-def _checked(value: Any, forbidden: set[str], custom: set[str], depth: int) -> Any:
+def _check_value(value: Any, forbidden: set[str], custom: set[str], depth: int) -> Any:
+    """Return a part of a description, checked, without what is of no use."""
     if depth > _MAX_DEPTH:
         raise RefusedError(f"config.json is nested more than {_MAX_DEPTH} deep")
     if isinstance(value, str) and value in forbidden:
         raise RefusedError(f"its network asks for {value!r}{_REMEDY}")
     if isinstance(value, list):
-        return [_checked(i, forbidden, custom, depth + 1) for i in value]
+        return [_check_value(i, forbidden, custom, depth + 1) for i in value]
     if not isinstance(value, dict):
         return value
     if "class_name" in value:
         _check_class(value, custom)
-        value = _without_defaults(value)
+        value = _drop_defaults(value)
     return {
-        key: _checked(item, forbidden, custom, depth + 1)
+        key: _check_value(item, forbidden, custom, depth + 1)
         for key, item in value.items()
         if key != "compile_config"  # Optimizer, loss and metrics
     }
 
 
-def _without_defaults(value: dict) -> dict:
+def _drop_defaults(value: dict) -> dict:
     """Return an object of Keras without arguments that older versions refuse."""
     config, module = value.get("config"), value.get("module")
     if not isinstance(config, dict) or not str(module).startswith("keras."):
@@ -163,30 +164,30 @@ def _check_class(value: dict, custom: set[str]) -> None:
     if name == "function":
         # Functions have their name where classes have their arguments
         name, allowed = value.get("config"), _ACTIVATIONS
-        known = module in ("builtins", "keras.activations")
+        is_known = module in ("builtins", "keras.activations")
     else:
-        known = isinstance(module, str | None) and isinstance(name, str)
-        allowed = _ALLOWED.get(module, ()) if known else ()
+        is_known = isinstance(module, str | None) and isinstance(name, str)
+        allowed = _ALLOWED.get(module, ()) if is_known else ()
     # A registered name goes before the module and the name of a class
     ours = f"kikuchipy_spacegroup>{name}"
     names = (ours,) if ours in _OURS else (None, "", name)
-    if not known or name not in allowed or registered not in names:
+    if not is_known or name not in allowed or registered not in names:
         raise RefusedError(
             f"its network asks for {name!r} of {module!r} (registered as "
             f"{registered!r}){_REMEDY}"
         )
 
 
-def _n_layers(value: dict) -> int:
+def _count_layers(value: dict) -> int:
     """Return the number of calls of layers in a model."""
     config = value.get("config")
     layers = config.get("layers") if isinstance(config, dict) else None
-    total = 1
+    n_layers = 1
     for layer in layers if isinstance(layers, list) else []:
         if isinstance(layer, dict):
             nodes = layer.get("inbound_nodes")
             n_calls = max(1, len(nodes)) if isinstance(nodes, list) else 1
-            total += n_calls * _n_layers(layer)
-            if total > MAX_LAYERS:
+            n_layers += n_calls * _count_layers(layer)
+            if n_layers > MAX_LAYERS:
                 break
-    return total
+    return n_layers

@@ -123,7 +123,7 @@ def save_onnx(
             opset_version=OPSET,
         )
         if calibration_patterns is not None:
-            _quantize(part, calibration_patterns)
+            _quantize_convolutions(part, calibration_patterns)
         content = onnx.load(part)
         content.producer_name = "kikuchipy-spacegroup"
         header = model.header() | {"format_version": FORMAT_VERSION}
@@ -131,7 +131,7 @@ def save_onnx(
         part.write_bytes(sealed(content.SerializeToString()))
 
 
-def _quantize(path: Path, patterns: np.ndarray) -> None:
+def _quantize_convolutions(path: Path, patterns: np.ndarray) -> None:
     """Replace a file by one whose convolutions are of integers."""
     import onnx
     from onnxruntime import quantization

@@ -60,10 +60,11 @@ def sealed(content: bytes) -> bytes:
     content
         The file with one more entry in its metadata.
     """
-    return content + _seal(content)
+    return content + _make_seal(content)
 
 
-def _seal(content: bytes) -> bytes:
+def _make_seal(content: bytes) -> bytes:
+    """Return the entry of the metadata with the checksum of a file."""
     digest = hashlib.sha256(content).hexdigest().encode()
     entry = b"".join(
         bytes([number << 3 | 2, len(text)]) + text
@@ -72,7 +73,7 @@ def _seal(content: bytes) -> bytes:
     return bytes([14 << 3 | 2, len(entry)]) + entry
 
 
-_SEAL_BYTES = len(_seal(b""))
+_SEAL_BYTES = len(_make_seal(b""))
 
 
 def read_onnx_file(path: Path) -> bytes:
@@ -103,7 +104,7 @@ def read_onnx_file(path: Path) -> bytes:
         )
     content = path.read_bytes()
     try:
-        _check(memoryview(content), "model")
+        _check_message(memoryview(content), "model")
     except _RefusedError as error:
         raise ValueError(f"{path} is not loaded: {error}") from None
     except ValueError as error:
@@ -126,7 +127,7 @@ def check_seal(content: bytes, path: Path) -> None:
     ValueError
         If its checksum is wrong or missing.
     """
-    if content[-_SEAL_BYTES:] != _seal(content[:-_SEAL_BYTES]):
+    if content[-_SEAL_BYTES:] != _make_seal(content[:-_SEAL_BYTES]):
         raise ValueError(
             f"{path} is damaged or was changed: its checksum is wrong or missing. Write "
             "it again with `kikuchipy_spacegroup.models.save_onnx()`"
@@ -137,11 +138,11 @@ class _RefusedError(ValueError):
     """An error: what a file has is no damage, but is not allowed."""
 
 
-def _check(message: memoryview, kind: str) -> None:
+def _check_message(message: memoryview, kind: str) -> None:
     """Raise an error if there is more in a message than there may be."""
     allowed = _FIELDS[kind]
     lengths: list[int] = []
-    for number, value in _fields(message):
+    for number, value in _read_fields(message):
         if (kind, number) in _REFUSED:
             raise _RefusedError(f"it has {_REFUSED[kind, number]}")
         if number not in allowed:
@@ -150,10 +151,10 @@ def _check(message: memoryview, kind: str) -> None:
         if inner is not None:
             if isinstance(value, int):
                 raise ValueError(f"field {number} of its {kind} is a number")
-            _check(value, inner)
+            _check_message(value, inner)
         _check_value(kind, number, value)
         if (kind, number) == ("tensor", 1):
-            lengths += [value] if isinstance(value, int) else _varints(value)
+            lengths += [value] if isinstance(value, int) else _read_varints(value)
             if len(lengths) > _MAX_DIMENSIONS:
                 raise ValueError(f"it has weights of {len(lengths)} dimensions")
     # The smallest weights are of four bits
@@ -164,6 +165,7 @@ def _check(message: memoryview, kind: str) -> None:
 
 
 def _check_value(kind: str, number: int, value: Any) -> None:
+    """Raise an error if a field has operators or weights from elsewhere."""
     if (kind, number) == ("node", 7) and value not in _DOMAINS:
         name = value if isinstance(value, int) else bytes(value[:100])
         raise _RefusedError(f"it has operators which are not of ONNX, but of {name!r}")
@@ -171,7 +173,7 @@ def _check_value(kind: str, number: int, value: Any) -> None:
         raise _RefusedError("it has weights in another file")
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def _read_fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Yield the number and value of every field of a message."""
     at, end = 0, len(message)
     while at < end:
@@ -203,7 +205,8 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
     raise ValueError("it ends too early, or has a number of too many bytes")
 
 
-def _varints(message: memoryview) -> list[int]:
+def _read_varints(message: memoryview) -> list[int]:
+    """Return all numbers of variable length in a message."""
     values, at = [], 0
     while at < len(message):
         value, at = _varint(message, at)

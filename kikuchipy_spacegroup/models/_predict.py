@@ -78,16 +78,18 @@ def predict_in_batches(
     patterns = check_patterns(patterns)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    out = np.empty((patterns.shape[0], n_classes), "float32")
+    probabilities = np.empty((patterns.shape[0], n_classes), "float32")
     for i in range(0, patterns.shape[0], batch_size):
         batch = patterns[i : i + batch_size]
-        x = np.ascontiguousarray(batch)
-        n = padded_size(len(x), batch_size)
-        if n > len(x):
-            x = np.concatenate([x, np.repeat(x[-1:], n - len(x), axis=0)])
-        out[i : i + batch_size] = call(x[..., None])[: len(batch)]
-        out[i : i + batch_size][unusable_patterns(batch)] = np.nan
-    return out
+        padded = np.ascontiguousarray(batch)
+        n = padded_size(len(padded), batch_size)
+        if n > len(padded):
+            padded = np.concatenate(
+                [padded, np.repeat(padded[-1:], n - len(padded), axis=0)]
+            )
+        probabilities[i : i + batch_size] = call(padded[..., None])[: len(batch)]
+        probabilities[i : i + batch_size][unusable_patterns(batch)] = np.nan
+    return probabilities
 
 
 def most_probable(
@@ -112,6 +114,6 @@ def most_probable(
         stands for both.
     """
     probabilities, space_groups = merge_enantiomorphs(probabilities, space_groups)
-    best = np.nan_to_num(probabilities, nan=-1).argmax(axis=1)
-    scores = probabilities[np.arange(len(best)), best]
-    return np.where(scores >= min_probability, np.array(space_groups)[best], -1)
+    winners = np.nan_to_num(probabilities, nan=-1).argmax(axis=1)
+    scores = probabilities[np.arange(len(winners)), winners]
+    return np.where(scores >= min_probability, np.array(space_groups)[winners], -1)

@@ -139,6 +139,7 @@ def _check_sizes(config: Any, n_bytes: int, custom_objects: dict[str, type]) -> 
 
 
 def _check_model(model: Any, n_bytes: int) -> None:
+    """Raise an error if a model has too many weights, or layers put out too much."""
     if not isinstance(model, keras.Model):
         raise RefusedError("config.json does not describe a network")
     n_weights = sum(math.prod(variable.shape) for variable in model.variables)

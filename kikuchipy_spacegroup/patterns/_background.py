@@ -65,23 +65,24 @@ def unusable_patterns(patterns: np.ndarray) -> np.ndarray:
     """
     flat = patterns.reshape(patterns.shape[0], -1)
     # Some at a time, so that what is made of them stays in the cache
-    parts = [_unusable(flat[i : i + 128]) for i in range(0, len(flat), 128)]
+    parts = [_find_unusable(flat[i : i + 128]) for i in range(0, len(flat), 128)]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=bool)
 
 
-def _unusable(flat: np.ndarray) -> np.ndarray:
+def _find_unusable(flat: np.ndarray) -> np.ndarray:
+    """Return which of patterns (n, pixels) are unusable, of shape (n,)."""
     n_finite = np.full(len(flat), flat.shape[1])
     if flat.dtype.kind == "f":
         finite = np.isfinite(flat)
         if not finite.all():
-            n_finite = _count(finite)
+            n_finite = _count_true(finite)
             flat = np.where(finite, flat, flat.dtype.type(-np.inf))
-    n_highest = _count(flat == flat.max(axis=1, keepdims=True))
+    n_highest = _count_true(flat == flat.max(axis=1, keepdims=True))
     return (n_finite == 0) | (n_highest >= _SATURATED * n_finite)
 
 
-def _count(flags: np.ndarray) -> np.ndarray:
-    """Count what is True per row, faster than by the sum of booleans."""
+def _count_true(flags: np.ndarray) -> np.ndarray:
+    """Return the number of True per row (n,), faster than by the sum of booleans."""
     return flags.view("uint8").sum(axis=1, dtype="uint32")
 
 
@@ -186,58 +187,61 @@ def comparable_patterns(patterns: np.ndarray) -> np.ndarray:
     """
     patterns = patterns.astype("float32")
     patterns[~np.isfinite(patterns)] = np.nan
-    coarse = _coarse(patterns)
-    level = _median(_central(coarse).reshape(len(coarse), -1))
+    coarse = _bin_patterns(patterns)
+    level = _calculate_median(_crop_center(coarse).reshape(len(coarse), -1))
     level = np.where(
-        np.isfinite(level), level, _median(coarse.reshape(len(coarse), -1))
+        np.isfinite(level), level, _calculate_median(coarse.reshape(len(coarse), -1))
     )
-    kept = np.flatnonzero(level > 0)
-    if len(kept) < 0.75 * len(patterns):
+    positive = np.flatnonzero(level > 0)
+    if len(positive) < 0.75 * len(patterns):
         return patterns
     # The typical pattern, and all relative to it where it is on the screen
-    level = level[kept]
-    coarse = coarse[kept] / level[:, None, None]
-    typical = _median(np.moveaxis(coarse, 0, -1))
-    bright = typical > _DARK * np.nanmedian(_central(typical))
-    relative = coarse[:, bright] / typical[bright]
-    scale = np.maximum(_median(relative), 1e-30)
-    seen = np.isfinite(relative)
-    deviation = np.where(seen, relative / scale[:, None] - 1, 0)
-    n_seen = seen.sum(axis=1)
-    deviation = np.sqrt((deviation**2).sum(axis=1) / np.maximum(n_seen, 1))
-    deviation[n_seen == 0] = np.inf
+    level = level[positive]
+    coarse = coarse[positive] / level[:, None, None]
+    typical = _calculate_median(np.moveaxis(coarse, 0, -1))
+    on_screen = typical > _DARK * np.nanmedian(_crop_center(typical))
+    relative = coarse[:, on_screen] / typical[on_screen]
+    scale = np.maximum(_calculate_median(relative), 1e-30)
+    finite = np.isfinite(relative)
+    deviation = np.where(finite, relative / scale[:, None] - 1, 0)
+    n_finite = finite.sum(axis=1)
+    deviation = np.sqrt((deviation**2).sum(axis=1) / np.maximum(n_finite, 1))
+    deviation[n_finite == 0] = np.inf
     alike = deviation <= max(_UNLIKE, _TIMES_UNLIKE * np.median(deviation))
     factor = np.median(level) / (level * scale)[alike]
     patterns = (
         patterns
-        if alike.all() and len(kept) == len(patterns)
-        else patterns[kept[alike]]
+        if alike.all() and len(positive) == len(patterns)
+        else patterns[positive[alike]]
     )
     patterns *= factor.astype("float32")[:, None, None]
     return patterns
 
 
-def _coarse(patterns: np.ndarray) -> np.ndarray:
-    """Return patterns at few pixels, NaN where less than half is finite."""
+def _bin_patterns(patterns: np.ndarray) -> np.ndarray:
+    """Return patterns (n, height / m, width / m) at few pixels.
+
+    Pixels are NaN where less than half is finite.
+    """
     n = max(1, min(patterns.shape[1:]) // _COARSE)
     coarse = []
-    for part in _parts(patterns):
+    for part in _iterate_parts(patterns):
         finite = np.isfinite(part)
-        share = _binned(finite, n)
-        sums = _binned(np.where(finite, part, 0).astype("float64"), n)
+        share = _average_pixels(finite, n)
+        sums = _average_pixels(np.where(finite, part, 0).astype("float64"), n)
         share[share < 0.5] = np.nan
         coarse.append(sums / share)
     return np.concatenate(coarse)
 
 
-def _central(patterns: np.ndarray) -> np.ndarray:
-    """Return the central halves of patterns."""
+def _crop_center(patterns: np.ndarray) -> np.ndarray:
+    """Return the central halves of patterns (..., height, width)."""
     height, width = patterns.shape[-2:]
     rows = slice(height // 4, -(height // 4) or None)
     return patterns[..., rows, width // 4 : -(width // 4) or None]
 
 
-def _median(values: np.ndarray) -> np.ndarray:
+def _calculate_median(values: np.ndarray) -> np.ndarray:
     """Return the median of finite values over the last axis, NaN without any."""
     ordered = np.sort(values, axis=-1)
     n = np.isfinite(values).sum(axis=-1, keepdims=True)
@@ -248,7 +252,7 @@ def _median(values: np.ndarray) -> np.ndarray:
     return (low + high) / 2
 
 
-def _parts(patterns: np.ndarray) -> Iterator[np.ndarray]:
+def _iterate_parts(patterns: np.ndarray) -> Iterator[np.ndarray]:
     """Yield some patterns at a time, to save memory."""
     n = max(1, _PART_BYTES // (8 * patterns[0].size)) if len(patterns) else 1
     for i in range(0, len(patterns), n):
@@ -297,9 +301,9 @@ def trimmed_mean(patterns: np.ndarray) -> np.ndarray:
         trimmed = np.ceil(_TRIMMED * n_finite) if n >= _FEWEST_TRIMMED else 0
         rank = np.arange(n)[:, None, None]
         used = (rank >= trimmed) & (rank < n_finite - trimmed)
-        total = np.where(used, ordered, 0).sum(axis=0, dtype="float64")
+        sums = np.where(used, ordered, 0).sum(axis=0, dtype="float64")
         enough = 2 * n_finite >= n
-        mean[i : i + rows] = np.where(enough, total, np.nan) / used.sum(axis=0).clip(1)
+        mean[i : i + rows] = np.where(enough, sums, np.nan) / used.sum(axis=0).clip(1)
     return mean
 
 
@@ -344,14 +348,17 @@ def count_signals(patterns: np.ndarray, inside: np.ndarray) -> float:
     True
     """
     mean = patterns.mean(axis=0, dtype="float64")
-    return _participation_ratio(*_details(patterns, mean, inside))
+    return _calculate_participation_ratio(*_extract_details(patterns, mean, inside))
 
 
-def _details(
+def _extract_details(
     patterns: np.ndarray, mean: np.ndarray, inside: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return patterns over their mean without what is smooth, at few
-    pixels of an even number of columns, and which of these are usable.
+    """Return the fine details of patterns, and which pixels are usable.
+
+    Details are patterns over their mean without what is smooth, at few
+    pixels of an even number of columns, of shape (n, rows, columns).
+    Usable pixels are of shape (rows, columns).
     """
     usable = inside & (mean > 0)
     divisor = np.where(usable, mean, 1)
@@ -359,11 +366,11 @@ def _details(
     # What is missing is as the mean
     relative = np.concatenate(
         [
-            _binned(np.where(usable & np.isfinite(i), i / divisor, 1), n)
-            for i in _parts(patterns)
+            _average_pixels(np.where(usable & np.isfinite(i), i / divisor, 1), n)
+            for i in _iterate_parts(patterns)
         ]
     )
-    usable = _binned(usable, n) == 1
+    usable = _average_pixels(usable, n) == 1
     sigma = relative.shape[1] / 15
     weight = gaussian_filter(usable.astype("float64"), sigma) + 1e-6
     smooth = gaussian_filter(relative * usable, (0, sigma, sigma)) / weight
@@ -371,12 +378,12 @@ def _details(
     details, usable = (relative - smooth)[..., :even], usable[:, :even]
     # No pattern counts for much more than others, as one with spikes would
     strength = np.sqrt((details[:, usable] ** 2).sum(axis=1))
-    most = _TIMES_AS_STRONG * np.median(strength)
-    details *= (most / np.maximum(strength, most + 1e-30))[:, None, None]
+    strongest = _TIMES_AS_STRONG * np.median(strength)
+    details *= (strongest / np.maximum(strength, strongest + 1e-30))[:, None, None]
     return details, usable
 
 
-def _participation_ratio(details: np.ndarray, usable: np.ndarray) -> float:
+def _calculate_participation_ratio(details: np.ndarray, usable: np.ndarray) -> float:
     """Return the number of signals from even and odd columns of details."""
     both = usable[:, ::2] & usable[:, 1::2]
     even, odd = details[..., ::2][:, both], details[..., 1::2][:, both]
@@ -385,8 +392,8 @@ def _participation_ratio(details: np.ndarray, usable: np.ndarray) -> float:
     return np.trace(products) ** 2 / max((products**2).sum(), 1e-30)
 
 
-def _binned(array: np.ndarray, n: int) -> np.ndarray:
-    """Return means of n x n pixels."""
+def _average_pixels(array: np.ndarray, n: int) -> np.ndarray:
+    """Return means of n x n pixels of an array (..., height, width)."""
     height, width = (i // n * n for i in array.shape[-2:])
     blocks = array[..., :height, :width].reshape(
         *array.shape[:-2], height // n, n, width // n, n
@@ -458,11 +465,11 @@ def background_from_patterns(
     if not np.isfinite(mean[inside]).all() or (mean[inside] <= 0).any():
         return None, "none (values are not all positive: already removed)"
     sigma = mean.shape[0] / 8
-    weight = gaussian_filter(inside.astype("float64"), sigma) + 1e-6
-    smooth = gaussian_filter(np.where(inside, mean, 0), sigma) / weight
-    details, usable = _details(patterns, mean, inside)
-    number = _participation_ratio(details, usable)
-    share = (number - _TOO_FEW_SIGNALS) / (_FEWEST_SIGNALS - _TOO_FEW_SIGNALS)
+    blurred_aperture = gaussian_filter(inside.astype("float64"), sigma) + 1e-6
+    smooth = gaussian_filter(np.where(inside, mean, 0), sigma) / blurred_aperture
+    details, usable = _extract_details(patterns, mean, inside)
+    n_signals = _calculate_participation_ratio(details, usable)
+    share = (n_signals - _TOO_FEW_SIGNALS) / (_FEWEST_SIGNALS - _TOO_FEW_SIGNALS)
     n = len(patterns)
     if share <= 0:
         background = smooth
@@ -471,8 +478,8 @@ def background_from_patterns(
             "their mean to be a background. Better give `static_background`"
         )
     else:
-        fine, _ = _details(mean[None], smooth, inside)
-        by_chance = (details[:, usable] ** 2).mean() / number
+        fine, _ = _extract_details(mean[None], smooth, inside)
+        by_chance = (details[:, usable] ** 2).mean() / n_signals
         structure = max((fine[:, usable] ** 2).mean(), 1e-30)
         share = min(share, 1) * max(0, 1 - 2 * by_chance / structure)
         background = share * mean + (1 - share) * smooth
@@ -571,11 +578,15 @@ def flatten_patterns(
     True
     """
     n = max(1, min(inside.shape) // 60)
-    share = _binned(inside, n).astype("float32")
-    usable = share >= 0.5
-    share[~usable] = 1
-    flat = _binned(np.where(inside, patterns, np.float32(0)), n) / share * usable
-    flat = (flat - flat[:, usable].mean(axis=1)[:, None, None]) * usable
+    share_inside = _average_pixels(inside, n).astype("float32")
+    usable = share_inside >= 0.5
+    share_inside[~usable] = 1
+    flattened = (
+        _average_pixels(np.where(inside, patterns, np.float32(0)), n)
+        / share_inside
+        * usable
+    )
+    flattened = (flattened - flattened[:, usable].mean(axis=1)[:, None, None]) * usable
     width = sigma * min(usable.shape)
     rows, columns = (
         np.exp(-0.5 * (np.subtract.outer(i, i) / width) ** 2).astype("float32")
@@ -583,5 +594,5 @@ def flatten_patterns(
     )
     weight = usable / np.maximum(rows @ usable.astype("float32") @ columns, 1e-6)
     for _ in range(2):
-        flat = flat - (rows @ flat @ columns) * weight
-    return flat.astype("float32", copy=False)
+        flattened = flattened - (rows @ flattened @ columns) * weight
+    return flattened.astype("float32", copy=False)

@@ -156,16 +156,16 @@ class LabelledPatterns:
         navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
         signal_mask = check_mask(signal_mask, sig_shape, "signal_mask")
         check_background(static_background, sig_shape)
-        numbers, materials = _labels(signal, space_group, material, nav_shape)
+        numbers, materials = _read_labels(signal, space_group, material, nav_shape)
         if navigation_mask is not None:
             numbers = np.where(navigation_mask.ravel(), 0, numbers)
         if not (numbers > 0).any():
             raise ValueError("No pattern is left that has a label")
         mask = (numbers <= 0).reshape(nav_shape)
-        patterns, wanted = read_patterns(
+        patterns, index = read_patterns(
             signal, mask, signal_mask, static_background, size
         )
-        return cls(patterns, numbers[wanted], materials[wanted])
+        return cls(patterns, numbers[index], materials[index])
 
     @classmethod
     def concatenate(cls, parts: Sequence["LabelledPatterns"]) -> "LabelledPatterns":
@@ -288,7 +288,7 @@ class LabelledPatterns:
             )
         rng = np.random.default_rng(seed)
         training, validation = [], []
-        for what, part, i, parts in self._parts(by, share_materials):
+        for what, part, i, parts in self._iterate_parts(by, share_materials):
             n, m = (
                 total // parts + (i < total % parts)
                 for total in (n_train, n_validation)
@@ -311,7 +311,7 @@ class LabelledPatterns:
                 )
         return tuple(self[i] for i in index)
 
-    def _parts(
+    def _iterate_parts(
         self, by: str, share_materials: bool
     ) -> Iterator[tuple[str, np.ndarray, int, int]]:
         """Yield name and index of parts, and which one of how many they are."""
@@ -361,10 +361,10 @@ def class_indices(
     return np.array([index[number] for number in patterns.space_groups.tolist()])
 
 
-def _labels(
+def _read_labels(
     signal: EBSD, space_group: int | None, material: str | None, nav_shape: tuple
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return space group (0 if none) and material per point."""
+    """Return space group (0 if none) and material per point, of shape (n,)."""
     n = int(np.prod(nav_shape))
     if space_group is not None:
         label = sg.symbol(space_group)
@@ -433,36 +433,36 @@ def read_patterns(
     )
     resize = PreparePatterns(size).resize
     index = np.arange(mask.size).reshape(mask.shape)
-    parts, kept = [], []
-    for block in _blocks(data):
-        wanted = ~mask[block].ravel()
-        if not wanted.any():
+    resized_blocks, indices = [], []
+    for block in _list_blocks(data):
+        labelled = ~mask[block].ravel()
+        if not labelled.any():
             continue
-        part = data[block].compute(scheduler="synchronous")
-        part = part.reshape((-1, *sig_shape))[wanted]
-        usable = ~unusable_patterns(part)
-        part = divide_background(part[usable], background, inside)
+        patterns = data[block].compute(scheduler="synchronous")
+        patterns = patterns.reshape((-1, *sig_shape))[labelled]
+        usable = ~unusable_patterns(patterns)
+        patterns = divide_background(patterns[usable], background, inside)
         resized, valid = (
-            keras.ops.convert_to_numpy(i) for i in resize(part[..., None])
+            keras.ops.convert_to_numpy(i) for i in resize(patterns[..., None])
         )
-        parts.append(_standardized(resized, valid > 0))
-        kept.append(index[block].ravel()[wanted][usable])
-    if not sum(map(len, parts)):
+        resized_blocks.append(_standardize_patterns(resized, valid > 0))
+        indices.append(index[block].ravel()[labelled][usable])
+    if not sum(map(len, resized_blocks)):
         raise ValueError(
             "All patterns are constant, saturated or without finite pixels"
         )
-    return np.concatenate(parts), np.concatenate(kept)
+    return np.concatenate(resized_blocks), np.concatenate(indices)
 
 
-def _standardized(patterns: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Return patterns in numbers that half precision has enough digits for."""
+def _standardize_patterns(patterns: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return patterns (n, size, size) in float16, of mean 0 and deviation 1."""
     patterns = np.where(valid, patterns, np.nan)
     patterns = patterns - np.nanmean(patterns, axis=(1, 2), keepdims=True)
     scale = np.nanstd(patterns, axis=(1, 2), keepdims=True)
     return (patterns / np.maximum(scale, 1e-30)).astype("float16")
 
 
-def _blocks(data) -> list[tuple[slice, ...]]:
+def _list_blocks(data) -> list[tuple[slice, ...]]:
     from dask.array.core import slices_from_chunks
 
     return slices_from_chunks(data.chunks[:-2])

@@ -84,8 +84,8 @@ def gaussian_matrix(n: int, sigma: float) -> np.ndarray:
         normalized at the borders: divide a blurred signal by its
         blurred mask.
     """
-    x = np.arange(n)
-    matrix = np.exp(-0.5 * ((x[:, None] - x[None, :]) / sigma) ** 2)
+    samples = np.arange(n)
+    matrix = np.exp(-0.5 * ((samples[:, None] - samples[None, :]) / sigma) ** 2)
     return (matrix / (sigma * np.sqrt(2 * np.pi))).astype("float32")
 
 
@@ -117,10 +117,10 @@ def factors(matrix: np.ndarray, tolerance: float = 1e-7) -> tuple[np.ndarray, ..
     >>> left.shape, np.allclose(left @ right, matrix, atol=1e-7)
     ((96, 21), True)
     """
-    values, vectors = np.linalg.eigh(matrix.astype("float64"))
-    kept = values > tolerance * values[-1]
-    left = vectors[:, kept] * values[kept]
-    return left.astype("float32"), vectors[:, kept].T.astype("float32")
+    eigenvalues, eigenvectors = np.linalg.eigh(matrix.astype("float64"))
+    significant = eigenvalues > tolerance * eigenvalues[-1]
+    left = eigenvectors[:, significant] * eigenvalues[significant]
+    return left.astype("float32"), eigenvectors[:, significant].T.astype("float32")
 
 
 def separable(rows: Any, patterns: Any, columns: Any) -> Any:

@@ -65,40 +65,40 @@ def implausible_patterns(divided: np.ndarray, inside: np.ndarray) -> np.ndarray:
     >>> implausible_patterns(patterns, np.ones((60, 60), dtype=bool))
     array([False,  True, False])
     """
-    flat = flatten_patterns(divided, inside)
-    height, width = flat.shape[1:]
+    flattened = flatten_patterns(divided, inside)
+    height, width = flattened.shape[1:]
     side = min(height, width)
     n = min(inside.shape) // side
     y, x = (np.arange(i) - (i - 1) / 2 for i in (height, width))
-    seen = np.hypot(y[:, None], x) <= side / 2
-    seen &= inside[n // 2 :: n, n // 2 :: n][:height, :width]
-    if seen.sum() < _FEWEST_PIXELS:
+    in_circle = np.hypot(y[:, None], x) <= side / 2
+    in_circle &= inside[n // 2 :: n, n // 2 :: n][:height, :width]
+    if in_circle.sum() < _FEWEST_PIXELS:
         return np.zeros(len(divided), dtype=bool)
     # Squares of very large values would not be finite
-    flat /= np.maximum(np.abs(flat).max(axis=(1, 2), keepdims=True), 1e-30)
-    values = _evened_contrast(flat, seen)[:, seen]
-    values -= values.mean(axis=1, keepdims=True)
+    flattened /= np.maximum(np.abs(flattened).max(axis=(1, 2), keepdims=True), 1e-30)
+    intensities = _even_contrast(flattened, in_circle)[:, in_circle]
+    intensities -= intensities.mean(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        values /= values.std(axis=1, keepdims=True)
-        squared = values**2
-        kurtosis = (squared**2).mean(axis=1)
-        skewness = (squared * values).mean(axis=1)
-        near_mean = (np.abs(values) < 0.1).mean(axis=1)
+        intensities /= intensities.std(axis=1, keepdims=True)
+        squares = intensities**2
+        kurtosis = (squares**2).mean(axis=1)
+        skewness = (squares * intensities).mean(axis=1)
+        near_mean = (np.abs(intensities) < 0.1).mean(axis=1)
         implausible = (kurtosis < _KURTOSIS[0]) | (kurtosis > _KURTOSIS[1])
         implausible |= (skewness < _SKEWNESS[0]) | (skewness > _SKEWNESS[1])
     implausible |= near_mean < _LEAST_NEAR_MEAN
     return implausible & np.isfinite(kurtosis)
 
 
-def _evened_contrast(flat: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Return flat patterns over their local standard deviation, clipped."""
-    width = _SIGMA * min(seen.shape)
+def _even_contrast(flat: np.ndarray, in_circle: np.ndarray) -> np.ndarray:
+    """Return flat patterns (n, height, width) over their local deviation, clipped."""
+    width = _SIGMA * min(in_circle.shape)
     rows, columns = (
         np.exp(-0.5 * (np.subtract.outer(i, i) / width) ** 2).astype("float32")
-        for i in map(np.arange, seen.shape)
+        for i in map(np.arange, in_circle.shape)
     )
-    weight = np.maximum(rows @ seen.astype("float32") @ columns, 1e-6)
+    weight = np.maximum(rows @ in_circle.astype("float32") @ columns, 1e-6)
     with np.errstate(divide="ignore", invalid="ignore"):
-        local = np.sqrt(rows @ (flat * seen) ** 2 @ columns / weight)
-        typical = np.exp(np.log(local[:, seen]).mean(axis=1))[:, None, None]
-        return np.clip(flat / (local + _FLOOR * typical), -_CLIP, _CLIP)
+        spread = np.sqrt(rows @ (flat * in_circle) ** 2 @ columns / weight)
+        typical = np.exp(np.log(spread[:, in_circle]).mean(axis=1))[:, None, None]
+        return np.clip(flat / (spread + _FLOOR * typical), -_CLIP, _CLIP)

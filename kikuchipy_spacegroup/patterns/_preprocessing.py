@@ -24,8 +24,8 @@ from kikuchipy_spacegroup.patterns._matrices import (
 _MAX_SIZE = 1024
 
 
-def _shared(masks: Any) -> Any:
-    """Return one mask instead of many that are the same.
+def _merge_same_masks(masks: Any) -> Any:
+    """Return one mask (1, height, width) instead of many that are the same.
 
     As those of a scan are: it is blurred once then, and not once per
     pattern. How many there are must not be known beforehand, as in a
@@ -187,19 +187,21 @@ class PreparePatterns(keras.layers.Layer):
         """
         patterns, valid = self.resize(patterns)
         inside = valid * ops.convert_to_tensor(self._circle)
-        mean = self._masked_mean(patterns, valid)
+        mean = self._average_inside(patterns, valid)
         high = patterns - mean * valid
         # Zero where not valid, as all they are multiplied with then is
-        share = valid / ops.maximum(self._blur(self._background, valid), 1e-6)
+        weight = valid / ops.maximum(self._blur_patterns(self._background, valid), 1e-6)
         for _ in range(2):
-            high = high - self._blur(self._background, high) * share
+            high = high - self._blur_patterns(self._background, high) * weight
         # Rounding errors of a constant pattern are not blown up to noise
         tiny = 1e-5 * (ops.abs(mean) + 1e-20)
-        share = 1 / ops.maximum(self._blur(self._contrast, valid), 1e-6)
-        local = ops.sqrt(self._blur(self._contrast, high**2) * share)
-        log = ops.log(ops.maximum(local, 0.1 * tiny))
-        typical = ops.exp(self._masked_mean(log, inside))
-        scale = local + self.contrast_floor * typical
+        weight = 1 / ops.maximum(self._blur_patterns(self._contrast, valid), 1e-6)
+        local_deviation = ops.sqrt(
+            self._blur_patterns(self._contrast, high**2) * weight
+        )
+        log_deviation = ops.log(ops.maximum(local_deviation, 0.1 * tiny))
+        typical_deviation = ops.exp(self._average_inside(log_deviation, inside))
+        scale = local_deviation + self.contrast_floor * typical_deviation
         high = ops.where(scale > tiny, high / ops.maximum(scale, tiny), 0.0)
         return (ops.clip(high, -self.clip, self.clip) * inside)[..., None]
 
@@ -234,7 +236,7 @@ class PreparePatterns(keras.layers.Layer):
         ((2, 48, 48), (2, 48, 48))
         """
         patterns = ops.cast(patterns, "float32")[..., 0]
-        finite = _shared(ops.cast(ops.isfinite(patterns), "float32"))
+        finite = _merge_same_masks(ops.cast(ops.isfinite(patterns), "float32"))
         # One after the other: in ONNX, other conditions become products
         patterns = ops.where(ops.isnan(patterns), 0.0, patterns)
         patterns = ops.where(ops.isinf(patterns), 0.0, patterns)
@@ -255,13 +257,15 @@ class PreparePatterns(keras.layers.Layer):
         return resized * (valid / ops.maximum(weight, 0.5)), valid
 
     @staticmethod
-    def _masked_mean(patterns, valid):
+    def _average_inside(patterns, valid):
+        """Return the mean over valid pixels of patterns, of shape (n, 1, 1)."""
         total = ops.sum(valid, axis=(1, 2), keepdims=True)
         mean = ops.sum(patterns * valid, axis=(1, 2), keepdims=True)
         return mean / ops.maximum(total, 1.0)
 
     @staticmethod
-    def _blur(matrix, patterns):
+    def _blur_patterns(matrix, patterns):
+        """Return patterns (n, size, size) blurred by the factors of a matrix."""
         left, right = matrix
         return separable(left, separable(right, patterns, right), left)
 

@@ -47,14 +47,16 @@ def blocks_of_patterns(
     n = chunk_patterns or max(1, min(most, fitting))
     if isinstance(data, da.Array):
         # Whole patterns; along the scan, chunks on disk are kept if small
-        data = data.rechunk(_navigation_chunks(data.chunks, nav_shape, n) + sig_shape)
+        data = data.rechunk(
+            _choose_navigation_chunks(data.chunks, nav_shape, n) + sig_shape
+        )
     else:
-        blocks = _navigation_chunks(None, nav_shape, n)
+        blocks = _choose_navigation_chunks(None, nav_shape, n)
         data = da.from_array(data, chunks=blocks + sig_shape, name=False)
     return data
 
 
-def _navigation_chunks(chunks: tuple | None, nav_shape: tuple, n: int) -> tuple:
+def _choose_navigation_chunks(chunks: tuple | None, nav_shape: tuple, n: int) -> tuple:
     """Return chunks along the navigation axes of at most n patterns."""
     if not nav_shape:
         return ()
@@ -121,12 +123,12 @@ def sample_patterns(
     per_block = math.ceil(_N_BACKGROUND / len(blocks))
     sample = []
     for block in blocks:
-        part = patterns[block].compute(scheduler="synchronous")
-        part = part.reshape((-1, *patterns.shape[-2:]))
+        block_patterns = patterns[block].compute(scheduler="synchronous")
+        block_patterns = block_patterns.reshape((-1, *patterns.shape[-2:]))
         if navigation_mask is not None:
-            part = part[~navigation_mask[block].ravel()]
-        step = max(1, math.ceil(len(part) / per_block))
-        sample.append(part[::step])
+            block_patterns = block_patterns[~navigation_mask[block].ravel()]
+        step = max(1, math.ceil(len(block_patterns) / per_block))
+        sample.append(block_patterns[::step])
     return np.concatenate(sample)
 
 
@@ -153,6 +155,7 @@ def refuse_lost(patterns: da.Array, path: Path) -> da.Array:
 
 
 def _read_block(patterns: np.ndarray, path: Path) -> np.ndarray:
+    """Return patterns, or raise an error if their file has lost its end."""
     if patterns.size and _is_cut_off(path):
         raise OSError(f"{path} has lost its end")
     return patterns

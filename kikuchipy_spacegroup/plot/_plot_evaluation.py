@@ -89,7 +89,7 @@ def plot_accuracies(
     chance = float(scores["chance"].iloc[0])
     for ax, group in zip(axes.flat, groups):
         part = scores[scores["space_group"] == group]
-        _bars(ax, part, chance)
+        _draw_bars(ax, part, chance)
         ax.set_title(f"{group} {sg.symbol(int(group))}", fontsize=_SMALL + 1, pad=3)
     for ax in axes.flat[len(groups) :]:
         ax.set_axis_off()
@@ -107,12 +107,12 @@ def plot_accuracies(
     return axes
 
 
-def _bars(ax: "Axes", part: "pd.DataFrame", chance: float) -> None:
+def _draw_bars(ax: "Axes", part: "pd.DataFrame", chance: float) -> None:
     """Draw the bars of one space group."""
     x = np.arange(len(part))
-    seen = part["in_training"].to_numpy()
+    in_training = part["in_training"].to_numpy()
     bars = ax.bar(x, part["accuracy"], width=0.7)
-    for bar, hatched in zip(bars, seen):
+    for bar, hatched in zip(bars, in_training):
         bar.set(facecolor=_SEEN if hatched else _UNSEEN, edgecolor="white", lw=0)
         if hatched:
             bar.set(hatch="////")
@@ -132,7 +132,7 @@ def _fit_names(figure: "Figure", axes: np.ndarray) -> None:
     names = [[label.get_text() for label in ax.get_xticklabels()] for ax in axes]
     figure.draw_without_rendering()
     before = axes[0].bbox.height
-    for change in (_wrap, _turn):
+    for change in (_wrap_names, _turn_names):
         crowded = [i for i, ax in enumerate(axes) if _is_crowded(ax)]
         for i in crowded:
             change(axes[i], names[i])
@@ -153,7 +153,7 @@ def _is_crowded(ax: "Axes") -> bool:
     return overlap or boxes[0].x0 < low or boxes[-1].x1 > high
 
 
-def _wrap(ax: "Axes", names: list[str]) -> None:
+def _wrap_names(ax: "Axes", names: list[str]) -> None:
     """Break names into lines no wider than the place of a bar."""
     place = ax.bbox.width / np.ptp(ax.get_xlim())
     wrapped = []
@@ -166,7 +166,7 @@ def _wrap(ax: "Axes", names: list[str]) -> None:
     ax.set_xticklabels(wrapped)
 
 
-def _turn(ax: "Axes", names: list[str]) -> None:
+def _turn_names(ax: "Axes", names: list[str]) -> None:
     ax.set_xticklabels(names, rotation=90)
 
 
@@ -222,7 +222,7 @@ def plot_confusion_matrix(
     ax.set_yticks(np.arange(len(shares)), list(map(str, shares.index)), fontsize=_SMALL)
     ax.set_xlabel("Predicted space group", fontsize=_SMALL + 1)
     ax.set_ylabel("True space group", fontsize=_SMALL + 1)
-    ax.set_title(_summary(table), fontsize=_SMALL)
+    ax.set_title(_summarize_table(table), fontsize=_SMALL)
     return ax
 
 
@@ -276,7 +276,9 @@ def plot_reliability_diagram(
     ax.set_ylabel("Accuracy", fontsize=_SMALL + 1)
     ax.tick_params(labelsize=_SMALL)
     error = bins.attrs.get("calibration_error", np.nan)
-    title = _summary(table).replace("; ", "\n") + f"; calibration error {error:.3f}"
+    title = (
+        _summarize_table(table).replace("; ", "\n") + f"; calibration error {error:.3f}"
+    )
     ax.set_title(title, fontsize=_SMALL)
     return ax
 
@@ -335,7 +337,7 @@ def plot_quality(
             figsize=(COLUMN_WIDTH, 0.6 * COLUMN_WIDTH), layout="constrained"
         )
     edges = np.histogram_bin_edges(table[column].dropna(), n_bins)
-    for name, rows in _split(table).items():
+    for name, rows in _split_by_outcome(table).items():
         style = {"histtype": "stepfilled", "color": "0.85"}
         if name != "all":
             color = _UNSEEN if name == "right" else _WRONG
@@ -350,7 +352,7 @@ def plot_quality(
     ax.tick_params(labelsize=_SMALL)
     ax.legend(fontsize=_SMALL, frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_title(_summary(table), fontsize=_SMALL)
+    ax.set_title(_summarize_table(table), fontsize=_SMALL)
     return ax
 
 
@@ -412,8 +414,8 @@ def plot_inverse_pole_figures(
         raise ValueError("The table has no orientations in columns phi1, Phi and phi2")
     table = table.dropna(subset=["phi1", "Phi", "phi2"])
     _check_patterns(table, "patterns with orientations")
-    group = _symmetry(table, symmetry)
-    parts = _split(table)
+    group = _choose_laue_group(table, symmetry)
+    parts = _split_by_outcome(table)
     figure, axes = plt.subplots(
         len(parts),
         len(directions),
@@ -449,27 +451,30 @@ def plot_inverse_pole_figures(
         bar = figure.colorbar(drawn[0], cax=place, ticks=ticks, format="%g")
         bar.set_label("M.U.D.", fontsize=_SMALL)
         bar.ax.tick_params(labelsize=_SMALL)
-    figure.suptitle(_summary(table), fontsize=_SMALL)
+    figure.suptitle(_summarize_table(table), fontsize=_SMALL)
     return axes
 
 
-def _symmetry(table: "pd.DataFrame", symmetry: "Symmetry | str | None") -> Symmetry:
+def _choose_laue_group(
+    table: "pd.DataFrame", symmetry: "Symmetry | str | None"
+) -> Symmetry:
     """Return the Laue group of crystals in a table."""
     numbers = table["space_group"].unique().tolist()
     if symmetry is None:
-        found = {sg.get_space_group(int(i)).point_group for i in numbers}
-        if len(found) != 1:
+        point_groups = {sg.get_space_group(int(i)).point_group for i in numbers}
+        if len(point_groups) != 1:
             raise ValueError(
-                f"Patterns are of the point groups {sorted(found)}. Choose some of the "
-                "rows, or give `symmetry`"
+                f"Patterns are of the point groups {sorted(point_groups)}. Choose some "
+                "of the rows, or give `symmetry`"
             )
         symmetry = get_point_group(int(numbers[0]))
     elif isinstance(symmetry, str):
-        symmetry = _by_name(symmetry)
+        symmetry = _find_point_group(symmetry)
     return symmetry.laue
 
 
-def _by_name(name: str) -> Symmetry:
+def _find_point_group(name: str) -> Symmetry:
+    """Return the point group of a name, or raise an error if there is none."""
     for number in range(1, 231):
         group = get_point_group(number)
         if group.name == name:
@@ -482,12 +487,13 @@ def _check_patterns(table: "pd.DataFrame", what: str = "patterns") -> None:
         raise ValueError(f"The table has no {what}, so that there is nothing to draw")
 
 
-def _split(table: "pd.DataFrame") -> "dict[str, pd.DataFrame]":
+def _split_by_outcome(table: "pd.DataFrame") -> "dict[str, pd.DataFrame]":
+    """Return the tables of all, right and wrong patterns."""
     right = table["predicted"] == table["space_group"]
     return {"all": table, "right": table[right], "wrong": table[~right]}
 
 
-def _summary(table: "pd.DataFrame") -> str:
+def _summarize_table(table: "pd.DataFrame") -> str:
     """Return the context that stands in every figure."""
     row = ev.accuracy(table).iloc[0]
     n = int(row["materials"])

@@ -109,7 +109,7 @@ def plot_grad_cam(
             "Pattern and map must be of shape (rows, columns), not "
             f"{pattern.shape} and {cam.shape}"
         )
-    cam = _in_frame(cam, pattern.shape, radius)
+    cam = _fit_to_frame(cam, pattern.shape, radius)
     if simulation is not None and tuple(simulation.detector.shape) != pattern.shape:
         raise ValueError(
             f"The simulation is of patterns of shape {simulation.detector.shape}, but "
@@ -119,10 +119,10 @@ def plot_grad_cam(
         height = COLUMN_WIDTH * min(1.5, pattern.shape[0] / pattern.shape[1])
         size = COLUMN_WIDTH, height + (0.15 if caption else 0)
         _, ax = plt.subplots(figsize=size, layout="constrained")
-    ax.imshow(pattern, cmap="gray", **_limits(pattern))
-    seen = np.nan_to_num(cam)
-    opacity = _OPACITY * np.clip(seen, 0, 1)
-    ax.imshow(seen, cmap=cmap, vmin=0, vmax=1, alpha=opacity, interpolation="bilinear")
+    ax.imshow(pattern, cmap="gray", **_choose_limits(pattern))
+    shown = np.nan_to_num(cam)
+    opacity = _OPACITY * np.clip(shown, 0, 1)
+    ax.imshow(shown, cmap=cmap, vmin=0, vmax=1, alpha=opacity, interpolation="bilinear")
     ax.set(xticks=[], yticks=[])
     if caption is not None:
         ax.set_xlabel(caption, fontsize=_LABEL)
@@ -131,24 +131,25 @@ def plot_grad_cam(
     return ax
 
 
-def _in_frame(
+def _fit_to_frame(
     cam: np.ndarray, shape: tuple[int, int], radius: float | None
 ) -> np.ndarray:
-    """Return a map in the frame of a pattern, NaN where it says nothing."""
+    """Return a map (rows, columns) fitted to a pattern, NaN where it says nothing."""
     from kikuchipy_spacegroup.explanation import to_pattern_frame
 
     if cam.shape != shape:
-        seen = to_pattern_frame(cam, shape, radius=radius)
+        fitted = to_pattern_frame(cam, shape, radius=radius)
     elif shape[0] == shape[1]:
         outside = np.isnan(to_pattern_frame(np.ones((1, 1)), shape, radius=radius))
-        seen = np.where(outside, np.nan, cam)
+        fitted = np.where(outside, np.nan, cam)
     else:
         return cam
-    highest, inside = (np.nan_to_num(each).max(initial=0) for each in (cam, seen))
-    return seen * (highest / inside if inside > 0 else 1)
+    highest, inside = (np.nan_to_num(each).max(initial=0) for each in (cam, fitted))
+    return fitted * (highest / inside if inside > 0 else 1)
 
 
-def _limits(pattern: np.ndarray) -> dict[str, float]:
+def _choose_limits(pattern: np.ndarray) -> dict[str, float]:
+    """Return gray levels without the extremes, as arguments of ``imshow()``."""
     finite = pattern[np.isfinite(pattern)]
     if not finite.size:
         return {}
@@ -178,13 +179,13 @@ def _draw_simulation(
     indices = [re.findall(r"-?\d", label.get_text()) for label in labels]
     uvw = np.array([i if len(i) == 3 else (99, 99, 99) for i in indices], dtype=int)
     margin = 0.03 * min(rows, columns)
-    inside = (xy > margin - 0.5).all(axis=1)
-    inside &= (xy < (columns - 0.5 - margin, rows - 0.5 - margin)).all(axis=1)
-    inside &= np.abs(uvw).max(axis=1, initial=0) <= max_index
+    is_shown = (xy > margin - 0.5).all(axis=1)
+    is_shown &= (xy < (columns - 0.5 - margin, rows - 0.5 - margin)).all(axis=1)
+    is_shown &= np.abs(uvw).max(axis=1, initial=0) <= max_index
     drawn: list[np.ndarray] = []
     for i in np.argsort((uvw**2).sum(axis=1), kind="stable"):
         distances = [np.linalg.norm(xy[i] - other) for other in drawn]
-        if inside[i] and min(distances, default=np.inf) > _LABEL_DISTANCE * rows:
+        if is_shown[i] and min(distances, default=np.inf) > _LABEL_DISTANCE * rows:
             _draw_zone_axis(ax, xy[i], uvw[i])
             drawn.append(xy[i])
     ax.set(**limits)
@@ -210,6 +211,7 @@ def _to_pixels(
 
 
 def _draw_zone_axis(ax: "Axes", xy: np.ndarray, uvw: np.ndarray) -> None:
+    """Draw a zone axis with its indices at a place in pixels."""
     ax.plot(*xy, "o", color="white", markeredgecolor="black", markersize=3.5)
     # With space between bars that would run into one another
     numbers = "".join(rf"\overline{{{-i}}}\," if i < 0 else f"{i}" for i in uvw)
@@ -342,7 +344,11 @@ def _draw_transform(
 ) -> None:
     """Draw a Hough transform with the peaks that are bands."""
     ax.imshow(
-        transform, cmap="gray", extent=extent, aspect="auto", **_limits(transform)
+        transform,
+        cmap="gray",
+        extent=extent,
+        aspect="auto",
+        **_choose_limits(transform),
     )
     theta, rho = bands.T
     ax.plot(np.rad2deg(theta), rho, "o", ms=4, mfc="none", color=_LINE_COLOR)
@@ -405,7 +411,7 @@ def find_bands(
     missing = ~np.isfinite(patterns)
     patterns = np.where(missing, np.nanmean(patterns), patterns).astype("float32")
     detect = BandDetect(patDim=patterns.shape[1:], nBands=n_bands, **(kwargs or {}))
-    found = detect.find_bands(patterns)
+    detected = detect.find_bands(patterns)
     pad_rho, pad_theta = detect.padding
     transforms = []
     for pattern in patterns:
@@ -416,7 +422,7 @@ def find_bands(
         convolved = np.where(detect.rdnmask, convolved, np.nan)
         # Theta counts from the other side where the first row is at the top
         transforms.append(np.fliplr(convolved))
-    bands = np.stack((found["theta"], found["rho"]), axis=-1)
+    bands = np.stack((detected["theta"], detected["rho"]), axis=-1)
     return transforms, bands, (0, 180, -detect.rhoMax, detect.rhoMax)
 
 
@@ -459,7 +465,7 @@ def n_shared(first: np.ndarray, other: np.ndarray, rho_max: float) -> int:
 
 def _draw_bands(ax: "Axes", pattern: np.ndarray, bands: np.ndarray) -> None:
     """Draw center lines of bands, given by angle and distance."""
-    ax.imshow(pattern, cmap="gray", **_limits(pattern))
+    ax.imshow(pattern, cmap="gray", **_choose_limits(pattern))
     rows, columns = pattern.shape
     t = np.array([-1, 1]) * (rows + columns)
     for theta, rho in bands:

@@ -88,14 +88,14 @@ def plot_space_groups(
     >>> xmap = kpsg.classify_space_group(s, show_progressbar=False)
     >>> ax = kpsg.plot.plot_space_groups(xmap)
     """
-    found, counts = np.unique(xmap.phase_id, return_counts=True)
+    numbers, counts = np.unique(xmap.phase_id, return_counts=True)
     color, image = colors(xmap), map_image(xmap)
     fontsize = None
     if ax is None:
         fontsize = 7
         height = COLUMN_WIDTH * np.clip(image.shape[0] / image.shape[1], 0.1, 1.5)
         # A line of the legend at 7 points, with its spacing
-        height += 0.19 * min(len(found), _MAX_ENTRIES + 1) * legend
+        height += 0.19 * min(len(numbers), _MAX_ENTRIES + 1) * legend
         size = COLUMN_WIDTH, height + 0.15
         _, ax = plt.subplots(figsize=size, layout="constrained")
         ax.set_anchor("N")  # The legend is below
@@ -105,8 +105,8 @@ def plot_space_groups(
         order = np.argsort(-counts, kind="stable")
         for i in order[:_MAX_ENTRIES]:
             share = counts[i] / counts.sum()
-            label = f"{name_in_map(xmap, int(found[i]))}: {share:.0%}"
-            ax.plot([], [], "s", color=color[int(found[i])], label=label)
+            label = f"{name_in_map(xmap, int(numbers[i]))}: {share:.0%}"
+            ax.plot([], [], "s", color=color[int(numbers[i])], label=label)
         if len(rest := order[_MAX_ENTRIES:]):
             share = counts[rest].sum() / counts.sum()
             ax.plot([], [], " ", label=f"{len(rest)} others: {share:.0%}")

@@ -137,7 +137,7 @@ def plot_interactive(
         probabilities = np.nan_to_num(model.predict_proba(pattern)[0])
         return pattern[0], explain(pattern, space_group)[0], probabilities
 
-    signal.plot(navigator=_navigator(xmap, nav_shape), **kwargs)
+    signal.plot(navigator=_make_navigator(xmap, nav_shape), **kwargs)
     return InteractivePlot(signal, xmap, model, look, space_group, cmap)
 
 
@@ -203,7 +203,7 @@ class InteractivePlot:
         self._event = self._axes_manager.events.indices_changed
         self._event.connect(self.update, [])
         signal._plot.events.closed.connect(self.close, [])
-        self.figure.canvas.mpl_connect("close_event", self._disconnect)
+        self.figure.canvas.mpl_connect("close_event", self._stop_following)
 
     @property
     def index(self) -> tuple[int, ...]:
@@ -219,7 +219,7 @@ class InteractivePlot:
         """
         # Not all backends tell that a figure was closed
         if not plt.fignum_exists(self.figure.number):
-            self._disconnect()
+            self._stop_following()
             return
         pattern, cam, probabilities = self._look(self.index)
         self._draw_pattern(pattern, cam, probabilities)
@@ -233,16 +233,17 @@ class InteractivePlot:
         --------
         kikuchipy_spacegroup.plot.plot_interactive
         """
-        self._disconnect()
+        self._stop_following()
         plt.close(self.figure)
 
-    def _disconnect(self, *args) -> None:
+    def _stop_following(self, *args) -> None:
         if self.update in self._event.connected:
             self._event.disconnect(self.update)
 
     def _draw_pattern(
         self, pattern: np.ndarray, cam: np.ndarray, probabilities: np.ndarray
     ) -> None:
+        """Draw a pattern under its Grad-CAM, to the left."""
         ax = self._axes[0]
         ax.clear()
         plot_grad_cam(pattern, cam, cmap=self._cmap, ax=ax)
@@ -255,17 +256,18 @@ class InteractivePlot:
         ax.set_title(f"Grad-CAM of {name(number)}", fontsize="medium")
 
     def _draw_probabilities(self, probabilities: np.ndarray) -> None:
+        """Draw bars of the highest probabilities (k,), to the right."""
         _, numbers, scores = full_arrays(self._xmap)
         shape = tuple(axis.size for axis in self._axes_manager.navigation_axes[::-1])
         i = np.ravel_multi_index(self.index, shape) if shape else 0
         color = colors(self._xmap)
         ax = self._axes[1]
         ax.clear()
-        best = np.argsort(-probabilities, kind="stable")[:_N_BARS]
-        groups = [self._model.space_groups[j] for j in best]
+        winners = np.argsort(-probabilities, kind="stable")[:_N_BARS]
+        groups = [self._model.space_groups[j] for j in winners]
         bars = ax.barh(
             [name(number) for number in groups],
-            probabilities[best],
+            probabilities[winners],
             color=[color.get(number, "lightgray") for number in groups],
         )
         ax.bar_label(bars, fmt=" %.2f", fontsize="small")
@@ -281,7 +283,7 @@ class InteractivePlot:
         ax.set_title(f"{title}\n{where}" if where else title, fontsize="medium")
 
 
-def _navigator(xmap: "CrystalMap", nav_shape: tuple[int, ...]):
+def _make_navigator(xmap: "CrystalMap", nav_shape: tuple[int, ...]):
     """Return the signal HyperSpy shows as navigator."""
     if not nav_shape:
         return None

@@ -101,7 +101,7 @@ def estimate_acquisition(
     raw = raw[~unusable_patterns(raw)]
     if len(raw) == 0:
         raise ValueError("All patterns are constant, saturated or not finite")
-    square = _central_square(sig_shape)
+    square = _find_central_square(sig_shape)
     patterns = divide_background(raw, background, inside)[(slice(None), *square)]
     # Patterns with missing pixels must not take these away from all others
     finite = np.isfinite(patterns)
@@ -111,56 +111,61 @@ def estimate_acquisition(
         patterns, raw = patterns[complete], raw[complete]
     else:
         valid = finite.all(axis=0)
-    noise, strength = _noise_and_signal(patterns, valid)
+    noise, strength = _estimate_noise_and_signal(patterns, valid)
     side = float(patterns.shape[-1])
-    found = {
-        "noise": _range(noise / strength, margin),
-        "contrast": _range(strength, margin),
+    estimates = {
+        "noise": _find_range(noise / strength, margin),
+        "contrast": _find_range(strength, margin),
         "resolution": (side, side),
-        "dead_pixels": (0.0, min(1.0, margin * _dead_pixels(patterns, valid))),
-        "saturation_probability": _saturated(raw[(slice(None), *square)], valid),
+        "dead_pixels": (0.0, min(1.0, margin * _estimate_dead_pixels(patterns, valid))),
+        "saturation_probability": _estimate_saturation(
+            raw[(slice(None), *square)], valid
+        ),
     }
     radius = np.sqrt(valid.mean() * 4 / np.pi)
     if valid.mean() < 0.98:
         limits = (float(radius) - 0.03, float(radius) + 0.03)
-        found |= {"aperture": limits, "aperture_probability": 1.0}
+        estimates |= {"aperture": limits, "aperture_probability": 1.0}
     else:
-        found["aperture_probability"] = 0.0
-    _logger.info("Estimated from %i patterns: %s", len(patterns), found)
-    return replace(Acquisition(), **found)
+        estimates["aperture_probability"] = 0.0
+    _logger.info("Estimated from %i patterns: %s", len(patterns), estimates)
+    return replace(Acquisition(), **estimates)
 
 
-def _central_square(shape: tuple[int, int]) -> tuple[slice, slice]:
+def _find_central_square(shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Return rows and columns of the largest square in the center."""
     side = min(shape)
     starts = [(n - side) // 2 for n in shape]
     return tuple(slice(start, start + side) for start in starts)
 
 
-def _noise_and_signal(
+def _estimate_noise_and_signal(
     patterns: np.ndarray, valid: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return both standard deviations relative to the mean per pattern."""
+    """Return standard deviations of noise and signal over the mean, (n,) both."""
     patterns = np.where(valid, patterns, 0)
     mean = patterns[:, valid].mean(axis=1)
     # Where all nine pixels are valid
     inner = convolve(valid.astype(int), np.ones((3, 3), int), mode="constant") == 9
     sigma = patterns.shape[-1] / 10
     weight = gaussian_filter(valid.astype("float32"), sigma) + 1e-6
-    noise, total = np.empty((2, len(patterns)))
+    noise_std, high_pass_std = np.empty((2, len(patterns)))
     for i, pattern in enumerate(patterns):
-        noise[i] = convolve(pattern, _LAPLACIAN)[inner].std()
-        high = pattern - mean[i] * valid
+        noise_std[i] = convolve(pattern, _LAPLACIAN)[inner].std()
+        high_pass = pattern - mean[i] * valid
         for _ in range(2):
-            high = (high - gaussian_filter(high, sigma) / weight) * valid
-        total[i] = high[valid].std()
+            high_pass = (high_pass - gaussian_filter(high_pass, sigma) / weight) * valid
+        high_pass_std[i] = high_pass[valid].std()
     # At least a twentieth, as for patterns of nothing but noise
-    signal = np.sqrt(np.maximum(total**2 - noise**2, (total / 20) ** 2))
+    signal_std = np.sqrt(
+        np.maximum(high_pass_std**2 - noise_std**2, (high_pass_std / 20) ** 2)
+    )
     # Patterns without background have no mean to refer to
-    scale = np.where(np.abs(mean) > 3 * total, np.abs(mean), 8 * total)
-    return noise / scale, signal / scale
+    scale = np.where(np.abs(mean) > 3 * high_pass_std, np.abs(mean), 8 * high_pass_std)
+    return noise_std / scale, signal_std / scale
 
 
-def _dead_pixels(patterns: np.ndarray, valid: np.ndarray) -> float:
+def _estimate_dead_pixels(patterns: np.ndarray, valid: np.ndarray) -> float:
     """Return the share of pixels that stand out in the mean pattern."""
     mean = np.where(valid, patterns, np.nan).mean(axis=0)
     mean = np.where(valid, mean, np.nanmean(mean[valid]))
@@ -169,17 +174,18 @@ def _dead_pixels(patterns: np.ndarray, valid: np.ndarray) -> float:
     return float((np.abs(deviation) > 8 * scale).mean())
 
 
-def _saturated(patterns: np.ndarray, valid: np.ndarray) -> float:
+def _estimate_saturation(patterns: np.ndarray, valid: np.ndarray) -> float:
     """Return the share of patterns with one in a hundred pixels cut off."""
     if patterns.dtype.kind not in "ui":
         return 0.0
-    values = patterns[:, valid]
-    highest = values.max()
+    intensities = patterns[:, valid]
+    highest = intensities.max()
     # A value that stands for all higher ones is the most frequent at the top
-    top = (values == highest).mean(axis=1)
-    return float((top > 0.01).mean())
+    highest_share = (intensities == highest).mean(axis=1)
+    return float((highest_share > 0.01).mean())
 
 
-def _range(values: np.ndarray, margin: float) -> tuple[float, float]:
+def _find_range(values: np.ndarray, margin: float) -> tuple[float, float]:
+    """Return the 5th and 95th percentile, widened by a factor."""
     low, high = np.percentile(values, [5, 95])
     return float(low / margin), float(high * margin)

@@ -82,7 +82,7 @@ class ProjectPatterns(keras.layers.Layer):
             initializer="zeros",
         )
         self.stack.assign(library.data.ravel())
-        self._fused_project = _fused(self._project)
+        self._fused_project = _fuse_steps(self._project_patterns)
         self.built = True
 
     def call(self, inputs: Mapping):
@@ -114,20 +114,22 @@ class ProjectPatterns(keras.layers.Layer):
             names += partner
         return self._fused_project(*(inputs[name] for name in names))
 
-    def _project(self, orientation, geometry, upper, lower, *partner):
+    def _project_patterns(self, orientation, geometry, upper, lower, *partner):
+        """Return projected patterns (n, rows, columns), blended with a partner's."""
         x, y, z = self._crystal_directions(orientation, geometry)
         column, row = _lambert(x, y, z)
         half = (self.side - 1) / 2
         column = (column + 1) * half
         row = (row + 1) * half
-        patterns = self._interpolate(row, column, z >= 0, upper, lower)
+        patterns = self._interpolate_images(row, column, z >= 0, upper, lower)
         if partner:
             *others, share = partner
-            other = self._interpolate(row, column, z >= 0, *others)
+            other = self._interpolate_images(row, column, z >= 0, *others)
             patterns = patterns + share[:, None, None] * (other - patterns)
         return patterns
 
-    def _interpolate(self, row, column, is_upper, upper, lower):
+    def _interpolate_images(self, row, column, is_upper, upper, lower):
+        """Return intensities (n, rows, columns) at places between pixels."""
         i = ops.clip(ops.floor(row), 0, self.side - 2)
         j = ops.clip(ops.floor(column), 0, self.side - 2)
         di, dj = row - i, column - j
@@ -145,7 +147,7 @@ class ProjectPatterns(keras.layers.Layer):
         return ops.cast(ops.take(self.stack, index), "float32")
 
     def _crystal_directions(self, orientation, geometry):
-        """Return the three components of unit vectors of every pixel."""
+        """Return x, y and z of the unit vector of every pixel, (n, rows, columns)."""
         rows, columns = self.shape
         pcx, pcy, pcz, aspect, distortion = (
             geometry[:, i, None, None] for i in range(5)
@@ -169,7 +171,7 @@ class ProjectPatterns(keras.layers.Layer):
         """Load nothing: master patterns have files of their own."""
 
 
-def _fused(function: Callable) -> Callable:
+def _fuse_steps(function: Callable) -> Callable:
     """Return a function whose steps run as one, pixel by pixel.
 
     TensorFlow runs one step after another over all pixels unless told
@@ -184,7 +186,7 @@ def _fused(function: Callable) -> Callable:
 
 
 def _lambert(x, y, z):
-    """Return coordinates in [-1, 1] on the square Lambert projection.
+    """Return coordinates in [-1, 1] on the square Lambert projection, x then y.
 
     Notes
     -----
@@ -193,13 +195,15 @@ def _lambert(x, y, z):
     """
     # sqrt(1 - |z|) without cancellation near the poles
     radius = ops.sqrt((x * x + y * y) / (1 + ops.abs(z)))
-    wide = ops.abs(x) >= ops.abs(y)
-    large = ops.where(wide, x, y)
-    small = ops.where(wide, y, x)
-    safe = ops.where(ops.abs(large) > 1e-12, large, 1e-12)
-    first = ops.sign(large) * radius
-    second = first * (4 / np.pi) * ops.arctan(small / safe)
-    return ops.where(wide, first, second), ops.where(wide, second, first)
+    x_is_larger = ops.abs(x) >= ops.abs(y)
+    larger = ops.where(x_is_larger, x, y)
+    smaller = ops.where(x_is_larger, y, x)
+    divisor = ops.where(ops.abs(larger) > 1e-12, larger, 1e-12)
+    along_larger = ops.sign(larger) * radius
+    along_smaller = along_larger * (4 / np.pi) * ops.arctan(smaller / divisor)
+    return ops.where(x_is_larger, along_larger, along_smaller), ops.where(
+        x_is_larger, along_smaller, along_larger
+    )
 
 
 @keras.saving.register_keras_serializable("kikuchipy_spacegroup")
@@ -283,35 +287,37 @@ class SimulateCamera(keras.layers.Layer):
         """
         a = self.acquisition
         n = ops.shape(patterns)[0]
-        signal = self._diffraction(patterns, n)
+        signal = self._degrade_diffraction(patterns, n)
         # Width of a camera pixel in pixels of this pattern
         pixel = self.size / self.draw(n, "resolution")
         spread = ops.sqrt(
             (self.draw(n, "point_spread") * pixel) ** 2
             + ops.maximum(pixel**2 - 1, 0) / 12
         )
-        signal = _standardize(self._blur(signal, spread))
-        illumination = self._illumination(n)
-        signal = signal * self._marks(n, illumination)
+        signal = _standardize_patterns(self._blur_patterns(signal, spread))
+        illumination = self._draw_illumination(n)
+        signal = signal * self._draw_marks(n, illumination)
         strength = self.draw(n, "noise")
-        noise = self._noise(n, pixel) * strength
+        noise = self._draw_noise(n, pixel) * strength
         # A camera finer than this pattern averages its noise
         noise = noise * ops.minimum(pixel, 1.0) / ops.sqrt(illumination)
-        blotches = self._blotches(n, "blotches") * (0.3 + strength)
+        blotches = self._draw_blotches(n, "blotches") * (0.3 + strength)
         if max(a.residues) > 0:
-            blotches = blotches + self._blotches(n, "residues")
-        signal = signal + noise + blotches + self._dead_pixels(n)
-        signal = self._saturate(signal, n)
+            blotches = blotches + self._draw_blotches(n, "residues")
+        signal = signal + noise + blotches + self._draw_dead_pixels(n)
+        signal = self._saturate_signal(signal, n)
         raw = self.chance(n, a.raw_probability)
         background = raw * illumination + (1 - raw)
         contrast = self.draw(n, "contrast")
-        return self._shade(background * (1 + contrast * signal), n)
+        return self._shade_patterns(background * (1 + contrast * signal), n)
 
-    def _diffraction(self, patterns, n):
-        """Return the standardized signal of one or two grains."""
+    def _degrade_diffraction(self, patterns, n):
+        """Return the standardized signal (n, size, size) of one or two grains."""
         a = self.acquisition
         patterns = ops.maximum(patterns, 0.05)
-        signal = _standardize(ops.exp(ops.log(patterns) * self.draw(n, "gamma")))
+        signal = _standardize_patterns(
+            ops.exp(ops.log(patterns) * self.draw(n, "gamma"))
+        )
         if max(a.compression) > 0:
             strength = ops.maximum(self.draw(n, "compression"), 1e-3)
             signal = ops.tanh(strength * signal) / strength
@@ -325,78 +331,87 @@ class SimulateCamera(keras.layers.Layer):
         down = ops.concatenate([top, signal[:, :-k]], axis=1)
         return signal + self.draw(n, "excess_deficiency") * (up - down) / 2
 
-    def _blur(self, patterns, sigma):
+    def _blur_patterns(self, patterns, sigma):
+        """Return patterns (n, size, size) blurred by Gaussians of n widths."""
         sigma = ops.maximum(sigma, 0.2)
         offset = ops.convert_to_tensor(self._offset[None])
         matrix = ops.exp(-0.5 * (offset / sigma) ** 2)
         matrix = matrix / ops.sum(matrix, axis=-1, keepdims=True)
         return separable(matrix, patterns, matrix)
 
-    def _illumination(self, n):
-        """Return the illumination of every pixel, 1 on average."""
-        x, y = self._grid()
-        x = x - self._uniform(n, (-0.4, 0.4))
-        y = y - self._uniform(n, (-0.4, 0.4))
-        log = -self.draw(n, "vignetting") * (x**2 + y**2)
-        log = log + self.draw(n, "tilt") * x + self.draw(n, "tilt") * y
-        light = ops.exp(log)
+    def _draw_illumination(self, n):
+        """Return the illumination (n, size, size) of every pixel, 1 on average."""
+        x, y = self._get_grid()
+        x = x - self._draw_uniform(n, (-0.4, 0.4))
+        y = y - self._draw_uniform(n, (-0.4, 0.4))
+        log_light = -self.draw(n, "vignetting") * (x**2 + y**2)
+        log_light = log_light + self.draw(n, "tilt") * x + self.draw(n, "tilt") * y
+        light = ops.exp(log_light)
         return light / ops.mean(light, axis=(1, 2), keepdims=True)
 
-    def _marks(self, n, illumination):
-        """Return the share of the signal that three marks let through."""
+    def _draw_marks(self, n, illumination):
+        """Return the share (n, size, size) of the signal that marks let through."""
         a = self.acquisition
-        through = ops.ones_like(illumination)
-        grid_x, grid_y = self._grid()
-        some = self.chance(n, a.marks_probability)
+        transmission = ops.ones_like(illumination)
+        grid_x, grid_y = self._get_grid()
+        has_marks = self.chance(n, a.marks_probability)
         for _ in range(3):
-            radius = self._log_uniform(n, (0.02, 0.15))
-            x = (grid_x - self._uniform(n, (-1, 1))) / radius
-            y = (grid_y - self._uniform(n, (-1, 1))) / radius
-            depth = some * self.draw(n, "marks")
-            through = through * (1 - depth * ops.exp(-((x**2 + y**2) ** 2)))
-        return through
+            radius = self._draw_log_uniform(n, (0.02, 0.15))
+            x = (grid_x - self._draw_uniform(n, (-1, 1))) / radius
+            y = (grid_y - self._draw_uniform(n, (-1, 1))) / radius
+            depth = has_marks * self.draw(n, "marks")
+            transmission = transmission * (1 - depth * ops.exp(-((x**2 + y**2) ** 2)))
+        return transmission
 
-    def _noise(self, n, pixel):
-        """Return noise of unit variance with grains of camera pixels."""
-        noise = self._normal(n)
+    def _draw_noise(self, n, pixel):
+        """Return noise (n, size, size) of unit variance in grains of camera pixels."""
+        noise = self._draw_normal(n)
         sigma = ops.maximum(0.45 * pixel, 0.2) * ops.cast(pixel > 1.0, "float32")
-        return _standardize(self._blur(noise, sigma))
+        return _standardize_patterns(self._blur_patterns(noise, sigma))
 
-    def _blotches(self, n, name):
-        noise = self._blur(self._normal(n), self._log_uniform(n, (1.5, 10)))
-        return _standardize(noise) * self.draw(n, name)
+    def _draw_blotches(self, n, name):
+        """Return wide noise (n, size, size) of the strength of a quantity."""
+        noise = self._blur_patterns(
+            self._draw_normal(n), self._draw_log_uniform(n, (1.5, 10))
+        )
+        return _standardize_patterns(noise) * self.draw(n, name)
 
-    def _dead_pixels(self, n):
+    def _draw_dead_pixels(self, n):
+        """Return what dead pixels add, of shape (n, size, size), 0 elsewhere."""
         shape = (n, self.size, self.size)
         chance = keras.random.uniform(shape, seed=self.generator)
         dead = ops.cast(chance < self.draw(n, "dead_pixels"), "float32")
-        return dead * self._uniform(n, (-4, 6))
+        return dead * self._draw_uniform(n, (-4, 6))
 
-    def _saturate(self, signal, n):
-        cut = self._uniform(n, (1.0, 3.0))
+    def _saturate_signal(self, signal, n):
+        """Return the signal, of which that of some patterns is cut off on top."""
+        cut = self._draw_uniform(n, (1.0, 3.0))
         cut = cut + 100 * (1 - self.chance(n, self.acquisition.saturation_probability))
         return ops.minimum(signal, cut)
 
-    def _shade(self, patterns, n):
-        """Return patterns with shadows and apertures."""
+    def _shade_patterns(self, patterns, n):
+        """Return patterns (n, size, size) with shadows, NaN outside of apertures."""
         a = self.acquisition
-        x, y = self._grid()
-        angle = self._uniform(n, (0, 2 * np.pi))
+        x, y = self._get_grid()
+        angle = self._draw_uniform(n, (0, 2 * np.pi))
         along = x * ops.cos(angle) + y * ops.sin(angle)
-        shadow = ops.cast(along > self._uniform(n, (0.5, 1.0)), "float32")
+        shadow = ops.cast(along > self._draw_uniform(n, (0.5, 1.0)), "float32")
         shadow = shadow * self.chance(n, a.shadow_probability)
-        patterns = patterns * (1 - shadow * self._uniform(n, (0.2, 0.95)))
-        cx, cy = self._uniform(n, (-0.06, 0.06)), self._uniform(n, (-0.06, 0.06))
+        patterns = patterns * (1 - shadow * self._draw_uniform(n, (0.2, 0.95)))
+        center_x = self._draw_uniform(n, (-0.06, 0.06))
+        center_y = self._draw_uniform(n, (-0.06, 0.06))
         radius = self.draw(n, "aperture")
-        beyond = ops.sqrt((x - cx) ** 2 + (y - cy) ** 2) - radius
-        some = self.chance(n, a.aperture_probability)
-        penumbra = self._log_uniform(n, (0.003, 0.04))
-        patterns = patterns * (1 - 0.98 * some * ops.sigmoid(beyond / penumbra))
-        masked = some * (1 - self.chance(n, 1 / 3))
-        outside = masked * ops.cast(beyond > 0, "float32")
+        beyond_rim = ops.sqrt((x - center_x) ** 2 + (y - center_y) ** 2) - radius
+        has_aperture = self.chance(n, a.aperture_probability)
+        penumbra = self._draw_log_uniform(n, (0.003, 0.04))
+        patterns = patterns * (
+            1 - 0.98 * has_aperture * ops.sigmoid(beyond_rim / penumbra)
+        )
+        is_masked = has_aperture * (1 - self.chance(n, 1 / 3))
+        outside = is_masked * ops.cast(beyond_rim > 0, "float32")
         return ops.where(outside > 0.5, np.nan, patterns)
 
-    def _grid(self):
+    def _get_grid(self):
         """Return coordinates from -1 to 1 along columns and rows."""
         position = ops.convert_to_tensor(self._position)
         return position[None, None, :], position[None, :, None]
@@ -420,16 +435,17 @@ class SimulateCamera(keras.layers.Layer):
         --------
         chance, Acquisition
         """
-        draw = self._log_uniform if name in LOGARITHMIC else self._uniform
+        draw = self._draw_log_uniform if name in LOGARITHMIC else self._draw_uniform
         return draw(n, getattr(self.acquisition, name))
 
-    def _uniform(self, n, limits):
+    def _draw_uniform(self, n, limits):
+        """Return random numbers within limits of shape (n, 1, 1)."""
         low, high = limits
         value = keras.random.uniform((n, 1, 1), seed=self.generator)
         return low + (high - low) * value
 
-    def _log_uniform(self, n, limits):
-        return ops.exp(self._uniform(n, np.log(limits).astype("float32")))
+    def _draw_log_uniform(self, n, limits):
+        return ops.exp(self._draw_uniform(n, np.log(limits).astype("float32")))
 
     def chance(self, n, probability: float):
         """Return a random choice of patterns that something happens to.
@@ -453,7 +469,7 @@ class SimulateCamera(keras.layers.Layer):
         value = keras.random.uniform((n, 1, 1), seed=self.generator)
         return ops.cast(value < probability, "float32")
 
-    def _normal(self, n):
+    def _draw_normal(self, n):
         return keras.random.normal((n, self.size, self.size), seed=self.generator)
 
     def get_config(self) -> dict:
@@ -462,7 +478,8 @@ class SimulateCamera(keras.layers.Layer):
         return super().get_config() | own | {"seed": self.seed}
 
 
-def _standardize(patterns):
+def _standardize_patterns(patterns):
+    """Return patterns (n, rows, columns) of mean 0 and variance 1."""
     mean = ops.mean(patterns, axis=(1, 2), keepdims=True)
     patterns = patterns - mean
     variance = ops.mean(patterns**2, axis=(1, 2), keepdims=True)

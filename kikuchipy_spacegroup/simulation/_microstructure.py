@@ -119,17 +119,17 @@ def random_map(
             raise ValueError(f"{name} must be from {low:g} to {high:g}, not {value}")
     rng = np.random.default_rng(seed)
     labels, distance = _voronoi(shape, grain_size, rng)
-    of_grain = _phases_of_grains(np.bincount(labels.ravel()), fractions, rng)
-    rotations = _orientations(labels, grain_size, orientation_spread, rng)
-    phase_id = of_grain[labels.ravel()]
+    grain_phases = _assign_phases(np.bincount(labels.ravel()), fractions, rng)
+    rotations = _draw_orientations(labels, grain_size, orientation_spread, rng)
+    phase_id = grain_phases[labels.ravel()]
     coordinates, _ = create_coordinate_arrays(shape, (step_size, step_size))
     return CrystalMap(
         rotations=rotations,
         phase_id=phase_id,
-        phase_list=_phase_list(phases, np.unique(phase_id).tolist()),
+        phase_list=_make_phase_list(phases, np.unique(phase_id).tolist()),
         prop={
             "grain_id": labels.ravel(),
-            **_mixture(labels, phase_id, overlap, distance),
+            **_mix_grains(labels, phase_id, overlap, distance),
         },
         scan_unit="um",
         **coordinates,
@@ -211,11 +211,11 @@ def overlap_grains(
     if not 0 <= overlap <= _WIDEST:
         raise ValueError(f"overlap must be from 0 to {_WIDEST}, not {overlap}")
     grid = grain_ids.reshape(xmap.shape if xmap.ndim == 2 else (1, -1))
-    new = copy_of(xmap)
-    new.prop["grain_id"] = grain_ids.ravel().astype("int64")
-    for name, values in _mixture(grid, xmap.phase_id, overlap).items():
-        new.prop[name] = values
-    return new
+    mixed_map = copy_of(xmap)
+    mixed_map.prop["grain_id"] = grain_ids.ravel().astype("int64")
+    for name, values in _mix_grains(grid, xmap.phase_id, overlap).items():
+        mixed_map.prop[name] = values
+    return mixed_map
 
 
 def _check_shape(shape: tuple[int, int]) -> None:
@@ -243,7 +243,7 @@ def _check_fractions(
     return array
 
 
-def _phase_list(phases: Sequence[Phase], ids: list[int]) -> PhaseList:
+def _make_phase_list(phases: Sequence[Phase], ids: list[int]) -> PhaseList:
     """Return copies of the phases in a map in colors of their own."""
     copies = [phases[i].deepcopy() for i in ids]
     for i, phase in zip(ids, copies):
@@ -254,8 +254,10 @@ def _phase_list(phases: Sequence[Phase], ids: list[int]) -> PhaseList:
 def _voronoi(
     shape: tuple[int, int], grain_size: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels in the order of their first points, and distances
-    to the nearest boundary.
+    """Return labels in the order of their first points, and distances.
+
+    Labels are of the shape of the map, and distances to the nearest
+    boundary of shape (n,).
     """
     n = max(1, round(math.prod(shape) / (math.pi / 4 * grain_size**2)))
     seeds = rng.uniform(size=(n, 2)) * shape - 0.5
@@ -268,16 +270,16 @@ def _voronoi(
     labels = np.argsort(order)[labels]
     distance = np.full(len(points), np.inf)
     if len(seeds) > 1:
-        r, index = KDTree(seeds).query(points, k=2)
-        apart = np.linalg.norm(seeds[index[:, 0]] - seeds[index[:, 1]], axis=1)
-        distance = (r[:, 1] ** 2 - r[:, 0] ** 2) / (2 * apart)
+        radii, index = KDTree(seeds).query(points, k=2)
+        spacing = np.linalg.norm(seeds[index[:, 0]] - seeds[index[:, 1]], axis=1)
+        distance = (radii[:, 1] ** 2 - radii[:, 0] ** 2) / (2 * spacing)
     return labels.reshape(shape), distance
 
 
-def _phases_of_grains(
+def _assign_phases(
     areas: np.ndarray, fractions: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the phase of every grain."""
+    """Return the index of the phase of every grain, of shape (n_grains,)."""
     phases = np.empty(len(areas), dtype="int64")
     lacking = fractions * areas.sum()
     for grain in rng.permutation(len(areas)):
@@ -286,12 +288,12 @@ def _phases_of_grains(
     return phases
 
 
-def _orientations(
+def _draw_orientations(
     labels: np.ndarray, grain_size: float, spread: float, rng: np.random.Generator
 ) -> Rotation:
-    """Return rotations that vary smoothly within grains."""
+    """Return rotations (n,) that vary smoothly within grains."""
     n, flat = labels.max() + 1, labels.ravel()
-    of_grain = rng.normal(size=(n, 4))
+    quaternions = rng.normal(size=(n, 4))
     noise = rng.normal(size=(3, *labels.shape))
     smooth = gaussian_filter(noise, (0, grain_size / 4, grain_size / 4)).reshape(3, -1)
     counts = np.bincount(flat)
@@ -300,11 +302,11 @@ def _orientations(
     axis = smooth / np.maximum(angle, 1e-12)
     angle = angle * np.deg2rad(spread) / max(angle.mean(), 1e-12)
     deviation = np.stack([np.cos(angle / 2), *(np.sin(angle / 2) * axis)], axis=1)
-    mean = of_grain / np.linalg.norm(of_grain, axis=1, keepdims=True)
+    mean = quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)
     return Rotation(deviation) * Rotation(mean)[flat]
 
 
-def _mixture(
+def _mix_grains(
     labels: np.ndarray,
     phase_id: np.ndarray,
     overlap: float,
@@ -315,21 +317,25 @@ def _mixture(
     Distances to boundaries are taken from the points if not given.
     """
     sigma = overlap * _SIGMA_OF_WIDTH
-    other, apart = _nearest_other(labels, _REACH * sigma + 1 if overlap else 0)
+    other, distance_to_other = _find_nearest_other(
+        labels, _REACH * sigma + 1 if overlap else 0
+    )
     if distance is None:
-        distance = apart - 0.5
+        distance = distance_to_other - 0.5
     purity = np.ones(labels.size)
-    near = (other >= 0) & (distance < _REACH * sigma)
-    purity[near] = ndtr(distance[near] / max(sigma, 1e-12))
-    other[~near] = -1
+    overlaps = (other >= 0) & (distance < _REACH * sigma)
+    purity[overlaps] = ndtr(distance[overlaps] / max(sigma, 1e-12))
+    other[~overlaps] = -1
     return {
         "purity": purity,
         "mixed_with": other,
-        "second_phase_id": np.where(near, phase_id[other], -1),
+        "second_phase_id": np.where(overlaps, phase_id[other], -1),
     }
 
 
-def _nearest_other(labels: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+def _find_nearest_other(
+    labels: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return indices of and distances to the nearest points of others.
 
     Both are of shape (n,), -1 and infinity if there are none within the
@@ -338,21 +344,25 @@ def _nearest_other(labels: np.ndarray, radius: float) -> tuple[np.ndarray, np.nd
     rows, columns = labels.shape
     reach = int(radius)
     y, x = (i.ravel() for i in np.mgrid[-reach : reach + 1, -reach : reach + 1])
-    r = np.hypot(x, y)
-    padded = np.full((rows + 2 * reach, columns + 2 * reach), -1, dtype="int64")
+    offset_length = np.hypot(x, y)
+    padded_index = np.full((rows + 2 * reach, columns + 2 * reach), -1, dtype="int64")
     inner = np.s_[reach : reach + rows, reach : reach + columns]
-    padded_labels = padded.copy()
-    padded[inner] = np.arange(labels.size).reshape(labels.shape)
+    padded_labels = padded_index.copy()
+    padded_index[inner] = np.arange(labels.size).reshape(labels.shape)
     padded_labels[inner] = labels
     other = np.full(labels.shape, -1)
     distance = np.full(labels.shape, np.inf)
-    for i in np.argsort(r, kind="stable"):
-        if not 0 < r[i] <= radius:
+    for i in np.argsort(offset_length, kind="stable"):
+        if not 0 < offset_length[i] <= radius:
             continue
-        there = np.s_[
+        shifted = np.s_[
             reach + y[i] : reach + y[i] + rows, reach + x[i] : reach + x[i] + columns
         ]
-        found = (other < 0) & (padded[there] >= 0) & (padded_labels[there] != labels)
-        other[found] = padded[there][found]
-        distance[found] = r[i]
+        is_nearest = (
+            (other < 0)
+            & (padded_index[shifted] >= 0)
+            & (padded_labels[shifted] != labels)
+        )
+        other[is_nearest] = padded_index[shifted][is_nearest]
+        distance[is_nearest] = offset_length[i]
     return other.ravel(), distance.ravel()

@@ -48,25 +48,27 @@ class Points:
     def patterns(self, index: np.ndarray) -> np.ndarray:
         """Return recorded patterns of points of any shape."""
         points = index.ravel()
-        signal = self._projected(points, points) * self._share(self.purity[points])
+        signal = self._project_patterns(points, points) * self._reshape_shares(
+            self.purity[points]
+        )
         mixed = np.flatnonzero(self.purity[points] < 1)
         if len(mixed):
-            here = points[mixed]
-            other = self._projected(self.mixed_with[here], here)
-            signal[mixed] += other * self._share(1 - self.purity[here])
+            mixed_points = points[mixed]
+            other = self._project_patterns(self.mixed_with[mixed_points], mixed_points)
+            signal[mixed] += other * self._reshape_shares(1 - self.purity[mixed_points])
         expected = self.camera.expected(signal, self.background)
-        out = np.empty(expected.shape, self.dtype)
+        patterns = np.empty(expected.shape, self.dtype)
         for i, point in enumerate(points.tolist()):
             rng = np.random.default_rng([self.seed, point + 1])
             recorded = self.camera.record(expected[i], rng)
-            out[i] = self.camera.digitize(recorded, self.background, self.dtype)
-        return out.reshape(index.shape + out.shape[1:])
+            patterns[i] = self.camera.digitize(recorded, self.background, self.dtype)
+        return patterns.reshape(index.shape + patterns.shape[1:])
 
-    def _share(self, values: np.ndarray) -> np.ndarray:
+    def _reshape_shares(self, values: np.ndarray) -> np.ndarray:
         return values[:, np.newaxis, np.newaxis]
 
-    def _projected(self, sources: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """Return patterns of sources with the projection centers of points."""
+    def _project_patterns(self, sources: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Return patterns (n, rows, columns) of sources, projected as at points."""
         signal = np.zeros((len(points), *self.detector.shape))
         for i, master in self.masters.items():
             of_phase = np.flatnonzero(self.phase_id[sources] == i)
@@ -101,7 +103,7 @@ def standardized_masters(
         name = _check_master(signal)
         if name in masters:
             raise ValueError(f"Two master patterns are of a phase named {name!r}")
-        masters[name] = _standardized(signal, energy)
+        masters[name] = _standardize_master(signal, energy)
     if not masters:
         raise ValueError("There must be at least one master pattern")
     return masters
@@ -134,7 +136,9 @@ def _check_master(signal: EBSDMasterPattern) -> str:
     return phase.name
 
 
-def _standardized(signal: EBSDMasterPattern, energy: float | None) -> EBSDMasterPattern:
+def _standardize_master(
+    signal: EBSDMasterPattern, energy: float | None
+) -> EBSDMasterPattern:
     """Return a master pattern of mean 0 and standard deviation 1."""
     data = signal.data
     if "energy" in [axis.name for axis in signal.axes_manager.navigation_axes]:

@@ -131,10 +131,10 @@ def simulate_scan(
         step_size=step_size,
         seed=seed,
     )
-    return _simulate(
+    return _simulate_map(
         xmap,
         masters,
-        _drift(detector, xmap.shape, pc_drift),
+        _move_projection_center(detector, xmap.shape, pc_drift),
         camera or Camera(),
         dtype=dtype,
         seed=seed,
@@ -234,7 +234,7 @@ def simulate_scan_from_map(
     ... )
     <EBSD, title: ni, dimensions: (3, 3|60, 60)>
     """
-    return _simulate(
+    return _simulate_map(
         xmap,
         standardized_masters(master_patterns, energy),
         detector,
@@ -246,7 +246,7 @@ def simulate_scan_from_map(
     )
 
 
-def _drift(
+def _move_projection_center(
     detector: EBSDDetector, shape: tuple[int, ...], drift: tuple[float, float, float]
 ) -> EBSDDetector:
     """Return a detector whose projection center moves with time."""
@@ -258,13 +258,13 @@ def _drift(
     if n == 1 or not distance.any():
         return detector
     time = np.linspace(-0.5, 0.5, n).reshape((*shape, 1))
-    new = detector.deepcopy()
+    moving = detector.deepcopy()
     pc = detector.pc if detector.navigation_shape == shape else detector.pc_flattened
-    new.pc = pc + time * distance
-    return new
+    moving.pc = pc + time * distance
+    return moving
 
 
-def _simulate(
+def _simulate_map(
     xmap: "CrystalMap",
     masters: dict[str, EBSDMasterPattern],
     detector: EBSDDetector,

@@ -78,7 +78,7 @@ class Absences:
         An operation (W, w) multiplies the structure factor of h W by
         exp(2 pi i h w). If h W = h and this is not 1, it is zero.
         """
-        return self._of_operations(np.ones(len(self._operations[0]), dtype=bool))
+        return self._find_absent(np.ones(len(self._operations[0]), dtype=bool))
 
     @cached_property
     def key(self) -> bytes:
@@ -116,11 +116,13 @@ class Absences:
         # Monoclinic symbols are full ones, as in P 1 21/c 1
         parts = [p for p in parts if p != "1"] if self.family == "m" else parts
         parts += [""] * (len(axes) - len(parts))
-        glides = [self._glide(np.array(d), lattice, p) for d, p in zip(axes, parts)]
-        by_glides = self._of_operations(self._is_reflection)
+        glides = [
+            self._find_glide(np.array(d), lattice, p) for d, p in zip(axes, parts)
+        ]
+        by_glides = self._find_absent(self._is_reflection)
         symbol = lattice
         for axis, glide in zip(axes, glides):
-            screw = self._screw(np.array(axis), by_glides)
+            screw = self._find_screw(np.array(axis), by_glides)
             symbol += "/".join(i for i in (screw, glide) if i) or "-"
         return symbol if axes else f"{lattice}-"
 
@@ -129,16 +131,16 @@ class Absences:
         rotations = self._operations[0]
         return (np.linalg.det(rotations) < 0) & (np.trace(rotations.T) == 1)
 
-    def _of_operations(self, chosen: np.ndarray) -> np.ndarray:
-        """Return reflections absent by some operations or the lattice."""
+    def _find_absent(self, chosen: np.ndarray) -> np.ndarray:
+        """Return which reflections (n,) operations or the lattice make absent."""
         absent = self.of_lattice.copy()
         rotations, translations, _ = self._operations
         for rotation, translation in zip(rotations[chosen], translations[chosen]):
-            stays = _invariant(tuple(rotation.ravel().tolist()))
+            stays = _find_invariant(tuple(rotation.ravel().tolist()))
             absent[stays] |= _is_out_of_phase(translation, _HKL[stays])
         return absent
 
-    def _glide(self, normal: np.ndarray, lattice: str, part: str) -> str:
+    def _find_glide(self, normal: np.ndarray, lattice: str, part: str) -> str:
         """Return the letter of glide planes with a normal, if there are some.
 
         Parameters
@@ -153,11 +155,11 @@ class Absences:
         """
         rotations = self._operations[0]
         turned = (rotations @ normal == -normal).all(axis=1)
-        absent = self._of_operations(self._is_reflection & turned)
+        absent = self._find_absent(self._is_reflection & turned)
         if (absent == self.of_lattice).all():
             return ""
         in_plane = _HKL @ normal == 0
-        vectors = _glide_vectors(normal)
+        vectors = _list_glide_vectors(normal)
         fit = [
             letter
             for letter, vector in vectors.items()
@@ -167,7 +169,7 @@ class Absences:
             return "e"
         return next((i for i in fit if i in part), fit[0])
 
-    def _screw(self, axis: np.ndarray, known: np.ndarray) -> str:
+    def _find_screw(self, axis: np.ndarray, known: np.ndarray) -> str:
         """Return the screw axis that adds to what is known to be absent."""
         on_row = (np.cross(_HKL, axis) == 0).all(axis=1) & (_HKL @ axis > 0)
         if (self.all[on_row] == known[on_row]).all():
@@ -210,7 +212,7 @@ def diffraction_symbols(
     """
     diffraction: dict[tuple[str, bytes], str] = {}
     extinction: dict[tuple[str, bytes], str] = {}
-    found: list[tuple[str, str]] = []
+    symbols: list[tuple[str, str]] = []
     for i, (laue_class, family) in enumerate(groups):
         absences = Absences(i + 1, laue_class, family)
         laue = absences.oriented_laue_class
@@ -219,13 +221,13 @@ def diffraction_symbols(
             diffraction[keys[0]] = f"{laue}, {absences.symbol}"
         if keys[1] not in extinction:
             extinction[keys[1]] = family + absences.symbol
-        found.append((diffraction[keys[0]], extinction[keys[1]]))
-    first, second = zip(*found)
+        symbols.append((diffraction[keys[0]], extinction[keys[1]]))
+    first, second = zip(*symbols)
     return first, second
 
 
 @cache
-def _invariant(rotation: tuple[int, ...]) -> np.ndarray:
+def _find_invariant(rotation: tuple[int, ...]) -> np.ndarray:
     """Return the indices of reflections h with h W = h, of W row by row."""
     matrix = np.reshape(rotation, (3, 3))
     return np.flatnonzero((_HKL @ matrix == _HKL).all(axis=1))
@@ -237,7 +239,7 @@ def _is_out_of_phase(translation: np.ndarray, hkl: np.ndarray = _HKL) -> np.ndar
     return np.abs(phase - np.rint(phase)) > 1e-6
 
 
-def _glide_vectors(normal: np.ndarray) -> dict[str, np.ndarray]:
+def _list_glide_vectors(normal: np.ndarray) -> dict[str, np.ndarray]:
     """Return glide vectors in the plane with some normal, by letter."""
     if np.abs(normal).sum() > 1:  # The plane of c and a diagonal
         first, second = np.array([1.0, 1, 0]), np.array([0.0, 0, 1])

@@ -77,29 +77,35 @@ def symmetry_chain(
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"Space groups must be different, not {numbers}")
     # What is in one node stands side by side, whatever the order was
-    of_group = _nodes()[:, np.array(numbers) - 1]
+    of_group = _list_nodes()[:, np.array(numbers) - 1]
     order = np.lexsort(of_group)
     of_group = of_group[:, order]
     table = probabilities.reshape(-1, len(numbers))
     ids = np.full((len(table), len(CHAIN)), -1, dtype="int16")
-    best = np.zeros(ids.shape, dtype="float32")
+    best_probabilities = np.zeros(ids.shape, dtype="float32")
     for i in range(0, len(table), _N_ROWS):
         rows = slice(i, i + _N_ROWS)
-        ids[rows], best[rows] = _chain_of(table[rows][:, order], of_group)
+        ids[rows], best_probabilities[rows] = _calculate_chain(
+            table[rows][:, order], of_group
+        )
     alone = [
-        n for n in numbers if _partner(n) is not None and _partner(n) not in numbers
+        n
+        for n in numbers
+        if _get_enantiomorph(n) is not None and _get_enantiomorph(n) not in numbers
     ]
-    best[np.isin(ids[:, 0], alone), 0] = 0
+    best_probabilities[np.isin(ids[:, 0], alone), 0] = 0
     shape = (*probabilities.shape[:-1], len(CHAIN))
-    return ids.reshape(shape), best.reshape(shape)
+    return ids.reshape(shape), best_probabilities.reshape(shape)
 
 
-def _partner(number: int) -> int | None:
+def _get_enantiomorph(number: int) -> int | None:
     """Return the enantiomorph of a space group."""
     return get_space_group(number).enantiomorph
 
 
-def _chain_of(table: np.ndarray, of_group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _calculate_chain(
+    table: np.ndarray, of_group: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return IDs and probabilities of some rows.
 
     Parameters
@@ -111,18 +117,18 @@ def _chain_of(table: np.ndarray, of_group: np.ndarray) -> tuple[np.ndarray, np.n
         equal ones side by side.
     """
     table = table.astype("float64")
-    known = ~np.isnan(table).any(axis=1) & table.any(axis=1)
-    table[~known] = 0
-    total = table.sum(axis=1, keepdims=True)
-    if (table < 0).any() or (np.abs(total[known] - 1) > _SUM_TOLERANCE).any():
+    classified = ~np.isnan(table).any(axis=1) & table.any(axis=1)
+    table[~classified] = 0
+    sums = table.sum(axis=1, keepdims=True)
+    if (table < 0).any() or (np.abs(sums[classified] - 1) > _SUM_TOLERANCE).any():
         raise ValueError(
             f"Probabilities must not be negative and add up to 1, but the lowest one is "
-            f"{table.min()} and sums are from {total[known].min()} to {total.max()}"
+            f"{table.min()} and sums are from {sums[classified].min()} to {sums.max()}"
         )
     # Of two nodes side by side only one can then be above one half
-    table /= np.where(known[:, None], total, 1)
+    table /= np.where(classified[:, None], sums, 1)
     ids = np.full((len(table), len(of_group)), -1, dtype="int16")
-    best = np.zeros(ids.shape, dtype="float32")
+    best_probabilities = np.zeros(ids.shape, dtype="float32")
     # Every level is summed up from the one before
     summed, node = table, np.arange(table.shape[1])
     for level, of_column in enumerate(of_group):
@@ -133,10 +139,10 @@ def _chain_of(table: np.ndarray, of_group: np.ndarray) -> tuple[np.ndarray, np.n
             node = node[starts]
         if len(starts) > 1:
             chosen = summed.argmax(axis=1)
-            ids[:, level] = np.where(known, of_column[node][chosen], -1)
-            best[:, level] = summed[np.arange(len(summed)), chosen]
-    best[~known] = 0
-    return ids, best
+            ids[:, level] = np.where(classified, of_column[node][chosen], -1)
+            best_probabilities[:, level] = summed[np.arange(len(summed)), chosen]
+    best_probabilities[~classified] = 0
+    return ids, best_probabilities
 
 
 def finest_symmetry_from_chain(
@@ -287,7 +293,7 @@ def finest_symmetry(
 
 
 @cache
-def _nodes() -> np.ndarray:
+def _list_nodes() -> np.ndarray:
     """Return IDs of the nodes of all space groups, of shape (levels, 230)."""
     nodes = []
     for level in CHAIN:

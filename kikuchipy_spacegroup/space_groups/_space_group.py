@@ -170,7 +170,7 @@ class SpaceGroup:
         space group with the lowest number that has the same ones. Laue
         class -3m is -3m1 or -31m if the lattice is not rhombohedral.
         """
-        return _diffraction_symbols()[0][self.number - 1]
+        return _list_diffraction_symbols()[0][self.number - 1]
 
     @property
     def extinction_symbol(self) -> str:
@@ -178,11 +178,12 @@ class SpaceGroup:
 
         There are 97.
         """
-        return _diffraction_symbols()[1][self.number - 1]
+        return _list_diffraction_symbols()[1][self.number - 1]
 
 
 @cache
-def _get(number: int) -> SpaceGroup:
+def _make_space_group(number: int) -> SpaceGroup:
+    """Return the space group of a number, made from tables."""
     symbol = _SYMBOLS[number - 1]
     _, point_group, laue_class, system = next(r for r in _RANGES if number <= r[0])
     centering = "S" if symbol[0] in "ABC" else symbol[0]
@@ -200,9 +201,9 @@ def _get(number: int) -> SpaceGroup:
 
 
 @cache
-def _diffraction_symbols() -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _list_diffraction_symbols() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the diffraction and extinction symbols of all space groups."""
-    groups = [_get(n) for n in range(1, 231)]
+    groups = [_make_space_group(n) for n in range(1, 231)]
     return diffraction_symbols([(g.laue_class, g.bravais_lattice[0]) for g in groups])
 
 
@@ -236,7 +237,7 @@ def get_space_group(number: int) -> SpaceGroup:
     """
     if isinstance(number, bool | np.bool_) or number not in range(1, 231):
         raise ValueError(f"Space group must be a number from 1 to 230, not {number!r}")
-    return _get(int(number))
+    return _make_space_group(int(number))
 
 
 def symbol(number: int) -> str:
@@ -350,7 +351,7 @@ def phase_list(
         classes = numbers
     else:
         classes = sorted({int(n) for n in classes})
-        names = [_name_among(n, classes) for n in numbers]
+        names = [_choose_name(n, classes) for n in numbers]
     if not set(numbers) <= set(classes):
         raise ValueError(f"Space groups {numbers} must be among the classes {classes}")
     colors = dict(zip(classes, PhaseList(ids=classes).colors))
@@ -365,7 +366,7 @@ def phase_list(
     return phases
 
 
-def _name_among(number: int, classes: Iterable[int]) -> str:
+def _choose_name(number: int, classes: Iterable[int]) -> str:
     """Return the symbol of a space group, or of both that it stands for."""
     group = get_space_group(number)
     if group.enantiomorph is None or group.enantiomorph in classes:

@@ -139,20 +139,20 @@ def adapt_normalization(
     )
     adapted = model.copy()
     network = adapted.network
-    prepared = _in_batches(adapted.prepare, patterns[..., None].astype("float32"))
+    prepared = _apply_in_batches(adapted.prepare, patterns[..., None].astype("float32"))
     layers = [
         i for i in network.layers if isinstance(i, keras.layers.BatchNormalization)
     ]
     for layer in layers[:n_layers]:
         before = keras.Model(network.input, layer.input)
-        values = _in_batches(before, prepared)
+        values = _apply_in_batches(before, prepared)
         axes = tuple(range(values.ndim - 1))
-        for variable, new in (
+        for variable, scan_statistic in (
             (layer.moving_mean, values.mean(axis=axes, dtype="float64")),
             (layer.moving_variance, values.var(axis=axes, dtype="float64")),
         ):
-            old = keras.ops.convert_to_numpy(variable)
-            variable.assign((1 - share) * old + share * new)
+            statistic = keras.ops.convert_to_numpy(variable)
+            variable.assign((1 - share) * statistic + share * scan_statistic)
     adapted.metadata["adapted"] = (
         f"normalization, share {share} in {len(layers[:n_layers])} layers"
     )
@@ -309,7 +309,7 @@ def self_train(
     adapted = model.copy()
     calibration = model.temperature, model.min_probability
     for i in range(rounds):
-        chosen = _sure_of(adapted, patterns, confidence, least_sure)
+        chosen = _label_sure_patterns(adapted, patterns, confidence, least_sure)
         # As it is not a training after which to calibrate
         adapted.temperature, adapted.conformal_thresholds = 1.0, {}
         if chosen is not None:
@@ -332,11 +332,11 @@ def self_train(
     return adapted
 
 
-def _sure_of(
+def _label_sure_patterns(
     model: "SpaceGroupModel", patterns: np.ndarray, confidence: float, least: float
 ) -> LabelledPatterns | None:
     """Return patterns with pseudo-labels the model is sure of, or None if few."""
-    probabilities = _probabilities_of_views(model, patterns)
+    probabilities = _predict_views(model, patterns)
     sure = probabilities.max(axis=1) >= confidence
     if sure.sum() < max(FEWEST, least * sure.size):
         _logger.warning(
@@ -353,9 +353,7 @@ def _sure_of(
     return chosen
 
 
-def _probabilities_of_views(
-    model: "SpaceGroupModel", patterns: np.ndarray
-) -> np.ndarray:
+def _predict_views(model: "SpaceGroupModel", patterns: np.ndarray) -> np.ndarray:
     """Return probabilities averaged over an image and its mirror image."""
     views = [patterns]
     if not sg.has_enantiomorphic_pair(model.space_groups):
@@ -363,10 +361,10 @@ def _probabilities_of_views(
     return np.mean([model.predict_proba(view) for view in views], axis=0)
 
 
-def _in_batches(layer: Any, x: np.ndarray, size: int = 250) -> np.ndarray:
+def _apply_in_batches(layer: Any, inputs: np.ndarray, size: int = 250) -> np.ndarray:
     """Return the output of a layer or model in inference."""
-    parts = [
-        keras.ops.convert_to_numpy(layer(x[i : i + size], training=False))
-        for i in range(0, len(x), size)
+    outputs = [
+        keras.ops.convert_to_numpy(layer(inputs[i : i + size], training=False))
+        for i in range(0, len(inputs), size)
     ]
-    return np.concatenate(parts)
+    return np.concatenate(outputs)

@@ -73,7 +73,7 @@ class Backup(keras.callbacks.Callback):
         self.kept.extend(optimizer.variables)
         if not self.path.exists():
             return 0
-        state, self.values, self.best = self._arrays()
+        state, self.values, self.best = self._read_arrays()
         if [v.shape for v in self.values] != [tuple(v.shape) for v in self.kept]:
             raise ValueError(
                 f"{self.path} is of another model or optimizer, and training cannot "
@@ -83,19 +83,19 @@ class Backup(keras.callbacks.Callback):
         self.stopped = state["stopping"]
         return len(self.logs)
 
-    def _arrays(self) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]]:
+    def _read_arrays(self) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]]:
         """Return the state, and values of variables now and at their best."""
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 state = json.loads(str(file["state"]))
                 values = [file[f"kept_{i}"] for i in range(state["kept"])]
-                best = [file[f"best_{i}"] for i in range(state["best"])]
+                best_values = [file[f"best_{i}"] for i in range(state["best"])]
         except (OSError, ValueError, LookupError, TypeError, BadZipFile) as error:
             raise ValueError(
                 f"{self.path} cannot be read ({error}), so that training cannot go on "
                 "from there. Remove it to start anew"
             ) from error
-        return state, values, best
+        return state, values, best_values
 
     def on_train_begin(self, logs=None):
         # Not sooner, since Keras tries the model, and early stopping starts anew
@@ -106,7 +106,7 @@ class Backup(keras.callbacks.Callback):
         if self.stopping is not None and self.best:
             kept = iter(self.best)
             self.stopping.best_weights = [
-                next(kept) if self._keeps(v) else keras.ops.convert_to_numpy(v)
+                next(kept) if self._is_kept(v) else keras.ops.convert_to_numpy(v)
                 for v in self.model.weights
             ]
         if self.order:
@@ -116,25 +116,27 @@ class Backup(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.logs.append(dict(logs))
-        stopping, best = {}, []
+        stopping, best_values = {}, []
         if self.stopping is not None:
             stopping = {name: getattr(self.stopping, name) for name in _STOPPING}
             weights = zip(self.model.weights, self.stopping.best_weights or [])
-            best = [value for variable, value in weights if self._keeps(variable)]
+            best_values = [
+                value for variable, value in weights if self._is_kept(variable)
+            ]
         state = {"logs": self.logs, "stopping": stopping, "order": random.getstate()}
-        state |= {"kept": len(self.kept), "best": len(best)}
+        state |= {"kept": len(self.kept), "best": len(best_values)}
         text = json.dumps(state, default=lambda value: np.asarray(value).tolist())
         arrays = {"state": np.array(text)}
         for i, variable in enumerate(self.kept):
             arrays[f"kept_{i}"] = keras.ops.convert_to_numpy(variable)
-        arrays |= {f"best_{i}": value for i, value in enumerate(best)}
-        self._write(arrays)
+        arrays |= {f"best_{i}": value for i, value in enumerate(best_values)}
+        self._write_arrays(arrays)
 
-    def _keeps(self, variable: keras.Variable) -> bool:
+    def _is_kept(self, variable: keras.Variable) -> bool:
         """Return whether a variable is in the backup, as master patterns are not."""
         return any(variable is other for other in self.kept)
 
-    def _write(self, arrays: dict[str, np.ndarray]) -> None:
+    def _write_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Write the file so that there is either the new one or the old."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Always of the same name, unlike that of `replacing()`: what a killed training

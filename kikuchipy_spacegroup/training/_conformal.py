@@ -62,8 +62,8 @@ def conformal_threshold(
         raise ValueError(
             f"A coverage of {coverage} needs at least {needed} patterns, not {n}"
         )
-    of_right = np.sort(probabilities[np.arange(n), labels])[::-1]
-    return float(of_right[rank - 1])
+    right_probabilities = np.sort(probabilities[np.arange(n), labels])[::-1]
+    return float(right_probabilities[rank - 1])
 
 
 def class_conformal_thresholds(
@@ -202,11 +202,11 @@ def prediction_sets(
     array([[ True,  True, False],
            [ True, False, False]])
     """
-    known = np.isfinite(probabilities).all(axis=1)
-    values = np.where(known[:, None], probabilities, -1.0)
-    sets = values >= threshold
-    sets[np.arange(len(sets)), values.argmax(axis=1)] = True
-    return sets & known[:, None]
+    classified = np.isfinite(probabilities).all(axis=1)
+    finite_probabilities = np.where(classified[:, None], probabilities, -1.0)
+    sets = finite_probabilities >= threshold
+    sets[np.arange(len(sets)), finite_probabilities.argmax(axis=1)] = True
+    return sets & classified[:, None]
 
 
 def check_labels(

@@ -198,12 +198,12 @@ class SimulatedDataset(keras.utils.PyDataset):
         phases = np.array(
             [rng.choice(self._phases[i], p=self._shares[i]) for i in labels]
         )
-        outlier = rng.random(n) < self.outlier_share
-        if outlier.any():
-            phases[outlier] = rng.choice(
-                self._outliers, outlier.sum(), p=self._outlier_shares
+        is_outlier = rng.random(n) < self.outlier_share
+        if is_outlier.any():
+            phases[is_outlier] = rng.choice(
+                self._outliers, is_outlier.sum(), p=self._outlier_shares
             )
-            labels[outlier] = -1
+            labels[is_outlier] = -1
         return self.recipe(phases, rng), labels
 
     def entry_probabilities(self) -> tuple[np.ndarray, np.ndarray]:
@@ -265,26 +265,28 @@ class SimulatedDataset(keras.utils.PyDataset):
         self.epoch += 1
 
     @property
-    def _known(self) -> float:
+    def _n_not_outliers(self) -> float:
         """Return the mean number of patterns of a batch that are not outliers."""
         return self.batch_size * (1 - self.outlier_share)
 
-    def _beside(self, experimental: "ExperimentalDataset") -> "SimulatedDataset":
+    def _complement_experimental(
+        self, experimental: "ExperimentalDataset"
+    ) -> "SimulatedDataset":
         """Return a dataset that draws less of what was recorded."""
-        other = copy.copy(self)
-        given = experimental.class_shares * experimental.batch_size
-        added = fill_up(self.class_shares, given, self._known, _LEAST)
+        complement = copy.copy(self)
+        n_recorded = experimental.class_shares * experimental.batch_size
+        added = fill_up(self.class_shares, n_recorded, self._n_not_outliers, _LEAST)
         if not added.sum() > 0:
-            return other
-        other.class_shares = added / added.sum()
+            return complement
+        complement.class_shares = added / added.sum()
         names = [name.casefold() for name in self.library.phase_names]
-        other._shares = list(self._shares)
+        complement._shares = list(self._shares)
         for i in np.flatnonzero(added):
-            given = [experimental.shares[i, names[p]] for p in self._phases[i]]
-            given = np.array(given) * experimental.batch_size
-            phases = fill_up(self._shares[i], given, added[i])
-            other._shares[i] = phases / phases.sum()
-        return other
+            n_recorded = [experimental.shares[i, names[p]] for p in self._phases[i]]
+            n_recorded = np.array(n_recorded) * experimental.batch_size
+            added_phases = fill_up(self._shares[i], n_recorded, added[i])
+            complement._shares[i] = added_phases / added_phases.sum()
+        return complement
 
     def recipe(
         self, phases: np.ndarray, rng: np.random.Generator
@@ -441,11 +443,14 @@ class ExperimentalDataset(keras.utils.PyDataset):
             picked[i] = rng.choice(materials[rng.integers(len(materials))])
         patterns = self.patterns.patterns[picked].astype("float32")
         if self.augment:
-            patterns = np.stack([self._turned(p, rng) for p in patterns])
+            patterns = np.stack([self._augment_pattern(p, rng) for p in patterns])
         targets = np.eye(len(self.space_groups), dtype="float32")[self.labels[picked]]
         return {"patterns": patterns}, targets
 
-    def _turned(self, pattern: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _augment_pattern(
+        self, pattern: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Return a pattern (size, size), turned, and mirrored or not, at random."""
         pattern = np.rot90(pattern, rng.integers(4))
         return pattern[:, ::-1] if self.mirror and rng.random() < 0.5 else pattern
 
@@ -521,7 +526,7 @@ class MixedDataset(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         if experimental.balanced:
-            simulated = simulated._beside(experimental)
+            simulated = simulated._complement_experimental(experimental)
         self.parts = (simulated, experimental)
 
     @property
@@ -529,7 +534,7 @@ class MixedDataset(keras.utils.PyDataset):
         """Return the shares of classes among patterns that are no outliers."""
         simulated, experimental = self.parts
         n = experimental.batch_size * experimental.class_shares
-        n = n + simulated._known * simulated.class_shares
+        n = n + simulated._n_not_outliers * simulated.class_shares
         return n / n.sum()
 
     @property
@@ -597,11 +602,11 @@ def balanced_share(
     >>> round(training.balanced_share(simulated, experimental), 3)
     0.333
     """
-    wanted = simulated.class_shares
-    excess = experimental.class_shares - wanted
-    over = (excess > 0) & (wanted > 0)
-    if not over.any():
+    shares = simulated.class_shares
+    excess = experimental.class_shares - shares
+    too_frequent = (excess > 0) & (shares > 0)
+    if not too_frequent.any():
         return 0.5
-    room = (1 - simulated.outlier_share) * (1 - _LEAST) * wanted[over]
-    ratio = float((room / excess[over]).min())
+    allowed = (1 - simulated.outlier_share) * (1 - _LEAST) * shares[too_frequent]
+    ratio = float((allowed / excess[too_frequent]).min())
     return min(ratio / (1 + ratio), 0.5)

@@ -193,7 +193,7 @@ def fit(
         blend=sampling.blend_share > 0,
         seed=seed,
     )
-    validate = None if validation is None else _validate(model, validation)
+    validate = None if validation is None else _make_validation(model, validation)
     stopper = None if stopping is None else early_stopping(stopping)
     followers = [FollowEpoch(dataset), *filter(None, [validate, stopper]), *callbacks]
 
@@ -399,7 +399,7 @@ def recalibrate(
     graph.fit(dataset, steps_per_epoch=min(steps, len(dataset)), verbose=0)
 
 
-def _validate(model: SpaceGroupModel, patterns: LabelledPatterns) -> Validate:
+def _make_validation(model: SpaceGroupModel, patterns: LabelledPatterns) -> Validate:
     """Return the callback that looks at patterns not trained on."""
     labels = class_indices(patterns, model.space_groups)
     targets = np.eye(len(model.space_groups), dtype="float32")[labels]

@@ -145,23 +145,27 @@ def match_acquisition(
         static_background,
         seed,
     )
-    features, settings = _simulate(model, library, n_cameras, geometry, seed)
+    features, settings = _simulate_moments(model, library, n_cameras, geometry, seed)
     scale = settings.mean(axis=0), settings.std(axis=0)
-    wanted = (settings - scale[0]) / scale[1]
+    targets = (settings - scale[0]) / scale[1]
     regression = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-1, 5, 13)))
     n = len(features) - max(round(_JUDGING * len(features)), 1)
-    regression.fit(features[:n], wanted[:n])
-    off = np.std(regression.predict(features[n:]) - wanted[n:], axis=0)
-    found = regression.predict(_moments_of(model, patterns)).mean(axis=0)
+    regression.fit(features[:n], targets[:n])
+    errors = np.std(regression.predict(features[n:]) - targets[n:], axis=0)
+    prediction = regression.predict(_measure_moments(model, patterns)).mean(axis=0)
     ranges = {}
     for i, (name, limits) in enumerate(_FOUND.items()):
-        value = scale[0][i] + scale[1][i] * (found[i] + off[i] * np.array([-1, 1]))
+        value = scale[0][i] + scale[1][i] * (
+            prediction[i] + errors[i] * np.array([-1, 1])
+        )
         if name in LOGARITHMIC:
             value = np.exp(value)
         low, high = np.clip(value, *limits).tolist()
         ranges[name] = low, high
     _logger.info("Found by %i cameras: %s", n_cameras, ranges)
-    _logger.info("Off by, of all the differences: %s", dict(zip(_FOUND, off.round(2))))
+    _logger.info(
+        "Off by, of all the differences: %s", dict(zip(_FOUND, errors.round(2)))
+    )
     return replace(Acquisition(), **ranges)
 
 
@@ -178,20 +182,20 @@ class _Cameras(SimulateCamera):
         low, high = getattr(self.acquisition, name)
         if name in LOGARITHMIC:
             low, high = np.log(low), np.log(high)
-        value = low + (high - low) * self._per_camera(n)
+        value = low + (high - low) * self._draw_per_camera(n)
         self._settings.setdefault(name, value[::_PER_CAMERA])
         return ops.exp(value) if name in LOGARITHMIC else value
 
     def chance(self, n, probability):
-        return ops.cast(self._per_camera(n) < probability, "float32")
+        return ops.cast(self._draw_per_camera(n) < probability, "float32")
 
-    def _per_camera(self, n):
-        """Return numbers from 0 to 1, the same for all patterns of a camera."""
+    def _draw_per_camera(self, n):
+        """Return numbers from 0 to 1 of shape (n, 1, 1), the same within a camera."""
         drawn = keras.random.uniform((n // _PER_CAMERA, 1, 1), seed=self.generator)
         return ops.repeat(drawn, _PER_CAMERA, axis=0)
 
 
-def _first_layers(model: "SpaceGroupModel") -> keras.Model:
+def _cut_to_first_layers(model: "SpaceGroupModel") -> keras.Model:
     """Return a network up to the input of its first batch normalizations."""
     inputs = [
         layer.input
@@ -206,8 +210,8 @@ def _first_layers(model: "SpaceGroupModel") -> keras.Model:
     return keras.Model(model.network.input, inputs[:_N_LAYERS])
 
 
-def _moments(values: list, n: int):
-    """Return mean and logarithmic variance of channels per n patterns."""
+def _calculate_moments(values: list, n: int):
+    """Return mean and log variance of channels per n patterns, (n_cameras, m)."""
     moments = []
     for value in values:
         value = ops.reshape(value, (-1, n, *value.shape[1:]))
@@ -217,11 +221,11 @@ def _moments(values: list, n: int):
     return ops.concatenate(moments, axis=1)
 
 
-def _moments_of(model: "SpaceGroupModel", patterns: np.ndarray) -> np.ndarray:
+def _measure_moments(model: "SpaceGroupModel", patterns: np.ndarray) -> np.ndarray:
     """Return moments of up to as many patterns as a camera records at a time."""
-    first, n = _first_layers(model), min(_PER_CAMERA, len(patterns))
+    first, n = _cut_to_first_layers(model), min(_PER_CAMERA, len(patterns))
     parts = [
-        _moments(
+        _calculate_moments(
             first(model.prepare(patterns[i : i + n, ..., None]), training=False), n
         )
         for i in range(0, len(patterns) - n + 1, n)
@@ -229,7 +233,7 @@ def _moments_of(model: "SpaceGroupModel", patterns: np.ndarray) -> np.ndarray:
     return np.concatenate([ops.convert_to_numpy(part) for part in parts])
 
 
-def _simulate(
+def _simulate_moments(
     model: "SpaceGroupModel",
     library: "MasterPatternLibrary",
     n_cameras: int,
@@ -243,20 +247,20 @@ def _simulate(
     inputs = pattern_inputs(batch_size=n)
     wide = replace(Acquisition(), overlap_probability=0.0, **_FOUND)
     cameras = _Cameras(wide, size=size, seed=seed)
-    x, settings = simulate_patterns(library, inputs, size, cameras)
-    x = Borrowed(model.prepare)(keras.layers.Reshape((size, size, 1))(x))
-    moments = _moments(_first_layers(model)(x), _PER_CAMERA)
+    patterns, settings = simulate_patterns(library, inputs, size, cameras)
+    patterns = Borrowed(model.prepare)(keras.layers.Reshape((size, size, 1))(patterns))
+    moments = _calculate_moments(_cut_to_first_layers(model)(patterns), _PER_CAMERA)
     graph = keras.Model(inputs, [moments, settings])
     rng = np.random.default_rng(seed)
-    found = [
-        graph.predict_on_batch(_recipe(dataset, rng))
+    batches = [
+        graph.predict_on_batch(_draw_recipe(dataset, rng))
         for _ in range(-(-n_cameras // _CAMERAS))
     ]
-    features, settings = (np.concatenate(i)[:n_cameras] for i in zip(*found))
+    features, settings = (np.concatenate(i)[:n_cameras] for i in zip(*batches))
     return features, settings
 
 
-def _recipe(dataset: SimulatedDataset, rng: np.random.Generator) -> dict:
+def _draw_recipe(dataset: SimulatedDataset, rng: np.random.Generator) -> dict:
     """Return the recipe of patterns of some cameras, half of them of one phase."""
     parts = []
     for _ in range(_CAMERAS):

@@ -68,8 +68,8 @@ def similar_entries(library: "MasterPatternLibrary", n: int) -> list[np.ndarray]
     groups = np.asarray(library.space_groups)[np.asarray(library.phase_index)]
     similar = []
     for i, row in enumerate(correlation):
-        others = np.flatnonzero((groups == groups[i]) & (np.arange(len(row)) != i))
-        best = others[np.argsort(-row[others], kind="stable")][:n]
+        same_group = np.flatnonzero((groups == groups[i]) & (np.arange(len(row)) != i))
+        best = same_group[np.argsort(-row[same_group], kind="stable")][:n]
         similar.append(best if len(best) else np.array([i]))
     return similar
 
@@ -125,15 +125,15 @@ def fill_up(
     >>> fill_up(np.array([0.5, 0.5]), np.array([3.0, 0.0]), 5)
     array([1., 4.])
     """
-    spread = least * amount * shares
-    rest = amount - spread.sum()
-    added, wanted = spread, shares > 0
-    if rest <= 0 or not wanted.any():
+    base = least * amount * shares
+    remaining = amount - base.sum()
+    added, has_share = base, shares > 0
+    if remaining <= 0 or not has_share.any():
         return added
-    ratios = (given + spread)[wanted] / shares[wanted]
+    ratios = (given + base)[has_share] / shares[has_share]
     order = np.argsort(ratios)
-    levels = np.cumsum((given + spread)[wanted][order])
-    levels = (levels + rest) / np.cumsum(shares[wanted][order])
+    levels = np.cumsum((given + base)[has_share][order])
+    levels = (levels + remaining) / np.cumsum(shares[has_share][order])
     # As water in vessels: the level of the last one which is below it
     level = levels[ratios[order] < levels][-1]
-    return added + np.maximum(level * shares - given - spread, 0)
+    return added + np.maximum(level * shares - given - base, 0)

@@ -250,11 +250,18 @@ class TestCandidates:
     def test_lazily(self, scan):
         s, model = EBSD(scan), FourGroupsModel()
         lazy = classify(s, model, compute=False)
-        xmap = compute_classification_map(
-            lazy, s, model, space_groups=[152, 154], show_progressbar=False
-        )
-        assert np.allclose(xmap.prop["top_probabilities"][:, 0], 0.6, atol=1e-6)
-        assert (xmap.phase_id == 152).all()
+        for separate, expected in ((False, 1.0), (True, 0.6)):
+            xmap = compute_classification_map(
+                lazy,
+                s,
+                model,
+                space_groups=[152, 154],
+                separate_enantiomorphs=separate,
+                show_progressbar=False,
+            )
+            top = xmap.prop["top_probabilities"][:, 0]
+            assert np.allclose(top, expected, atol=1e-6)
+            assert (xmap.phase_id == 152).all()
 
     def test_improbable_ones_are_told(self, scan, caplog):
         class Sure(FourGroupsModel):

@@ -545,7 +545,9 @@ class TestResume:
 
     def test_early_stopping(self, noise, tmp_path, monkeypatch):
         """The best epoch is before the interruption, the last one after it."""
-        monkeypatch.setattr(training, "_validate", lambda *args: Script(self.SCRIPT))
+        monkeypatch.setattr(
+            training, "_make_validation", lambda *args: Script(self.SCRIPT)
+        )
         kwargs = {"experimental": noise, "validation": noise} | self.STOPS
         full = self.trained(**kwargs)
         assert full[1].history["val_loss"] == [*self.SCRIPT[:5]]
@@ -555,7 +557,9 @@ class TestResume:
     def test_stopped_early_before_the_interruption(self, noise, tmp_path, monkeypatch):
         kwargs = {"experimental": noise, "validation": noise} | self.STOPS
         with monkeypatch.context() as patch:
-            patch.setattr(training, "_validate", lambda *args: Script(self.SCRIPT))
+            patch.setattr(
+                training, "_make_validation", lambda *args: Script(self.SCRIPT)
+            )
             full = self.trained(**kwargs)
             with monkeypatch.context() as inner:
                 inner.setattr(training.Backup, "remove", interrupt)

@@ -45,23 +45,23 @@ class Camera(SimulateCamera):
         self._offset = torch.as_tensor(self._offset, device=device)
         self._position = torch.as_tensor(self._position, device=device)
 
-    def _uniform(self, n, limits):
+    def _draw_uniform(self, n, limits):
         low, high = limits
         return torch.rand((n, 1, 1), device=self.device) * (high - low) + low
 
-    def _log_uniform(self, n, limits):
-        return self._uniform(n, [math.log(i) for i in limits]).exp()
+    def _draw_log_uniform(self, n, limits):
+        return self._draw_uniform(n, [math.log(i) for i in limits]).exp()
 
     def chance(self, n, probability):
         return (torch.rand((n, 1, 1), device=self.device) < probability).float()
 
-    def _normal(self, n):
+    def _draw_normal(self, n):
         return torch.randn((n, self.size, self.size), device=self.device)
 
-    def _dead_pixels(self, n):
+    def _draw_dead_pixels(self, n):
         chance = torch.rand((n, self.size, self.size), device=self.device)
-        dead = chance < self._uniform(n, self.acquisition.dead_pixels)
-        return dead.float() * self._uniform(n, (-4, 6))
+        dead = chance < self._draw_uniform(n, self.acquisition.dead_pixels)
+        return dead.float() * self._draw_uniform(n, (-4, 6))
 
 
 class Prepare(PreparePatterns):
