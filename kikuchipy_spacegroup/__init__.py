@@ -12,7 +12,7 @@ ones only::
     __main__
     plot
     evaluation
-    _signal  training
+    _signal  training  phases
     classification  explanation  simulation
     maps  master_patterns
     models  crystals

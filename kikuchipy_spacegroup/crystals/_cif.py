@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Read what a CIF states, by gemmi, from files that may be damaged or hostile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 import logging
 import math
@@ -30,7 +30,7 @@ _logger = logging.getLogger(__name__)
 
 _MAX_BYTES = 2**22
 # More atoms take hours, and show no bands
-_MAX_SITES = 1000
+MAX_SITES = 1000
 # General positions of the largest space groups, with their centring
 _MAX_OPERATIONS = 192
 # Names of the same item in old and new dictionaries
@@ -56,7 +56,7 @@ _CELL = [f"cell_length_{i}" for i in "abc"] + [
     f"cell_angle_{i}" for i in ("alpha", "beta", "gamma")
 ]
 # By its uncertainty, a refined occupancy may be above 1
-_MAX_OCCUPANCY = 1.1
+MAX_OCCUPANCY = 1.1
 _COORDINATES = [f"atom_site_fract_{i}" for i in "xyz"]
 # Places that hold no atom
 _NO_ATOM = {"dum", "dummy", "va", "vac", "vacancy"}
@@ -272,6 +272,29 @@ def _read_cell(block: _Block) -> np.ndarray:
         # Right angles may be left out
         default = 90.0 if "angle" in name and not values else math.nan
         cell.append(values[0] if values else default)
+    return check_cell(cell)
+
+
+def check_cell(cell: Sequence[float]) -> np.ndarray:
+    """Lattice parameters, or an error if they are those of no crystal.
+
+    Parameters
+    ----------
+    cell
+        Edges in angstrom and angles in degrees, six numbers.
+
+    Returns
+    -------
+    cell
+        Array of shape (6,).
+
+    Raises
+    ------
+    ValueError
+        If they are not positive or not numbers, or are those of no
+        crystal.
+    """
+    cell = [float(value) for value in cell]
     if not np.isfinite(cell).all() or min(cell) <= 0 or max(cell[3:]) >= 180:
         raise ValueError(
             f"its lattice parameters {cell} are not positive or not numbers"
@@ -290,8 +313,8 @@ def _read_sites(block: _Block, formula: dict[str, float]) -> list[CifSite]:
     text, number = gemmi.cif.as_string, _to_number
     x = block.column("atom_site_fract_x", number)
     n = len(x)
-    if n > _MAX_SITES:
-        raise ValueError(f"it has {n} sites, more than {_MAX_SITES}")
+    if n > MAX_SITES:
+        raise ValueError(f"it has {n} sites, more than {MAX_SITES}")
     labels = block.column("atom_site_label", text) or [str(i + 1) for i in range(n)]
     types = block.column("atom_site_type_symbol", text) or ["?"] * n
     y = block.column("atom_site_fract_y", number)
@@ -312,7 +335,7 @@ def _read_sites(block: _Block, formula: dict[str, float]) -> list[CifSite]:
                 f"coordinates of site {labels[i]!r} are not numbers: {xyz}"
             )
         occupancy = occupancies[i] if math.isfinite(occupancies[i]) else 1.0
-        if not 0 <= occupancy <= _MAX_OCCUPANCY:
+        if not 0 <= occupancy <= MAX_OCCUPANCY:
             raise ValueError(
                 f"site {labels[i]!r} has an occupancy of {occupancy:g}, which must be 0 "
                 "to 1"

@@ -120,13 +120,48 @@ def load_phase(path: str | Path, *, check_formula: bool = True) -> "Phase":
     """
     path = Path(path)
     content = read_cif(path)
+    try:
+        return phase_from_content(
+            content, path.stem, path.name, check_formula=check_formula
+        )
+    except ValueError as error:
+        raise ValueError(f"{path} is no crystal: {error}") from error
+
+
+def phase_from_content(
+    content: CifContent, name: str, origin: str, *, check_formula: bool = True
+) -> "Phase":
+    """Phase of what a CIF or an entry of a database states.
+
+    Parameters
+    ----------
+    content
+        Cell, sites, settings and formula.
+    name
+        Name of the phase.
+    origin
+        What to call the file or entry in messages that are logged.
+    check_formula
+        Whether to refuse a structure whose composition is not that of
+        the formula.
+
+    Returns
+    -------
+    phase
+        Phase as :func:`load_phase` returns it.
+
+    Raises
+    ------
+    ValueError
+        If the atoms are those of no crystal, or not those stated.
+    """
     content = replace(content, sites=_join_sites(content.sites))
     try:
-        cell = _choose_cell(content, path.name)
-        _check_formula(content, cell, path.name, refuse=check_formula)
-        return _to_phase(content, cell, path)
-    except (ArithmeticError, ValueError) as error:
-        raise ValueError(f"{path} is no crystal: {error}") from error
+        cell = _choose_cell(content, origin)
+        _check_formula(content, cell, origin, refuse=check_formula)
+        return _to_phase(content, cell, name, origin)
+    except ArithmeticError as error:
+        raise ValueError(str(error)) from error
 
 
 def _choose_cell(content: CifContent, name: str) -> _Cell:
@@ -415,16 +450,16 @@ def _is_same_crystal(first: "Structure", second: "Structure") -> bool:
     )
 
 
-def _to_phase(content: CifContent, cell: _Cell, path: Path) -> "Phase":
+def _to_phase(content: CifContent, cell: _Cell, name: str, origin: str) -> "Phase":
     """Phase in the standard setting, whose space group is checked."""
     stated, built = content.number, cell.setting.number
     for tolerance in _TOLERANCES:
-        phase = standard_cell(cell.structure, name=path.stem, tolerance=tolerance)
+        phase = standard_cell(cell.structure, name=name, tolerance=tolerance)
         number = phase.space_group.number
         if stated in (None, 1) or _is_same_group(number, stated) or built == stated:
             break
     else:
-        phase = standard_cell(cell.structure, name=path.stem, tolerance=_TOLERANCES[0])
+        phase = standard_cell(cell.structure, name=name, tolerance=_TOLERANCES[0])
         number = phase.space_group.number
     if stated is None or number == stated:
         return phase
@@ -439,7 +474,7 @@ def _to_phase(content: CifContent, cell: _Cell, path: Path) -> "Phase":
         )
     _logger.warning(
         "%s: the file says space group %i, but the atoms have %i (%s), which is used",
-        path.name,
+        origin,
         stated,
         number,
         phase.space_group.short_name,
