@@ -16,7 +16,10 @@ import pytest
 
 # It has no examples, and imports PyTorch, which may be missing and makes TensorFlow
 # crash if it comes first
-collect_ignore = ["kikuchipy_spacegroup/master_patterns/_bloch_waves.py"]
+collect_ignore = [
+    "kikuchipy_spacegroup/master_patterns/_bloch_waves.py",
+    "kikuchipy_spacegroup/master_patterns/_two_beams.py",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -40,7 +40,7 @@ DOORS = {
         "explanation",
     ],
     "tensorflow": [],
-    "torch": ["master_patterns._bloch_waves"],
+    "torch": ["master_patterns._bloch_waves", "master_patterns._two_beams"],
     "jax": [],
     "matplotlib": ["plot"],
     "dask": ["patterns", "classification", "simulation._scans", "io._aztec"],

@@ -6,6 +6,7 @@ from ._simulation import (
     dynamical_master_pattern,
     simulate_bloch_waves,
     simulate_master_pattern,
+    simulate_two_beams,
 )
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "reflecting_planes",
     "simulate_bloch_waves",
     "simulate_master_pattern",
+    "simulate_two_beams",
 ]

@@ -223,3 +223,81 @@ def test_like_emsoft():
         assert all(row["r"] > other + 0.01 for other in row["others"]), (name, row)
     # Rhombohedral, and without an inversion center
     assert all(len(found[i]["others"]) > 0 for i in (0, 1, 3, 6))
+
+
+TWO_BEAMS = (
+    PREAMBLE
+    + """
+from kikuchipy_spacegroup.master_patterns import (
+    kinematical_master_pattern,
+    simulate_bloch_waves,
+    simulate_two_beams,
+)
+
+
+def correlation(a, b):
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+def cell_of(number, lattice, *atoms):
+    atoms = [Atom(element, xyz) for element, *xyz in atoms]
+    structure = Structure(atoms, Lattice(*lattice))
+    return unit_cell(Phase("a", space_group=number, structure=structure))
+
+
+# Scheelite has fourfold axes and no vertical mirrors, rutile has both
+tetragonal = {
+    88: cell_of(
+        88,
+        (5.24, 5.24, 11.38, 90, 90, 90),
+        ("Ca", 0, 0, 0.5),
+        ("W", 0, 0, 0),
+        ("O", 0.15, 0.0086, 0.211),
+    ),
+    136: cell_of(
+        136, (4.59, 4.59, 2.96, 90, 90, 90), ("Ti", 0, 0, 0), ("O", 0.305, 0.305, 0)
+    ),
+}
+for number, cell in tetragonal.items():
+    (data,) = simulate_two_beams(cell, half_width=40, min_dspacing=0.07)
+    upper, lower = data
+    print(
+        json.dumps(
+            {
+                "turned": correlation(upper, np.rot90(upper)),
+                "inverted": correlation(upper, lower[::-1, ::-1]),
+                "mirrored": correlation(upper, upper.T),
+                "mean": float(np.abs(data.mean())),
+            }
+        )
+    )
+for cell in (
+    tetragonal[136],
+    cell_of(229, (2.866, 2.866, 2.866, 90, 90, 90), ("Fe", 0, 0, 0)),
+):
+    expected = simulate_bloch_waves(
+        cell,
+        half_width=40,
+        min_dspacing=0.07,
+        bethe_limits=(4, 8, 50),
+        n_electrons=20_000,
+        show_progressbar=False,
+    )
+    found = simulate_two_beams(
+        cell, half_width=40, min_dspacing=0.07, dampings=(1.5, 3.0)
+    )
+    print(json.dumps([correlation(i, expected) for i in found]))
+"""
+)
+
+
+def test_two_beams():
+    """The symmetry of the crystal, and bands like those of Bloch waves."""
+    scheelite, rutile, *correlations = run(TWO_BEAMS)
+    for row in (scheelite, rutile):
+        assert row["turned"] > 0.9999
+        assert row["inverted"] > 0.9999
+        assert row["mean"] < 1e-4
+    assert rutile["mirrored"] > 0.9999
+    assert scheelite["mirrored"] < 0.999  # By oxygen alone
+    assert all(max(r) > 0.6 for r in correlations), correlations

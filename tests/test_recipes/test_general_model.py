@@ -81,49 +81,8 @@ class TestLibrary:
 
 
 @pytest.fixture(scope="module")
-def two_beam():
-    pytest.importorskip("de_ebsd")
-    return module("structures.two_beam")
-
-
-@pytest.fixture(scope="module")
 def table():
     return module("structures.structure_table").read_structures()
-
-
-class TestTwoBeam:
-    """Master patterns of bands."""
-
-    def patterns(self, arrays):
-        limits = arrays["limits"][..., None, None]
-        return limits[..., 0, :, :] + arrays["values"] / 255.0 * (
-            limits[..., 1, :, :] - limits[..., 0, :, :]
-        )
-
-    def test_symmetry(self, two_beam, table):
-        """Tetragonal axes turn the pattern into itself, diagonals mirror it or not."""
-        found = {}
-        for number in (123, 83):
-            structure = next(s for s in table if s.space_group == number)
-            found[number] = self.patterns(two_beam.simulate(structure, 40))[0, 0]
-        for pattern in found.values():
-            np.testing.assert_allclose(pattern, np.rot90(pattern), atol=0.01)
-            np.testing.assert_allclose(pattern, pattern[::-1, ::-1], atol=0.01)
-        assert np.abs(found[123] - found[123].T).max() < 0.01
-        assert np.corrcoef(found[83].ravel(), found[83].T.ravel())[0, 1] < 0.95
-
-    def test_like_bloch_waves(self, two_beam, table):
-        """Of iron, the same bands as with Bloch waves."""
-        from kikuchipy_spacegroup.master_patterns import simulate_bloch_waves
-
-        structure = next(s for s in table if s.formula == "Fe" and s.space_group == 229)
-        cell = two_beam.unit_cell(two_beam.to_phase(structure))
-        expected = simulate_bloch_waves(
-            cell, 20, half_width=40, min_dspacing=0.07, show_progressbar=False
-        )
-        ours = self.patterns(two_beam.simulate(structure, 40))
-        r = [np.corrcoef(i.ravel(), expected[0, 0].ravel())[0, 1] for i in ours[:, 0]]
-        assert max(r) > 0.6
 
 
 def test_simulation_does_not_tell_the_class(table):
