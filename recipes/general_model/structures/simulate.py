@@ -141,11 +141,14 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--half-width", type=int, default=100)
     parser.add_argument("--max-minutes", type=float, default=20, help="per structure")
+    parser.add_argument("--splits", nargs="+", help="only these (default: all)")
     args = parser.parse_args()
     logging.basicConfig(level="WARNING", format="%(asctime)s %(message)s")
     _logger.setLevel("INFO")
     args.folder.mkdir(parents=True, exist_ok=True)
     for structure in in_turn(read_structures(args.table)):
+        if args.splits and structure.extra["split"] not in args.splits:
+            continue
         path = args.folder / f"{structure.identifier.replace('/', '_')}.npz"
         lock = path.with_suffix(".lock")
         if path.exists():
