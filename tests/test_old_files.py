@@ -66,7 +66,7 @@ def test_model(model, nickel, probabilities, tmp_path):
 
 def test_bundled_model_has_the_old_name():
     """So that tests of the bundled model are tests of old files."""
-    path = Path(kpsg.data.__file__).parent / "default.keras"
+    path = kpsg.data.model_path()
     assert modules_of(path) == {OLD_MODULE}
 
 

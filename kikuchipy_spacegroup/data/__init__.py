@@ -5,6 +5,8 @@
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
+# Which of them is the default
+_DEFAULT = "m-3m"
 
 
 def available_models() -> list[str]:
@@ -14,6 +16,7 @@ def available_models() -> list[str]:
     -------
     names
         Names to pass to :func:`kikuchipy_spacegroup.models.load_model`.
+        ``"default"`` is one of them by another name.
 
     See Also
     --------
@@ -23,7 +26,7 @@ def available_models() -> list[str]:
     --------
     >>> import kikuchipy_spacegroup as kpsg
     >>> kpsg.data.available_models()
-    ['default']
+    ['m-3m']
     """
     return sorted(path.stem for path in _FOLDER.glob("*.keras"))
 
@@ -34,7 +37,8 @@ def model_path(name: str = "default") -> Path:
     Parameters
     ----------
     name
-        Name of the model.
+        Name of the model. ``"default"`` is the one that is used unless
+        another one is asked for.
 
     Returns
     -------
@@ -54,12 +58,14 @@ def model_path(name: str = "default") -> Path:
     --------
     >>> import kikuchipy_spacegroup as kpsg
     >>> kpsg.data.model_path().name
-    'default.keras'
+    'm-3m.keras'
     """
     names = available_models()
+    if name == "default":
+        name = _DEFAULT
     if name not in names:
         raise ValueError(
-            f"There is no bundled model {name!r}, only {names}. A path to a model file "
+            f"There is no bundled model {name!r}, only {names} and 'default'. A path to a model file "
             "ends with '.keras'. One that ends with '.onnx' is for "
             "`classify_space_group()` and `OnnxModel`"
         )
@@ -95,7 +101,7 @@ def find_model(path_or_name: str | Path) -> Path:
     --------
     >>> import kikuchipy_spacegroup as kpsg
     >>> kpsg.data.find_model("default").name
-    'default.keras'
+    'm-3m.keras'
     """
     if isinstance(path_or_name, str) and not path_or_name.endswith(".keras"):
         return model_path(path_or_name)

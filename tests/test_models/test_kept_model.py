@@ -36,7 +36,7 @@ def other_model():
 def folder(tiny_model, tmp_path, monkeypatch):
     """A folder of bundled models, of which the default one is tiny."""
     kpsg.clear_model_cache()
-    tiny_model.save(tmp_path / "default.keras")
+    tiny_model.save(tmp_path / "m-3m.keras")
     monkeypatch.setattr(data, "_FOLDER", tmp_path)
     yield tmp_path
     kpsg.clear_model_cache()
@@ -62,7 +62,7 @@ def probabilities(signal, model=None):
 
 def test_read_once(nickel, folder, reads, tiny_model):
     expected = probabilities(nickel, tiny_model)
-    path = folder / "default.keras"
+    path = folder / "m-3m.keras"
     for model in (None, None, "default", str(path), path):
         assert np.array_equal(probabilities(nickel, model), expected)
     lazy = kpsg.classify_space_group(nickel, compute=False)
@@ -87,7 +87,7 @@ def test_models_of_users_are_their_own(nickel, folder, reads):
 @pytest.mark.parametrize("how", ["replaced", "written over"])
 def test_other_file_of_the_same_name(nickel, folder, reads, other_model, how):
     """Even if it has as many bytes and the same time."""
-    path = folder / "default.keras"
+    path = folder / "m-3m.keras"
     old = probabilities(nickel)
     before = path.stat()
     other_model.save(folder / "new.keras")
@@ -111,7 +111,7 @@ def test_one_is_kept(nickel, folder, reads, other_model):
     gc.collect()
     assert kept() is None
     assert np.array_equal(probabilities(nickel), old)
-    assert [path.stem for path in reads] == ["default", "other", "default"]
+    assert [path.stem for path in reads] == ["m-3m", "other", "m-3m"]
 
 
 def test_clear(nickel, folder, reads):
@@ -140,7 +140,7 @@ def test_what_cannot_be_read_is_not_kept(nickel, folder, reads):
         nickel.classify_space_group("best")
     with pytest.raises(TypeError, match="a path or a name, not int"):
         nickel.classify_space_group(3)
-    shutil.copy(folder / "default.keras", bad)
+    shutil.copy(folder / "m-3m.keras", bad)
     assert np.array_equal(probabilities(nickel, bad), expected)
 
 
