@@ -102,7 +102,6 @@ sphinx_gallery_conf = {
     "gallery_dirs": "tutorials",
     "filename_pattern": r"/\d\d_",
     "within_subsection_order": "FileNameSortKey",
-    "reference_url": {"kikuchipy_spacegroup": None},
     "remove_config_comments": True,
     "show_memory": False,
     "abort_on_example_error": True,
