@@ -98,16 +98,16 @@ def gather(
     for xmap in maps:
         for i, phase in xmap.phases:
             if i != -1:
-                _add(phases, phase)
+                _add_phase(phases, phase)
     names = list(phases)
     indexed = []
     for i, xmap in enumerate(maps):
-        kind = _kind(xmap) if kinds is None else kinds[i]
+        kind = _find_kind(xmap) if kinds is None else kinds[i]
         if kind not in KINDS:
             raise ValueError(f"kinds must be among {list(KINDS)}, not {kind!r}")
         number = {j: names.index(p.name) for j, p in xmap.phases if j != -1}
         solved = xmap.phase_id != -1
-        scores = _scores(xmap, KINDS[kind])[solved]
+        scores = _read_scores(xmap, KINDS[kind])[solved]
         candidate = np.array([number[j] for j in xmap.phase_id[solved].tolist()], int)
         index = np.flatnonzero(xmap.is_in_data)[solved]
         has = np.array(sorted(number.values()), dtype=int)
@@ -134,7 +134,7 @@ def evidence_of_kind(indexed: Sequence[Indexed], shape: tuple[int, int]) -> np.n
     table = np.full(shape, np.nan)
     for each in indexed:
         kind = each.kind
-        value = _transform(each.scores, kind)
+        value = _to_evidence(each.scores, kind)
         # Of what was not chosen, votes say something and correlations do not
         if kind == "hough":
             rows = table[np.ix_(each.index, each.has)]
@@ -144,7 +144,7 @@ def evidence_of_kind(indexed: Sequence[Indexed], shape: tuple[int, int]) -> np.n
     return table
 
 
-def _transform(scores: np.ndarray, kind: str) -> np.ndarray:
+def _to_evidence(scores: np.ndarray, kind: str) -> np.ndarray:
     """Return scores on a scale on which differences count."""
     if kind == "hough":
         return scores
@@ -152,7 +152,7 @@ def _transform(scores: np.ndarray, kind: str) -> np.ndarray:
     return -0.5 * np.log1p(-r * r)
 
 
-def _add(phases: dict[str, Phase], phase: Phase) -> None:
+def _add_phase(phases: dict[str, Phase], phase: Phase) -> None:
     """Add a phase, or raise an error if it is not the one of this name."""
     if not phase.name:
         raise ValueError("Phases of indexed maps must have names. Set `phase.name`")
@@ -173,7 +173,7 @@ def _add(phases: dict[str, Phase], phase: Phase) -> None:
         )
 
 
-def _kind(xmap: CrystalMap) -> str:
+def _find_kind(xmap: CrystalMap) -> str:
     """Return the kind of scores a map has."""
     if {"top_space_groups", "candidate_probabilities"} & set(xmap.prop):
         raise ValueError(
@@ -191,7 +191,7 @@ def _kind(xmap: CrystalMap) -> str:
     )
 
 
-def _scores(xmap: CrystalMap, name: str) -> np.ndarray:
+def _read_scores(xmap: CrystalMap, name: str) -> np.ndarray:
     """Return the best score per point."""
     if name not in xmap.prop:
         raise ValueError(f"A map has no property {name!r}, but {list(xmap.prop)}")
@@ -254,7 +254,7 @@ def fit_weights(
 
     # 2. Negative log-likelihood of neighbors, see the notes of combine()
     def loss(log_factors: np.ndarray) -> float:
-        trial = weights | dict(zip(free, _scaled(log_factors, free)))
+        trial = weights | dict(zip(free, _scale_weights(log_factors, free)))
         # Logarithmic opinion pool, (points, m)
         pool = sum(trial[kind] * table for kind, table in tables.items())
         p = softmax(pool, axis=1)
@@ -279,12 +279,12 @@ def fit_weights(
             "maxfev": 300,
         },
     )
-    weights |= dict(zip(free, _scaled(found.x, free)))
+    weights |= dict(zip(free, _scale_weights(found.x, free)))
     _logger.info("Weights of the evidence: %s", weights)
     return weights
 
 
-def _scaled(log_factors: np.ndarray, kinds: Sequence[str]) -> list[float]:
+def _scale_weights(log_factors: np.ndarray, kinds: Sequence[str]) -> list[float]:
     """Return default weights times factors given by their logarithms."""
     factors = np.exp(log_factors)
     return [float(DEFAULT_WEIGHTS[kind] * f) for kind, f in zip(kinds, factors)]

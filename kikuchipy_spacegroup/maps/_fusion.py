@@ -228,7 +228,7 @@ def combine(
     # 2. Log-likelihood ratios by the classifier and evidence of each kind of scores,
     #    (n, m) for the n points in the data
     points = np.flatnonzero(xmap.is_in_data)
-    prior = _prior(probabilities, numbers, phases)
+    prior = _log_ratios(probabilities, numbers, phases)
     shape = (xmap.is_in_data.size, len(phases))
     tables = {
         kind: evidence_of_kind([i for i in found if i.kind == kind], shape)[points]
@@ -237,7 +237,7 @@ def combine(
     }
     # 3. Which phases are candidates at which points, (n, m)
     is_candidate = np.any([np.isfinite(table) for table in tables.values()], axis=0)
-    is_candidate &= _has_solution(found, shape)[points]
+    is_candidate &= _find_solutions(found, shape)[points]
     _warn_of_unlike(tables, phases)
     # 4. Scores of different phases on one scale, by expectation-maximization
     pairs = neighbors(xmap)
@@ -249,7 +249,9 @@ def combine(
     # 6. Logarithmic opinion pool, of points or of grains
     log_p = sum(weights[kind] * table for kind, table in evidence.items())
     if grain_ids is not None:
-        log_p = _of_grains(log_p, is_candidate, check_grain_ids(grain_ids, xmap))
+        log_p = _pool_log_probabilities(
+            log_p, is_candidate, check_grain_ids(grain_ids, xmap)
+        )
     # 7. Posterior probabilities of the candidates, and the best of them
     log_p = np.where(is_candidate, log_p, -np.inf)
     solved = is_candidate.any(axis=1)
@@ -260,8 +262,8 @@ def combine(
     prop = {
         "scores": posterior.max(axis=1),
         "candidate_probabilities": posterior,
-        "classifier_scores": _classifier_scores(probabilities, numbers, phases, chosen),
-        "disagreement": _disagreement(xmap, numbers, phases, tables, chosen),
+        "classifier_scores": _look_up_scores(probabilities, numbers, phases, chosen),
+        "disagreement": _find_disagreement(xmap, numbers, phases, tables, chosen),
     }
     return combined_map(xmap, phases, found, chosen, prop)
 
@@ -279,9 +281,9 @@ def _check_same_scan(xmap: CrystalMap, other: CrystalMap, i: int) -> None:
         values = np.zeros(a) if values is None else values
         others = np.zeros(a) if others is None else others
         # Steps may be unknown to one of them, as in maps in pixels
-        if not np.allclose(_in_steps(values), _in_steps(others), atol=1e-3):
+        if not np.allclose(_to_steps(values), _to_steps(others), atol=1e-3):
             raise ValueError(f"Indexed map {i} has another shape ({name} differs)")
-        if _unit(xmap) == _unit(other) and not np.allclose(
+        if _read_unit(xmap) == _read_unit(other) and not np.allclose(
             np.ptp(values), np.ptp(others), rtol=1e-3
         ):
             raise ValueError(
@@ -290,7 +292,7 @@ def _check_same_scan(xmap: CrystalMap, other: CrystalMap, i: int) -> None:
             )
 
 
-def _in_steps(values: np.ndarray) -> np.ndarray:
+def _to_steps(values: np.ndarray) -> np.ndarray:
     values = values - values.min()
     extent = values.max()
     if not extent > 0:
@@ -316,17 +318,17 @@ def _warn_of_unlike(tables: Mapping[str, np.ndarray], phases: Sequence[Phase]) -
     )
 
 
-def _unit(xmap: CrystalMap) -> str:
+def _read_unit(xmap: CrystalMap) -> str:
     return "um" if xmap.scan_unit in ("um", "µm", "μm") else xmap.scan_unit
 
 
-def _prior(
+def _log_ratios(
     probabilities: np.ndarray, numbers: Sequence[int], phases: Sequence[Phase]
 ) -> np.ndarray:
     """Return logarithms of the ratio of what is and what was known."""
     prior = np.zeros((len(probabilities), len(phases)))
     known = probabilities.any(axis=1)
-    for j, number in enumerate(_space_groups_of(phases, numbers)):
+    for j, number in enumerate(_match_space_groups(phases, numbers)):
         if number in numbers:
             p = probabilities[known, numbers.index(number)]
             ratio = np.maximum(p, _LEAST_PROBABILITY) * len(numbers)
@@ -334,13 +336,13 @@ def _prior(
     return prior
 
 
-def _space_groups_of(phases: Sequence[Phase], numbers: Sequence[int]) -> list[int]:
+def _match_space_groups(phases: Sequence[Phase], numbers: Sequence[int]) -> list[int]:
     """Return the space group of each phase, as it is called in a map."""
     groups = [phase.space_group.number for phase in phases]
     return sg.match_enantiomorphs(groups, numbers).tolist()
 
 
-def _of_grains(
+def _pool_log_probabilities(
     log_p: np.ndarray, is_candidate: np.ndarray, grain_id: np.ndarray
 ) -> np.ndarray:
     """Return the joint log-probabilities of the points of each grain.
@@ -370,7 +372,7 @@ def _of_grains(
     return pooled
 
 
-def _has_solution(found: Sequence[Indexed], shape: tuple[int, int]) -> np.ndarray:
+def _find_solutions(found: Sequence[Indexed], shape: tuple[int, int]) -> np.ndarray:
     """Return which points, by phases, some map has a solution for."""
     has_solution = np.zeros(shape, dtype=bool)
     for each in found:
@@ -378,21 +380,21 @@ def _has_solution(found: Sequence[Indexed], shape: tuple[int, int]) -> np.ndarra
     return has_solution
 
 
-def _classifier_scores(
+def _look_up_scores(
     probabilities: np.ndarray,
     numbers: Sequence[int],
     phases: Sequence[Phase],
     chosen: np.ndarray,
 ) -> np.ndarray:
     scores = np.full(len(chosen), np.nan)
-    for j, number in enumerate(_space_groups_of(phases, numbers)):
+    for j, number in enumerate(_match_space_groups(phases, numbers)):
         if number in numbers:
             column = numbers.index(number)
             scores[chosen == j] = probabilities[chosen == j, column]
     return scores
 
 
-def _disagreement(
+def _find_disagreement(
     xmap: CrystalMap,
     numbers: Sequence[int],
     phases: Sequence[Phase],
@@ -400,7 +402,7 @@ def _disagreement(
     chosen: np.ndarray,
 ) -> np.ndarray:
     """Return the sum of numbers in ``DISAGREES``."""
-    groups = np.array([*_space_groups_of(phases, numbers), -1])[chosen]
+    groups = np.array([*_match_space_groups(phases, numbers), -1])[chosen]
     top = xmap.prop["top_space_groups"][:, 0]
     flags = np.zeros(len(chosen), dtype="int8")
     indexed = chosen >= 0

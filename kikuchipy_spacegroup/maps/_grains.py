@@ -99,7 +99,7 @@ def grains_from_orientations(xmap: CrystalMap, *, tolerance: float = 5.0) -> np.
                 for j in (first, second)
             )
             inside[part] = a.angle_with(b, degrees=True) <= tolerance
-    return _components(first[inside], second[inside], phase_id != -1)
+    return _label_components(first[inside], second[inside], phase_id != -1)
 
 
 def grains_from_patterns(
@@ -203,7 +203,7 @@ def grains_from_patterns(
         raise ValueError(f"threshold must be between 0 and 1, not {threshold}")
     options = static_background, mask, signal_mask
     # 1. Normalized dot products of neighbors and next but one neighbors
-    right, below, usable, anywhere = _products(signal, *options)
+    right, below, usable, anywhere = _multiply_neighbors(signal, *options)
     # 2. What a point has in common with the most similar neighbor, (rows, columns)
     best = np.zeros(usable.shape)
     for here, there, s in (
@@ -225,19 +225,22 @@ def grains_from_patterns(
         ]
         below = [s / (scale[: -i or None] * scale[i:]) for i, s in enumerate(below, 1)]
     # 4. Points within grains: neighbors on opposite sides are alike
-    alike = np.fmin(_across(*(s.T for s in right)).T, _across(*below))
+    alike = np.fmin(_compare_across(*(s.T for s in right)).T, _compare_across(*below))
     within = (alike >= threshold).ravel() & usable.ravel()
     # 5. Grains grow from these over links (pairs,) of points that are alike
     first, second = pairs(np.arange(usable.size).reshape(usable.shape))
     similarity = np.concatenate([right[0].ravel(), below[0].ravel()])
     linked = similarity >= threshold
     links = first[linked], second[linked], similarity[linked]
-    labels = _grow(*links, within, usable.ravel())
+    labels = _grow_grains(*links, within, usable.ravel())
     # 6. Grains that are alike on both sides of their boundary are merged
     grid = labels.reshape(usable.shape)
-    sides = _sides(*(s.T for s in right), grid.T).T, _sides(*below, grid)
+    sides = (
+        _compare_sides(*(s.T for s in right), grid.T).T,
+        _compare_sides(*below, grid),
+    )
     similarity = np.concatenate([s.ravel() for s in sides])
-    labels = _merge(labels, first, second, similarity, (1 + threshold) / 2)
+    labels = _merge_grains(labels, first, second, similarity, (1 + threshold) / 2)
     _warn_of_what_cannot_tell(labels, in_common, anywhere, threshold)
     return labels.reshape(shape)
 
@@ -263,7 +266,7 @@ def _warn_of_what_cannot_tell(
         )
 
 
-def _products(
+def _multiply_neighbors(
     signal: EBSD,
     static_background: np.ndarray | str | None,
     mask: np.ndarray | None,
@@ -296,7 +299,7 @@ def _products(
         for row in block:
             unusable = unusable_patterns(row) | ~wanted[y]
             row = flatten_patterns(divide_background(row, background, inside), inside)
-            row = _standardized(row.reshape(columns, -1), unusable)
+            row = _standardize(row.reshape(columns, -1), unusable)
             usable[y] = np.isfinite(row).all(axis=1)
             for i in (1, 2):
                 if columns > i:
@@ -307,10 +310,10 @@ def _products(
             here = np.unique(picked[picked // columns == y] % columns)
             sample.append(row[here[usable[y, here]]])
             y += 1
-    return right, below, usable, _alike_anywhere(np.concatenate(sample))
+    return right, below, usable, _compare_anywhere(np.concatenate(sample))
 
 
-def _alike_anywhere(sample: np.ndarray) -> float:
+def _compare_anywhere(sample: np.ndarray) -> float:
     """Return what nineteen of twenty pairs of patterns have in common."""
     if len(sample) < 2:
         return 0.0
@@ -318,7 +321,7 @@ def _alike_anywhere(sample: np.ndarray) -> float:
     return float(np.percentile(products, 5))
 
 
-def _standardized(patterns: np.ndarray, unusable: np.ndarray) -> np.ndarray:
+def _standardize(patterns: np.ndarray, unusable: np.ndarray) -> np.ndarray:
     """Return patterns of zero mean and unit norm, NaN if unusable."""
     patterns = patterns - patterns.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(patterns, axis=1, keepdims=True)
@@ -326,7 +329,7 @@ def _standardized(patterns: np.ndarray, unusable: np.ndarray) -> np.ndarray:
     return np.divide(patterns, norm, out=np.full_like(patterns, np.nan), where=varied)
 
 
-def _across(next_one: np.ndarray, next_but_one: np.ndarray) -> np.ndarray:
+def _compare_across(next_one: np.ndarray, next_but_one: np.ndarray) -> np.ndarray:
     """Return the similarity of the patterns above and below each one.
 
     Where there is only one, it is compared to the pattern itself.
@@ -341,7 +344,7 @@ def _across(next_one: np.ndarray, next_but_one: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(across), across, with_one)
 
 
-def _grow(
+def _grow_grains(
     first: np.ndarray,
     second: np.ndarray,
     alike: np.ndarray,
@@ -351,7 +354,7 @@ def _grow(
     """Return labels from points within grains and links to all others."""
     # Connected points within grains
     inside = within[first] & within[second]
-    labels = _components(first[inside], second[inside], within)
+    labels = _label_components(first[inside], second[inside], within)
     # Other points join the neighbor most like them, layer by layer
     ends = np.concatenate([first, second])
     starts = np.concatenate([second, first])
@@ -366,11 +369,11 @@ def _grow(
     # Those left, as in grains two points wide, are linked to each other
     left = usable & (labels < 0)
     inside = left[first] & left[second]
-    others = _components(first[inside], second[inside], left)
+    others = _label_components(first[inside], second[inside], left)
     return np.where(left, others + labels.max(initial=-1) + 1, labels)
 
 
-def _sides(
+def _compare_sides(
     next_one: np.ndarray, next_but_one: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
     """Return how alike each pattern and the one below are, and the one
@@ -386,7 +389,7 @@ def _sides(
     return alike
 
 
-def _merge(
+def _merge_grains(
     labels: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
@@ -403,23 +406,23 @@ def _merge(
     mean = np.bincount(index, alike[between]) / np.bincount(index)
     # Grains linked by those that are alike become one
     merged = found[mean >= threshold]
-    of_grain = _components(merged // n, merged % n, np.ones(n, dtype=bool))
+    of_grain = _label_components(merged // n, merged % n, np.ones(n, dtype=bool))
     known = labels >= 0
     result = np.full(labels.size, -1)
     result[known] = of_grain[labels[known]]
-    return _renumbered(result)
+    return _renumber(result)
 
 
-def _components(
+def _label_components(
     first: np.ndarray, second: np.ndarray, wanted: np.ndarray
 ) -> np.ndarray:
     """Return labels of points that are linked, -1 where not wanted."""
     links = coo_array((np.ones(len(first)), (first, second)), shape=(wanted.size,) * 2)
     _, labels = connected_components(links, directed=False)
-    return _renumbered(np.where(wanted, labels, -1))
+    return _renumber(np.where(wanted, labels, -1))
 
 
-def _renumbered(labels: np.ndarray) -> np.ndarray:
+def _renumber(labels: np.ndarray) -> np.ndarray:
     """Return labels in the order of their first points, -1 kept."""
     known = labels >= 0
     _, start, inverse = np.unique(labels[known], return_index=True, return_inverse=True)

@@ -175,7 +175,10 @@ def fit_score_model(
     evidence = evidence - evidence.mean(axis=1, keepdims=True)
     # 3. Scores that have nothing to do with the classifier are left as they are
     p = softmax(prior, axis=1)
-    if _correlation(evidence, p, *index.reshape(2, -1)) < _LEAST_CORRELATION:
+    if (
+        _correlate_with_neighbors(evidence, p, *index.reshape(2, -1))
+        < _LEAST_CORRELATION
+    ):
         return None
     # 4. Expectation-maximization
     model = _maximize_expectation(evidence, prior)
@@ -183,7 +186,7 @@ def fit_score_model(
     return model
 
 
-def _correlation(
+def _correlate_with_neighbors(
     evidence: np.ndarray, p: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> float:
     """Return the correlation of evidence with probabilities of neighbors.

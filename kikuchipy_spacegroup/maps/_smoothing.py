@@ -118,11 +118,13 @@ def smooth_probabilities(
             (row.max() + 1, col.max() + 1, probabilities.shape[1]), dtype="float32"
         )
         evidence[row, col] = probabilities
-        smooth = _marginals(evidence, beta, max_iterations)[row, col]
+        smooth = _find_marginals(evidence, beta, max_iterations)[row, col]
     return replace_probabilities(xmap, smooth, min_probability=min_probability)
 
 
-def _marginals(evidence: np.ndarray, beta: float, max_iterations: int) -> np.ndarray:
+def _find_marginals(
+    evidence: np.ndarray, beta: float, max_iterations: int
+) -> np.ndarray:
     """Return the marginal probabilities of a Potts model on a grid.
 
     Parameters
@@ -144,11 +146,11 @@ def _marginals(evidence: np.ndarray, beta: float, max_iterations: int) -> np.nda
     coupling = np.float32(np.expm1(beta))
     messages = [np.ones_like(evidence) for _ in targets]
     for _ in range(max_iterations):
-        beliefs = _beliefs(evidence, messages)
+        beliefs = _multiply_messages(evidence, messages)
         updated, change = [], 0.0
         for i, (target, source) in enumerate(zip(targets, sources)):
             # Cavity distribution: what the source knows but from the target
-            cavity = _normalized(beliefs[source] / messages[opposite[i]][source])
+            cavity = _normalize(beliefs[source] / messages[opposite[i]][source])
             # Sum over its groups of exp(beta [same group]) times it, less a constant
             message = np.ones_like(evidence)
             message[target] += coupling * cavity
@@ -165,18 +167,18 @@ def _marginals(evidence: np.ndarray, beta: float, max_iterations: int) -> np.nda
             change,
             max_iterations,
         )
-    return _beliefs(evidence, messages)
+    return _multiply_messages(evidence, messages)
 
 
-def _beliefs(evidence: np.ndarray, messages: list[np.ndarray]) -> np.ndarray:
+def _multiply_messages(evidence: np.ndarray, messages: list[np.ndarray]) -> np.ndarray:
     """Return the normalized product of evidence and all messages."""
     beliefs = evidence.copy()
     for message in messages:
         beliefs *= message
-    return _normalized(beliefs)
+    return _normalize(beliefs)
 
 
-def _normalized(values: np.ndarray) -> np.ndarray:
+def _normalize(values: np.ndarray) -> np.ndarray:
     """Return values that add up to 1 over the last axis, or zeros."""
     total = values.sum(axis=-1, keepdims=True)
     return np.divide(values, total, out=np.zeros_like(values), where=total > 0)

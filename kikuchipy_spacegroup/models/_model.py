@@ -197,7 +197,7 @@ class SpaceGroupModel:
             f"  input: any pattern, prepared at {self.size} x {self.size} px",
             f"  network: {self.metadata.get('network', self.network.name)}, "
             f"{self.network.count_params():,} parameters",
-            f"  temperature {_in_words(self.temperature)}, "
+            f"  temperature {_format_temperature(self.temperature)}, "
             f"min_probability {self.min_probability:.3g}",
             f"  trained on: {self.metadata.get('trained_on', 'nothing yet')}",
         ]
@@ -435,7 +435,7 @@ class SpaceGroupModel:
                 archive.writestr(MEMBER, json.dumps(header, indent=1))
 
 
-def _in_words(temperature: float | Mapping[str, float]) -> str:
+def _format_temperature(temperature: float | Mapping[str, float]) -> str:
     """Return a temperature, or those of the levels from the finest, as text."""
     if not isinstance(temperature, Mapping):
         return f"{temperature:.3g}"

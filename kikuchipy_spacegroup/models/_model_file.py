@@ -103,7 +103,7 @@ def parse_header(content: str | bytes, path: Path) -> dict[str, Any]:
         header = json.loads(content)
         version = int(header["format_version"])
         if version <= FORMAT_VERSION:
-            header = _typed(header)
+            header = _check_types(header)
     except (
         ArithmeticError,  # As of numbers too large
         AttributeError,
@@ -121,7 +121,7 @@ def parse_header(content: str | bytes, path: Path) -> dict[str, Any]:
     return header
 
 
-def _typed(header: dict[str, Any]) -> dict[str, Any]:
+def _check_types(header: dict[str, Any]) -> dict[str, Any]:
     """Return our member with everything of the type it should be of."""
     numbers = header["space_groups"]
     if not isinstance(numbers, list) or not all(type(i) is int for i in numbers):
@@ -129,10 +129,10 @@ def _typed(header: dict[str, Any]) -> dict[str, Any]:
     thresholds = header.get("conformal_thresholds", {})
     typed = {
         "space_groups": numbers,
-        "temperature": check_temperature(_temperature(header["temperature"])),
+        "temperature": check_temperature(_read_temperature(header["temperature"])),
         "min_probability": float(header["min_probability"]),
         "conformal_thresholds": {
-            float(k): _threshold(v, numbers) for k, v in thresholds.items()
+            float(k): _read_threshold(v, numbers) for k, v in thresholds.items()
         },
         "keras_version": str(header["keras_version"]),
         "metadata": dict(header["metadata"]),
@@ -150,14 +150,14 @@ def _typed(header: dict[str, Any]) -> dict[str, Any]:
     return typed
 
 
-def _temperature(value: Any) -> float | dict[str, float]:
+def _read_temperature(value: Any) -> float | dict[str, float]:
     """Return the temperature, or that of each level of symmetry."""
     if not isinstance(value, dict):
         return float(value)
     return {str(level): float(v) for level, v in value.items()}
 
 
-def _threshold(value: Any, numbers: list[int]) -> float | dict[int, float]:
+def _read_threshold(value: Any, numbers: list[int]) -> float | dict[int, float]:
     """Return the threshold of all space groups, or that of each."""
     if not isinstance(value, dict):
         return float(value)

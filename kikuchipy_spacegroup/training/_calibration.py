@@ -75,7 +75,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     logits, labels = check_labels(logits, labels)
     if not np.isfinite(logits).all():
         raise ValueError("Logits must be finite")
-    return _most_likely_temperature(logits, labels)
+    return _find_most_likely_temperature(logits, labels)
 
 
 def fit_chain_temperatures(
@@ -148,12 +148,12 @@ def fit_chain_temperatures(
         siblings = (of_node @ of_node.T > 0)[right]
         of_siblings = np.where(siblings, summed, -np.inf)
         alone = (siblings.sum(axis=1) == 1).all()
-        found = 1.0 if alone else _most_likely_temperature(of_siblings, right)
+        found = 1.0 if alone else _find_most_likely_temperature(of_siblings, right)
         temperatures[level] = found
     return temperatures
 
 
-def _most_likely_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+def _find_most_likely_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the temperature of the highest likelihood.
 
     Parameters

@@ -56,7 +56,7 @@ def conformal_threshold(
     if not 0 < coverage < 1:
         raise ValueError(f"Coverage must be between 0 and 1, not {coverage}")
     n = len(labels)
-    rank = _rank(n, coverage)
+    rank = _find_rank(n, coverage)
     if rank > n:
         needed = int(np.ceil(round(coverage / (1 - coverage), 9)))
         raise ValueError(
@@ -147,7 +147,7 @@ def class_conformal_thresholds(
             )
         for family in np.unique(families):
             of_family = families[labels] == family
-            if _rank(of_family.sum(), coverage) <= of_family.sum():
+            if _find_rank(of_family.sum(), coverage) <= of_family.sum():
                 own = conformal_threshold(
                     probabilities[of_family], labels[of_family], coverage
                 )
@@ -157,14 +157,14 @@ def class_conformal_thresholds(
                 thresholds[unknown] = min(everywhere, own)
     groups = [labels] if materials is None else [labels, np.asarray(materials)]
     for here in (group == i for group in groups for i in np.unique(group)):
-        if _rank(here.sum(), coverage) <= here.sum():
+        if _find_rank(here.sum(), coverage) <= here.sum():
             own = conformal_threshold(probabilities[here], labels[here], coverage)
             of_these = np.unique(labels[here])
             thresholds[of_these] = np.minimum(thresholds[of_these], own)
     return thresholds
 
 
-def _rank(n: int, coverage: float) -> int:
+def _find_rank(n: int, coverage: float) -> int:
     """Return the conformal rank: how many of n + 1 patterns must be covered."""
     return int(np.ceil(round((n + 1) * coverage, 9)))
 
