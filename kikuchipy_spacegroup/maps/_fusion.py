@@ -293,6 +293,7 @@ def _check_same_scan(xmap: CrystalMap, other: CrystalMap, i: int) -> None:
 
 
 def _to_steps(values: np.ndarray) -> np.ndarray:
+    """Return coordinates in steps from the lowest one, whatever their unit."""
     values = values - values.min()
     extent = values.max()
     if not extent > 0:

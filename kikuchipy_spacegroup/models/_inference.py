@@ -195,6 +195,7 @@ def _in_half_precision(network: keras.Model) -> Callable[..., Any]:
 
 
 def _tensorflow_call(graph: keras.Model, forward: Callable) -> Callable:
+    """Return a call that TensorFlow traces once for all shapes."""
     import tensorflow as tf
 
     signature = [tf.TensorSpec((None, None, None, 1), tf.float32)]
@@ -209,12 +210,14 @@ def _tensorflow_call(graph: keras.Model, forward: Callable) -> Callable:
 
 
 def _torch_call(graph: keras.Model, forward: Callable) -> Callable:
+    """Return a call without gradients."""
     import torch
 
     return torch.no_grad()(lambda x: forward(ops.convert_to_tensor(x)))
 
 
 def _jax_call(graph: keras.Model, forward: Callable) -> Callable:
+    """Return a call that JAX compiles once for each shape and data type."""
     import jax
 
     variables = graph.variables
@@ -241,12 +244,14 @@ def _jax_call(graph: keras.Model, forward: Callable) -> Callable:
 
 
 def _tensorflow_memory() -> int:
+    """Return the bytes a GPU is taken to have, 0 without one."""
     import tensorflow as tf
 
     return _ASSUMED_MEMORY if tf.config.list_physical_devices("GPU") else 0
 
 
 def _torch_memory() -> int:
+    """Return half of the bytes of a GPU, 0 without one."""
     import torch
 
     if not torch.cuda.is_available():
@@ -257,6 +262,7 @@ def _torch_memory() -> int:
 
 
 def _jax_memory() -> int:
+    """Return the bytes of a GPU that JAX may use, 0 without one."""
     import jax
 
     if jax.default_backend() != "gpu":
