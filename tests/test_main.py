@@ -204,7 +204,11 @@ def test_one_line_in_a_shell(tmp_path):
         "assert statuses == [2] * len(statuses), statuses\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+        # Some older packages warn of each other
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0
     assert len(done.stderr.splitlines()) == len(names)

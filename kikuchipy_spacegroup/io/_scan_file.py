@@ -90,13 +90,30 @@ def load_scan(path: str | Path) -> "LazyEBSD":
         name = type(signal).__name__.removeprefix("Lazy")
         found = _SIGNALS.get(name, f"something else ({name})")
         raise ValueError(f"{path} has no scan, but {found}. {READABLE}")
-    if 0 in signal.data.shape:
-        raise ValueError(f"{path} has a scan without patterns. {READABLE}")
+    # Some versions of kikuchipy fill up what is not there with zeros
+    if 0 in signal.data.shape or _has_only_empty_images(Path(path)):
+        raise ValueError(f"{path} has a scan with no patterns. {READABLE}")
     for warning in caught:
         warnings.warn_explicit(
             warning.message, warning.category, warning.filename, warning.lineno
         )
     return signal
+
+
+def _has_only_empty_images(path: Path) -> bool:
+    """Return whether an HDF5 file has stacks of images, and nothing in them."""
+    import h5py
+
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return False
+    sizes = []
+    with h5py.File(path, "r") as file:
+        file.visititems(
+            lambda name, item: (
+                sizes.append(item.size) if getattr(item, "ndim", 0) > 2 else None
+            )
+        )
+    return bool(sizes) and not any(sizes)
 
 
 def _check_file(path: str | Path) -> None:

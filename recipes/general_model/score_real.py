@@ -20,14 +20,13 @@ from pathlib import Path
 import kikuchipy as kp
 from kikuchipy.signals import EBSD
 import numpy as np
-from scipy.special import softmax
 
 from benchmarks.tables import write_table
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.maps import probabilities_from_map, symmetry_map
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from recipes.default_model.scores.real_patterns import load_real
-from recipes.general_model.scoreboard import LEVELS
+from recipes.general_model.scoreboard import LEVELS, class_prior, multiply_likelihoods
 
 # Only reported: never to choose, stop or calibrate by
 REPORTED_ONLY = "GaN"
@@ -50,9 +49,11 @@ def score_map(model: SpaceGroupModel, s: EBSD, right: list[int]) -> dict:
     )
     p, groups = probabilities_from_map(xmap)
     classified = p.any(axis=1)
-    logs = np.log(np.maximum(p[classified], 1e-9)).sum(axis=0)
-    pooled = softmax(logs)
-    row = {"n": xmap.size}
+    prior = class_prior(model)
+    if prior is not None:  # Of pairs, as in the map
+        prior, _ = sg.merge_enantiomorphs(prior, model.space_groups)
+    pooled = multiply_likelihoods(p[classified], prior)
+    row = {"n": int(xmap.size)}
     for level in LEVELS:
         truth = sg.coarsen(right, level)
         summed, labels = sg.coarsen_probabilities(p, groups, level)

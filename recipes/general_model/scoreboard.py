@@ -60,6 +60,9 @@ class Predictions:
         k space group numbers.
     truth
         Space group of each structure.
+    prior
+        Probability of each space group before looking at a pattern, of shape (k,): how
+        often it was in training. The same for all if not given.
     """
 
     def __init__(
@@ -67,7 +70,9 @@ class Predictions:
         probabilities: np.ndarray,
         space_groups: Sequence[int],
         truth: Sequence[int],
+        prior: np.ndarray | None = None,
     ) -> None:
+        self.prior = prior
         self.probabilities = probabilities
         self.space_groups = tuple(space_groups)
         self.truth = np.asarray(truth)
@@ -88,7 +93,7 @@ class Predictions:
         level
             Level of symmetry.
         pooled
-            Number of patterns whose probabilities are multiplied.
+            Number of patterns whose likelihoods are multiplied.
 
         Returns
         -------
@@ -100,9 +105,9 @@ class Predictions:
         p = self.probabilities
         if pooled > 1:
             structures, n, k = p.shape
-            logs = np.log(np.maximum(p, 1e-9))[:, : n // pooled * pooled]
-            logs = logs.reshape(structures, n // pooled, pooled, k).sum(axis=2)
-            p = softmax(logs, axis=-1)
+            groups = p[:, : n // pooled * pooled]
+            groups = groups.reshape(structures, n // pooled, pooled, k)
+            p = multiply_likelihoods(groups, self.prior)
         summed, labels = sg.coarsen_probabilities(p, self.space_groups, level)
         index = {label: i for i, label in enumerate(labels)}
         of_truth = sg.coarsen(self.truth, level).tolist()
@@ -124,6 +129,34 @@ class Predictions:
         return float(np.abs(gaps).sum())
 
 
+def multiply_likelihoods(
+    probabilities: np.ndarray, prior: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the probabilities that independent patterns have together.
+
+    Parameters
+    ----------
+    probabilities
+        Array of shape (..., n, k) of n patterns.
+    prior
+        Prior probabilities of shape (k,), which count once only.
+
+    Returns
+    -------
+    pooled
+        Array of shape (..., k).
+    """
+    prior = np.ones(probabilities.shape[-1]) if prior is None else prior
+    ratios = np.log(np.maximum(probabilities, 1e-9)) - np.log(prior)
+    return softmax(ratios.sum(axis=-2) + np.log(prior), axis=-1)
+
+
+def class_prior(model: SpaceGroupModel) -> np.ndarray | None:
+    """Return how often each space group was in training, if the model says so."""
+    shares = model.metadata.get("class_shares")
+    return None if shares is None else np.array(shares, dtype=float)
+
+
 def predict(
     model: SpaceGroupModel, library: MasterPatternLibrary, n: int, noise: float
 ) -> Predictions:
@@ -132,7 +165,10 @@ def predict(
     logits, _ = logits_of(model, library, n, acquisition=camera)
     p = model.logits_to_probabilities(logits)
     return Predictions(
-        p.reshape(library.n_phases, n, -1), model.space_groups, library.space_groups
+        p.reshape(library.n_phases, n, -1),
+        model.space_groups,
+        library.space_groups,
+        class_prior(model),
     )
 
 

@@ -157,7 +157,8 @@ class TestInversePoleFigures:
         boxes = [text.get_window_extent() for text in texts if text.get_text()]
         boxes.append(figure.axes[-1].get_tightbbox())
         for i, box in enumerate(boxes):
-            assert 0 <= box.x0 and box.x1 <= figure.bbox.x1
+            # Older versions of matplotlib are a pixel off
+            assert -1 <= box.x0 and box.x1 <= figure.bbox.x1 + 1
             assert not any(box.overlaps(other) for other in boxes[i + 1 :])
 
     def test_nothing_wrong(self, table):
