@@ -147,9 +147,10 @@ def sampling_weights(structures: Iterable[Structure]) -> dict[str, dict]:
 def shared_weights(
     structures: Iterable[Structure], library: MasterPatternLibrary
 ) -> dict[str, dict]:
-    """Return weights in which bands and Bloch waves are drawn in equal parts.
+    """Return weights by which bands and Bloch waves of a structure are drawn alike.
 
-    In each space group that has both, and by :func:`sampling_weights` in each kind.
+    Structures are drawn by :func:`sampling_weights`, whatever there is of them: were the
+    few with Bloch waves drawn more often, the network would know them by heart.
 
     Parameters
     ----------
@@ -159,22 +160,17 @@ def shared_weights(
         Library with phases of either kind.
     """
     known = set(library.phase_names)
-    phases, groups = {}, {}
-    for suffix in (BANDS, ""):
-        kind = [s for s in structures if s.identifier + suffix in known]
-        if not kind:
-            continue
-        found = sampling_weights(kind)
-        total = Counter()
-        for s in kind:
-            total[s.space_group] += found["phases"][s.identifier]
-        phases |= {
-            s.identifier + suffix: found["phases"][s.identifier] / total[s.space_group]
-            for s in kind
-        }
-        # Of the kind with more space groups
-        groups = max(groups, found["space_groups"], key=len)
-    return {"phases": phases, "space_groups": groups}
+    kinds = {
+        s.identifier: [k for k in ("", BANDS) if s.identifier + k in known]
+        for s in structures
+    }
+    weights = sampling_weights([s for s in structures if kinds[s.identifier]])
+    phases = {
+        name + kind: share / len(kinds[name])
+        for name, share in weights["phases"].items()
+        for kind in kinds[name]
+    }
+    return {"phases": phases, "space_groups": weights["space_groups"]}
 
 
 def main() -> None:
