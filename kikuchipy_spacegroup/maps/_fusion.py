@@ -208,19 +208,7 @@ def combine(
     probabilities, numbers = probabilities_from_map(xmap)
     check_probability("min_probability", min_probability)
     maps = [indexed] if isinstance(indexed, CrystalMap) else list(indexed)
-    if not maps:
-        raise ValueError("Give at least one indexed map")
-    for i, other in enumerate(maps):
-        if not isinstance(other, CrystalMap):
-            raise TypeError(
-                f"Indexed map {i} must be an orix CrystalMap, not {type(other).__name__}"
-            )
-        _check_same_scan(xmap, other, i)
-    if grain_ids is not None and "grain_size" in xmap.prop:
-        raise ValueError(
-            "Probabilities of the map are those of grains already, so `grain_ids` would "
-            "count them twice. Give the map as classified, or no `grain_ids`"
-        )
+    _check_maps(xmap, maps, grain_ids)
     # 1. The m candidate phases, and what each map found where
     found, phases = gather(maps, kinds)
     if not phases:
@@ -266,6 +254,25 @@ def combine(
         "disagreement": _find_disagreement(xmap, numbers, phases, tables, chosen),
     }
     return combined_map(xmap, phases, found, chosen, prop)
+
+
+def _check_maps(
+    xmap: CrystalMap, maps: Sequence[CrystalMap], grain_ids: np.ndarray | None
+) -> None:
+    """Raise if there are no maps, or some that cannot be combined."""
+    if not maps:
+        raise ValueError("Give at least one indexed map")
+    for i, other in enumerate(maps):
+        if not isinstance(other, CrystalMap):
+            raise TypeError(
+                f"Indexed map {i} must be an orix CrystalMap, not {type(other).__name__}"
+            )
+        _check_same_scan(xmap, other, i)
+    if grain_ids is not None and "grain_size" in xmap.prop:
+        raise ValueError(
+            "Probabilities of the map are those of grains already, so `grain_ids` would "
+            "count them twice. Give the map as classified, or no `grain_ids`"
+        )
 
 
 def _check_same_scan(xmap: CrystalMap, other: CrystalMap, i: int) -> None:
