@@ -377,8 +377,10 @@ def phase_in_angstrom(phase: "Phase", lattice_unit: LatticeUnit) -> "Phase":
     scale = _get_angstrom_per(lattice_unit)
     copy = phase.deepcopy()
     if scale != 1:
-        lattice = copy.structure.lattice
-        lattice.setLatBase(scale * lattice.base)
+        from diffpy.structure import Lattice
+
+        base = scale * copy.structure.lattice.base
+        copy.structure.lattice = Lattice(base=base)
         if hasattr(copy, "_diffpy_lattice"):
             copy._diffpy_lattice = scale * copy._diffpy_lattice
     return copy

@@ -19,6 +19,7 @@ from kikuchipy_spacegroup.crystals import (
     unit_cell,
 )
 from kikuchipy_spacegroup.crystals._settings import settings_of_name
+from kikuchipy_spacegroup.crystals._symmetry import lattice_parameters
 from kikuchipy_spacegroup.master_patterns import (
     kinematical_master_pattern,
     reflecting_planes,
@@ -186,7 +187,7 @@ def change_axes(crystal, matrix, shift=(0, 0, 0)):
         moved = translation + rotation @ np.array(shift) - shift
         new = to_new @ rotation @ np.linalg.inv(to_new)
         operations.append((np.rint(new).astype(int), to_new @ moved))
-    return Lattice(base=base).abcABG(), sites, operations
+    return lattice_parameters(Lattice(base=base)), sites, operations
 
 
 def permuted(crystal):
@@ -684,8 +685,8 @@ class TestUnits:
     def test_said(self):
         a, b = self.phase(1), self.phase(0.1)
         assert np.allclose(
-            unit_cell(a).lattice.abcABG(),
-            unit_cell(b, lattice_unit="nm").lattice.abcABG(),
+            lattice_parameters(unit_cell(a).lattice),
+            lattice_parameters(unit_cell(b, lattice_unit="nm").lattice),
         )
         kwargs = {"half_width": 10, "min_dspacing": 0.13}
         patterns = [

@@ -14,7 +14,10 @@ from kikuchipy_spacegroup.crystals import (
     check_space_group,
     unit_cell,
 )
-from kikuchipy_spacegroup.crystals._symmetry import nearest_neighbors
+from kikuchipy_spacegroup.crystals._symmetry import (
+    lattice_parameters,
+    nearest_neighbors,
+)
 from kikuchipy_spacegroup.master_patterns import (
     kinematical_master_pattern,
     reflecting_planes,
@@ -94,12 +97,14 @@ class TestUnitCell:
         )
         structure = unit_cell(arsenic)
         assert len(structure) == 2
-        assert np.allclose(structure.lattice.abcABG(), (4.13,) * 3 + (54.1,) * 3)
+        assert np.allclose(
+            lattice_parameters(structure.lattice), (4.13,) * 3 + (54.1,) * 3
+        )
         assert check_space_group(arsenic).agrees
 
     def test_another_unique_axis(self):
         """Baddeleyite with the axes b, c and a renamed to c, a and b."""
-        a, b, c, _, beta, _ = ZIRCONIA.structure.lattice.abcABG()
+        a, b, c, _, beta, _ = lattice_parameters(ZIRCONIA.structure.lattice)
         atoms = (
             ("Zr", 0.2083, 0.2754, 0.0395),
             ("O", 0.3447, 0.0700, 0.3317),
