@@ -206,6 +206,8 @@ class TestSpaceGroupCheck:
             library = MasterPatternLibrary.from_signals([nickeline], half_width=10)
         assert library.space_groups.tolist() == [186]
 
+    # But not what orix calls of newer versions of diffpy.structure
+    @pytest.mark.filterwarnings("ignore:'diffpy.structure:DeprecationWarning")
     @pytest.mark.filterwarnings("error")
     def test_does_not_warn(self, nickeline):
         for kwargs in ({"check": False}, {"space_groups": [194]}):
@@ -235,6 +237,8 @@ class TestFromFiles:
         assert np.allclose(images(library), expected / expected.mean(), atol=2e-3)
 
     @needs_data
+    # But not what orix calls of newer versions of diffpy.structure
+    @pytest.mark.filterwarnings("ignore:'diffpy.structure:DeprecationWarning")
     @pytest.mark.filterwarnings("error")
     def test_harmonics_and_hdf5(self):
         pytest.importorskip("ducc0")
