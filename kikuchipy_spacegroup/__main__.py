@@ -38,28 +38,34 @@ def summary(xmap: "CrystalMap") -> str:
     from kikuchipy_spacegroup import space_groups
     from kikuchipy_spacegroup.maps import symmetry_map
 
+    rows = []
     numbers, counts = np.unique(xmap.phase_id, return_counts=True)
-    lines = ["space group       share  mean probability"]
     for i in np.argsort(-counts):
         n = int(numbers[i])
-        name = "not identified" if n < 0 else f"{n} ({space_groups.symbol(n)})"
+        # One of an enantiomorphic pair has the name of both
+        name = "not identified" if n < 0 else f"{n} ({xmap.phases[n].name})"
         score = xmap.prop["scores"][xmap.phase_id == n].mean()
-        lines.append(f"{name:16} {counts[i] / xmap.size:6.1%}  {score:16.2f}")
+        rows.append((name, counts[i] / xmap.size, f"{score:16.2f}"))
+    n_groups = len(rows)
     symmetry = symmetry_map(xmap)
     ids, counts = np.unique(symmetry.phase_id, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    lines += ["", "finest symmetry   share  mean probability  level"]
     for i in order[:_N_SYMMETRIES]:
         n = int(ids[i])
         name = "not identified" if n < 0 else symmetry.phases[n].name
         level = "" if n < 0 else space_groups.CHAIN[n // 1000].replace("_", " ")
         score = symmetry.prop["scores"][symmetry.phase_id == n].mean()
-        line = f"{name:16} {counts[i] / xmap.size:6.1%}  {score:16.2f}  {level}"
-        lines.append(line.rstrip())
+        rows.append((name, counts[i] / xmap.size, f"{score:16.2f}  {level}"))
     if len(rest := order[_N_SYMMETRIES:]):
-        lines.append(
-            f"{f'{len(rest)} others':16} {counts[rest].sum() / xmap.size:6.1%}"
-        )
+        rows.append((f"{len(rest)} others", counts[rest].sum() / xmap.size, ""))
+    width = max(16, *(len(name) for name, *_ in rows))
+    lines = [
+        f"{name:{width}} {share:6.1%}  {text}".rstrip() for name, share, text in rows
+    ]
+    lines.insert(
+        n_groups, f"\n{'finest symmetry':{width}}  share  mean probability  level"
+    )
+    lines.insert(0, f"{'space group':{width}}  share  mean probability")
     known = (xmap.prop["chain_ids"] > 0).any(axis=0)
     if known.any() and not known.all():
         same = [i.replace("_", " ") for i, k in zip(space_groups.CHAIN, known) if not k]

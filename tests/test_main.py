@@ -192,6 +192,10 @@ def test_what_is_no_scan(name, tmp_path, monkeypatch, capsys):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+# Older versions of what reads files warn of NumPy
+QUIET_OTHERS = [f"-Wignore:::rsciio.utils.{name}" for name in ("tools", "rgb_tools")]
+
+
 def test_one_line_in_a_shell(tmp_path):
     """Neither warnings nor logs of others stand above it."""
     names = ["oim.h5", "cut.ebsp", "noise.up1", "text.tif", "no_settings.dat"]
@@ -204,8 +208,7 @@ def test_one_line_in_a_shell(tmp_path):
         "assert statuses == [2] * len(statuses), statuses\n"
     )
     done = subprocess.run(
-        # Some older packages warn of each other
-        [sys.executable, "-W", "ignore", "-c", code],
+        [sys.executable, *QUIET_OTHERS, "-c", code],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -354,6 +357,14 @@ def test_summary_of_symmetry():
     assert ("m-3m", "66.7%", "0.80", "laue class") in found
     # All levels tell something
     assert len(lines) == start + 3
+
+
+def test_summary_of_enantiomorphs():
+    """The number of one with the names of both, and lines still in columns."""
+    p = np.array([[0.4, 0.35, 0.25], [0.1, 0.1, 0.8]])
+    lines = summary(crystal_map(p, [152, 154, 225])).splitlines()
+    assert lines[1].startswith(("152 (P3121 or P3221) ", "225 (Fm-3m) "))
+    assert len({line.index("%") for line in lines[1:3]}) == 1
 
 
 def test_summary_says_what_is_not_read():
