@@ -8,7 +8,7 @@ both are taken from the atoms.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from de_ebsd.core.constants import (
@@ -140,8 +140,48 @@ class ListedCrystal(Crystal):
         return directions[first], index.ravel()
 
 
+def find_largest_indices(crystal: Crystal, min_dspacing: float) -> np.ndarray:
+    """Largest Miller indices of reflections down to a spacing in nm, of shape (3,)."""
+    # That of |g| <= 1/d, which is along a direct lattice vector
+    edges = np.linalg.norm(crystal.direct_structure_matrix, axis=0)
+    return np.floor(edges / min_dspacing + 1e-9).astype(int)
+
+
+def scattering_of_sites(
+    crystal: ListedCrystal, g_length: np.ndarray, energy: float
+) -> Iterator[tuple[AtomSite, np.ndarray, np.ndarray]]:
+    """Yield sites with their positions and complex scattering factors.
+
+    Parameters
+    ----------
+    crystal
+        Crystal.
+    g_length
+        Lengths of reciprocal lattice vectors in 1/nm of shape (n,).
+    energy
+        Beam energy in keV.
+
+    Yields
+    ------
+    site
+        Site of de-ebsd.
+    positions
+        Fractional coordinates of shape (m, 3).
+    scattering
+        Scattering factors of shape (n,) with occupancy and Debye-Waller
+        factor: elastic ones, and absorptive ones as imaginary parts.
+    """
+    unique_s, inverse = np.unique(np.round(g_length * SWK, 9), return_inverse=True)
+    for site, positions in zip(crystal.sites, crystal.positions, strict=True):
+        amplitude = float(np.sqrt(site.debye_waller * DWWK))
+        scattering = wk_scattering_factor(
+            atomic_number(site.element), unique_s, amplitude, energy, absorption=True
+        )
+        yield site, positions, site.occupancy * scattering[inverse]
+
+
 def structure_factors(
-    crystal: Crystal, energy: float, min_dspacing: float
+    crystal: ListedCrystal, energy: float, min_dspacing: float
 ) -> StructureFactors:
     """Structure factors in a box of Miller indices that fits the unit cell.
 
@@ -162,25 +202,16 @@ def structure_factors(
     factors
         Structure factors whose ``hmax`` is an array of shape (3,).
     """
-    # Largest index of |g| <= 1/d: that of g along a direct lattice vector
-    edges = np.linalg.norm(crystal.direct_structure_matrix, axis=0)
-    hmax = np.floor(edges / min_dspacing + 1e-9).astype(int)
+    hmax = find_largest_indices(crystal, min_dspacing)
     ranges = [np.arange(-2 * h, 2 * h + 1) for h in hmax]
     hkl = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
     g_length = crystal.g_length(hkl)
     # Differences of two reflections are in a sphere of twice the radius
     inside = g_length <= 2 / min_dspacing * (1 + 1e-9)
-    unique_s, inverse = np.unique(
-        np.round(g_length[inside] * SWK, 9), return_inverse=True
-    )
     elastic = np.zeros(len(hkl), dtype=complex)
     absorptive = np.zeros(len(hkl), dtype=complex)
-    for site, positions in zip(crystal.sites, crystal.positions, strict=True):
-        amplitude = float(np.sqrt(site.debye_waller * DWWK))
-        scattering = wk_scattering_factor(
-            atomic_number(site.element), unique_s, amplitude, energy, absorption=True
-        )
-        scattering = site.occupancy * scattering[inverse]
+    sites = scattering_of_sites(crystal, g_length[inside], energy)
+    for _, positions, scattering in sites:
         phase_sums = _sum_phase_factors(positions, ranges).ravel()[inside]
         elastic[inside] += phase_sums * scattering.real
         absorptive[inside] += phase_sums * scattering.imag

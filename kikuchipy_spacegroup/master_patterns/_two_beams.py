@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Master patterns as sums of bands of two beams each."""
 
-from typing import TYPE_CHECKING
-
-from de_ebsd.core.constants import C_PI, DWWK, PREF_COEF, PREG, SWK
-from de_ebsd.crystal.scattering import atomic_number, wk_scattering_factor
+from de_ebsd.core.constants import C_PI, PREF_COEF, PREG
+from de_ebsd.crystal.scattering import atomic_number
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from kikuchipy_spacegroup.master_patterns._bloch_waves import ListedCrystal
+from kikuchipy_spacegroup.master_patterns._bloch_waves import (
+    ListedCrystal,
+    find_largest_indices,
+    scattering_of_sites,
+)
 
 # How much more the Bloch wave at the atoms is absorbed, per contrast. With this,
 # patterns correlate at 0.79 on average with Bloch waves (ten structures)
@@ -21,7 +22,7 @@ _DIRECTIONS_AT_A_TIME = 2048
 
 
 def find_reflections(
-    crystal: "ListedCrystal", energy: float, min_dspacing: float
+    crystal: ListedCrystal, energy: float, min_dspacing: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return reflections, of which only one of each Friedel pair is there.
 
@@ -45,28 +46,21 @@ def find_reflections(
         high, for the two sides of a band, of shape (n, 2), from -1 to 1.
     """
     # 1. Miller indices of half a sphere, without those absent by centering
-    edges = np.linalg.norm(crystal.direct_structure_matrix, axis=0)
-    hmax = np.floor(edges / min_dspacing + 1e-9).astype(int)
+    hmax = find_largest_indices(crystal, min_dspacing)
     ranges = [np.arange(-h, h + 1) for h in hmax]
     hkl = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
     hkl = hkl[len(hkl) // 2 + 1 :]
-    length = crystal.g_length(hkl)
-    hkl = hkl[(length <= 1 / min_dspacing) & crystal.allowed_by_centering(hkl)]
+    is_inside = crystal.g_length(hkl) <= 1 / min_dspacing * (1 + 1e-9)
+    hkl = hkl[is_inside & crystal.allowed_by_centering(hkl)]
     length = crystal.g_length(hkl)
     # 2. Structure factors of the elastic and absorptive potential, and of scattering
     #    to the detector by Z^2, of shape (n,)
-    unique, inverse = np.unique(np.round(length * SWK, 9), return_inverse=True)
     elastic, absorptive, detected = np.zeros((3, len(hkl)), dtype=complex)
     total = 0.0
-    for site, positions in zip(crystal.sites, crystal.positions, strict=True):
-        amplitude = float(np.sqrt(site.debye_waller * DWWK))
-        factor = wk_scattering_factor(
-            atomic_number(site.element), unique, amplitude, energy, absorption=True
-        )
-        factor = site.occupancy * factor[inverse]
+    for site, positions, scattering in scattering_of_sites(crystal, length, energy):
         phases = np.exp(-2j * np.pi * hkl @ np.transpose(positions)).sum(axis=1)
-        elastic += phases * factor.real
-        absorptive += phases * factor.imag
+        elastic += phases * scattering.real
+        absorptive += phases * scattering.imag
         weight = atomic_number(site.element) ** 2 * site.occupancy
         damping = np.exp(-0.25 * length**2 * site.debye_waller)
         detected += weight * damping * phases
