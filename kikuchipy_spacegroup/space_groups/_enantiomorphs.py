@@ -27,7 +27,8 @@ def merge_enantiomorphs(
     Returns
     -------
     merged
-        Probabilities of shape (..., m) and of the same dtype.
+        Probabilities of shape (..., m) and of the same dtype, the same
+        array if there is no pair.
     space_groups
         The m space group numbers, in the same order but without the
         higher one of pairs that are both there.
@@ -58,6 +59,8 @@ def merge_enantiomorphs(
         )
     partners = {n: get_space_group(n).enantiomorph for n in numbers}
     kept = [n for n in numbers if partners[n] not in numbers or n < partners[n]]
+    if len(kept) == len(numbers):
+        return probabilities, tuple(kept)
     merged = probabilities[..., [numbers.index(n) for n in kept]]
     for j, number in enumerate(kept):
         if partners[number] in numbers:
