@@ -24,6 +24,7 @@ import numpy as np
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from recipes.general_model.structures.crystals import Structure
+from recipes.general_model.structures.simulate import path_of
 from recipes.general_model.structures.structure_table import read_structures
 
 _logger = logging.getLogger("library")
@@ -92,8 +93,8 @@ def gather(
     images, phase_index, upper, lower, energies = [], [], [], [], []
     names, groups = [], []
     for structure in structures:
-        name = f"{structure.identifier.replace('/', '_')}.npz"
-        path = next((f / name for f in folders if (f / name).exists()), None)
+        paths = (path_of(folder, structure) for folder in folders)
+        path = next((path for path in paths if path.exists()), None)
         if path is None:
             continue
         patterns, kv = hemispheres(path)

@@ -85,6 +85,22 @@ def table():
     return module("structures.structure_table").read_structures()
 
 
+def test_structures_count_alike_whatever_there_is_of_them(table):
+    """Bands and Bloch waves of one share what it has."""
+    from types import SimpleNamespace
+
+    library = module("library")
+    some = [s for s in table if s.extra["split"] == "training"][:40]
+    both = [s.identifier for s in some[:5]]
+    names = [s.identifier + library.BANDS for s in some if s.identifier != both[0]]
+    found = library.shared_weights(some, SimpleNamespace(phase_names=names + both))
+    expected = library.sampling_weights(some)
+    assert found["space_groups"] == expected["space_groups"]
+    for name, share in expected["phases"].items():
+        kinds = [name, name + library.BANDS]
+        assert sum(found["phases"].get(k, 0) for k in kinds) == pytest.approx(share)
+
+
 def test_simulation_does_not_tell_the_class(table):
     """From voltage, depths, spacing limit and energies no classifier tells the system."""
     from sklearn.ensemble import RandomForestClassifier
@@ -160,6 +176,19 @@ class TestPredictions:
         truth = sg.coarsen(predictions.truth, "point_group")
         # The best space group of a sharp product is of the best class
         np.testing.assert_array_equal(right[:, 0], names == truth)
+
+    def test_prior_counts_once(self):
+        """By Bayes' theorem, from likelihoods that are known."""
+        multiply = module("scoreboard").multiply_likelihoods
+        rng = np.random.default_rng(4)
+        prior, likelihoods = rng.dirichlet([2, 1, 0.2]), rng.random((5, 3))
+        posterior = prior * likelihoods
+        posterior /= posterior.sum(axis=1, keepdims=True)
+        expected = prior * likelihoods.prod(axis=0)
+        found = multiply(posterior, prior)
+        np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-6)
+        # Patterns that say nothing change nothing
+        np.testing.assert_allclose(multiply(np.tile(prior, (9, 1)), prior), prior)
 
     def test_calibration_error(self, predictions):
         """That of the package where all structures count alike."""

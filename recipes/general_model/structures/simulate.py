@@ -112,26 +112,58 @@ def simulate(structure: Structure, half_width: int, max_minutes: float) -> dict:
         max_minutes=max_minutes,
         show_progressbar=False,
     )
+    meta = parameters | {
+        "formula": structure.formula,
+        "split": structure.extra["split"],
+        "atoms": len(cell),
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    return to_arrays(structure, cell, patterns, meta)
+
+
+def to_arrays(
+    structure: Structure, cell: AtomsInCell, patterns: np.ndarray, meta: dict
+) -> dict:
+    """Arrays of a file.
+
+    Parameters
+    ----------
+    structure, cell
+        Structure, and all its atoms.
+    patterns
+        Master patterns of shape (depths, 2, n, n).
+    meta
+        What else is to be known.
+    """
     rotations = symmetry_operations(cell).rotations
     centrosymmetric = bool((rotations == -np.eye(3)).all(axis=(1, 2)).any())
     if centrosymmetric:
         patterns = patterns[:, :1]
     low = patterns.min(axis=(2, 3), keepdims=True)
     high = patterns.max(axis=(2, 3), keepdims=True)
-    meta = parameters | {
+    meta = meta | {
         "id": structure.identifier,
-        "formula": structure.formula,
         "space_group": structure.space_group,
-        "split": structure.extra["split"],
         "centrosymmetric": centrosymmetric,
-        "atoms": len(cell),
-        "seconds": round(time.monotonic() - start, 1),
     }
     return {
         "values": np.rint(255 * (patterns - low) / (high - low)).astype("uint8"),
         "limits": np.stack([low, high], axis=-1)[:, :, 0, 0].astype("float32"),
         "meta": json.dumps(meta),
     }
+
+
+def path_of(folder: Path, structure: Structure) -> Path:
+    """File of a structure."""
+    return folder / f"{structure.identifier.replace('/', '_')}.npz"
+
+
+def save(path: Path, arrays: dict) -> None:
+    """Write a file, which is there as a whole or not at all."""
+    part = path.with_suffix(".part")
+    with open(part, "wb") as file:
+        np.savez_compressed(file, **arrays)
+    part.rename(path)
 
 
 def main() -> None:
@@ -149,7 +181,7 @@ def main() -> None:
     for structure in in_turn(read_structures(args.table)):
         if args.splits and structure.extra["split"] not in args.splits:
             continue
-        path = args.folder / f"{structure.identifier.replace('/', '_')}.npz"
+        path = path_of(args.folder, structure)
         lock = path.with_suffix(".lock")
         if path.exists():
             continue
@@ -165,10 +197,7 @@ def main() -> None:
             continue
         try:
             arrays = simulate(structure, args.half_width, args.max_minutes)
-            part = path.with_suffix(".part")
-            with open(part, "wb") as file:
-                np.savez_compressed(file, **arrays)
-            part.rename(path)
+            save(path, arrays)
             _logger.info("%s: %s", path.stem, arrays["meta"])
         except ValueError as error:  # One structure must not stop the others
             _logger.warning("%s is left out: %s", path.stem, error)

@@ -14,7 +14,6 @@ are to learn from many structures before there are Bloch waves of them, and neve
 """
 
 import argparse
-import json
 import logging
 from pathlib import Path
 import time
@@ -22,10 +21,16 @@ import zlib
 
 import numpy as np
 
-from kikuchipy_spacegroup.crystals import symmetry_operations, unit_cell
+from kikuchipy_spacegroup.crystals import unit_cell
 from kikuchipy_spacegroup.master_patterns import simulate_two_beams
 from recipes.general_model.structures.crystals import Structure
-from recipes.general_model.structures.simulate import draw_parameters, to_phase
+from recipes.general_model.structures.simulate import (
+    draw_parameters,
+    path_of,
+    save,
+    to_arrays,
+    to_phase,
+)
 from recipes.general_model.structures.structure_table import TABLE, read_structures
 
 _logger = logging.getLogger("two_beam")
@@ -33,15 +38,13 @@ _logger = logging.getLogger("two_beam")
 _DAMPINGS = (1.0, 2.0), (2.2, 4.5)
 
 
-def simulate(structure: Structure, half_width: int) -> dict:
-    """Return the arrays of the file of a structure."""
-    start = time.monotonic()
+def to_patterns(structure: Structure, half_width: int) -> np.ndarray:
+    """Master patterns for deep and for shallow electrons, of shape (2, 2, n, n)."""
     parameters = draw_parameters(structure.identifier)
     rng = np.random.default_rng(zlib.crc32(structure.identifier.encode()))
-    cell = unit_cell(to_phase(structure))
     dampings = [float(np.exp(rng.uniform(*np.log(limits)))) for limits in _DAMPINGS]
     patterns = simulate_two_beams(
-        cell,
+        unit_cell(to_phase(structure)),
         parameters["kv"],
         half_width=half_width,
         min_dspacing=parameters["dmin"],
@@ -49,25 +52,18 @@ def simulate(structure: Structure, half_width: int) -> dict:
     )
     # Contrast of the order of that of Bloch waves
     patterns = 1 + 0.15 * (patterns - patterns.mean()) / patterns.std()
-    patterns = np.maximum(patterns, 0.1)
-    rotations = symmetry_operations(cell).rotations
-    centrosymmetric = bool((rotations == -np.eye(3)).all(axis=(1, 2)).any())
-    if centrosymmetric:
-        patterns = patterns[:, :1]
-    low = patterns.min(axis=(2, 3), keepdims=True)
-    high = patterns.max(axis=(2, 3), keepdims=True)
+    return np.maximum(patterns, 0.1)
+
+
+def simulate(structure: Structure, half_width: int) -> dict:
+    """Return the arrays of the file of a structure."""
+    start = time.monotonic()
+    patterns = to_patterns(structure, half_width)
     meta = {
-        "kv": parameters["kv"],
-        "id": structure.identifier,
-        "space_group": structure.space_group,
-        "centrosymmetric": centrosymmetric,
+        "kv": draw_parameters(structure.identifier)["kv"],
         "seconds": round(time.monotonic() - start, 1),
     }
-    return {
-        "values": np.rint(255 * (patterns - low) / (high - low)).astype("uint8"),
-        "limits": np.stack([low, high], axis=-1)[:, :, 0, 0].astype("float32"),
-        "meta": json.dumps(meta),
-    }
+    return to_arrays(structure, unit_cell(to_phase(structure)), patterns, meta)
 
 
 def main() -> None:
@@ -88,14 +84,11 @@ def main() -> None:
     ]
     structures.sort(key=lambda s: s.extra["order"], reverse=args.backwards)
     for structure in structures:
-        path = args.folder / f"{structure.identifier.replace('/', '_')}.npz"
+        path = path_of(args.folder, structure)
         if path.exists():
             continue
         arrays = simulate(structure, args.half_width)
-        part = path.with_suffix(".part")
-        with open(part, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        part.rename(path)
+        save(path, arrays)
         _logger.info("%s: %s", path.stem, arrays["meta"])
 
 
