@@ -58,7 +58,9 @@ def hemispheres(path: Path) -> tuple[np.ndarray, float]:
         Voltage.
     """
     with np.load(path) as file:
-        values, limits = file["values"].astype("float32"), file["limits"]
+        values = file["values"].astype("float32")
+        # Some files have those of both hemispheres where there is one
+        limits = file["limits"][:, : values.shape[1]]
         meta = json.loads(str(file["meta"]))
     low, high = limits[..., 0, None, None], limits[..., 1, None, None]
     patterns = low + values * ((high - low) / 255)

@@ -39,7 +39,7 @@ class TestLibrary:
             np.savez(
                 tmp_path / f"{name}.npz",
                 values=data,
-                limits=limits[:, : data.shape[1]],
+                limits=limits,
                 meta=json.dumps(meta | {"centrosymmetric": inversion}),
             )
         return tmp_path

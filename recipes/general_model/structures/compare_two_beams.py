@@ -8,9 +8,8 @@ Usage::
 
 where MASTERS are folders filled by ``simulate.py``. Writes ``two_beams.csv`` to the folder
 RESULTS: for each structure to train on, how the pattern for deep and for shallow electrons
-correlates with the Bloch waves at the larger and at the smaller exit depth, the same for a
-kinematical one, and how long both took with one thread. Bloch waves are timed again for
-the first few structures, with fewer directions.
+correlates with the Bloch waves at the larger and at the smaller exit depth. For the first
+few, bands and Bloch waves are timed with one thread and fewer directions.
 """
 
 import argparse
@@ -24,7 +23,6 @@ import torch
 from benchmarks.tables import write_table
 from kikuchipy_spacegroup.crystals import unit_cell
 from kikuchipy_spacegroup.master_patterns import (
-    kinematical_master_pattern,
     simulate_bloch_waves,
     simulate_two_beams,
 )
@@ -53,20 +51,11 @@ def compare(structure: Structure, path: Path) -> dict:
     expected, _ = hemispheres(path)
     bands = to_patterns(structure, expected.shape[-1] // 2)
     bands = bands[:, : expected.shape[1]]
-    parameters = draw_parameters(structure.identifier)
-    kinematical = kinematical_master_pattern(
-        to_phase(structure),
-        parameters["kv"],
-        half_width=expected.shape[-1] // 2,
-        min_dspacing=parameters["dmin"],
-    ).data[: expected.shape[1]]
     return {
         "structure": structure.identifier,
         "space_group": structure.space_group,
         "deep": correlate(bands[0], expected[0]),
         "shallow": correlate(bands[1], expected[1]),
-        "kinematical_deep": correlate(kinematical, expected[0]),
-        "kinematical_shallow": correlate(kinematical, expected[1]),
     }
 
 
@@ -118,7 +107,7 @@ def main() -> None:
         for row in rows
     ]
     write_table(args.results / "two_beams.csv", rows)
-    for name in ("deep", "shallow", "kinematical_deep", "kinematical_shallow"):
+    for name in ("deep", "shallow"):
         values = np.array([row[name] for row in rows])
         print(f"{name}: mean {values.mean():.3f}, lowest {values.min():.3f}")
     timed = rows[: args.timed]
