@@ -87,7 +87,11 @@ def main() -> None:
         path = path_of(args.folder, structure)
         if path.exists():
             continue
-        arrays = simulate(structure, args.half_width)
+        try:
+            arrays = simulate(structure, args.half_width)
+        except ValueError as error:  # too many beams
+            _logger.error("%s: %s", path.stem, error)
+            continue
         save(path, arrays)
         _logger.info("%s: %s", path.stem, arrays["meta"])
 
