@@ -342,8 +342,8 @@ class SimulateCamera(keras.layers.Layer):
     def _draw_illumination(self, n):
         """Return the illumination (n, size, size) of every pixel, 1 on average."""
         x, y = self._get_grid()
-        x = x - self._draw_uniform(n, (-0.4, 0.4))
-        y = y - self._draw_uniform(n, (-0.4, 0.4))
+        x = x - self.draw_uniform(n, (-0.4, 0.4))
+        y = y - self.draw_uniform(n, (-0.4, 0.4))
         log_light = -self.draw(n, "vignetting") * (x**2 + y**2)
         log_light = log_light + self.draw(n, "tilt") * x + self.draw(n, "tilt") * y
         light = ops.exp(log_light)
@@ -356,36 +356,35 @@ class SimulateCamera(keras.layers.Layer):
         grid_x, grid_y = self._get_grid()
         has_marks = self.chance(n, a.marks_probability)
         for _ in range(3):
-            radius = self._draw_log_uniform(n, (0.02, 0.15))
-            x = (grid_x - self._draw_uniform(n, (-1, 1))) / radius
-            y = (grid_y - self._draw_uniform(n, (-1, 1))) / radius
+            radius = self.draw_log_uniform(n, (0.02, 0.15))
+            x = (grid_x - self.draw_uniform(n, (-1, 1))) / radius
+            y = (grid_y - self.draw_uniform(n, (-1, 1))) / radius
             depth = has_marks * self.draw(n, "marks")
             transmission = transmission * (1 - depth * ops.exp(-((x**2 + y**2) ** 2)))
         return transmission
 
     def _draw_noise(self, n, pixel):
         """Return noise (n, size, size) of unit variance in grains of camera pixels."""
-        noise = self._draw_normal(n)
+        noise = self.draw_normal(n)
         sigma = ops.maximum(0.45 * pixel, 0.2) * ops.cast(pixel > 1.0, "float32")
         return _standardize_patterns(self._blur_patterns(noise, sigma))
 
     def _draw_blotches(self, n, name):
         """Return wide noise (n, size, size) of the strength of a quantity."""
         noise = self._blur_patterns(
-            self._draw_normal(n), self._draw_log_uniform(n, (1.5, 10))
+            self.draw_normal(n), self.draw_log_uniform(n, (1.5, 10))
         )
         return _standardize_patterns(noise) * self.draw(n, name)
 
     def _draw_dead_pixels(self, n):
         """Return what dead pixels add, of shape (n, size, size), 0 elsewhere."""
-        shape = (n, self.size, self.size)
-        chance = keras.random.uniform(shape, seed=self.generator)
+        chance = self.draw_uniform(n, (0.0, 1.0), per_pixel=True)
         dead = ops.cast(chance < self.draw(n, "dead_pixels"), "float32")
-        return dead * self._draw_uniform(n, (-4, 6))
+        return dead * self.draw_uniform(n, (-4, 6))
 
     def _saturate_signal(self, signal, n):
         """Return the signal, of which that of some patterns is cut off on top."""
-        cut = self._draw_uniform(n, (1.0, 3.0))
+        cut = self.draw_uniform(n, (1.0, 3.0))
         cut = cut + 100 * (1 - self.chance(n, self.acquisition.saturation_probability))
         return ops.minimum(signal, cut)
 
@@ -393,17 +392,17 @@ class SimulateCamera(keras.layers.Layer):
         """Return patterns (n, size, size) with shadows, NaN outside of apertures."""
         a = self.acquisition
         x, y = self._get_grid()
-        angle = self._draw_uniform(n, (0, 2 * np.pi))
+        angle = self.draw_uniform(n, (0, 2 * np.pi))
         along = x * ops.cos(angle) + y * ops.sin(angle)
-        shadow = ops.cast(along > self._draw_uniform(n, (0.5, 1.0)), "float32")
+        shadow = ops.cast(along > self.draw_uniform(n, (0.5, 1.0)), "float32")
         shadow = shadow * self.chance(n, a.shadow_probability)
-        patterns = patterns * (1 - shadow * self._draw_uniform(n, (0.2, 0.95)))
-        center_x = self._draw_uniform(n, (-0.06, 0.06))
-        center_y = self._draw_uniform(n, (-0.06, 0.06))
+        patterns = patterns * (1 - shadow * self.draw_uniform(n, (0.2, 0.95)))
+        center_x = self.draw_uniform(n, (-0.06, 0.06))
+        center_y = self.draw_uniform(n, (-0.06, 0.06))
         radius = self.draw(n, "aperture")
         beyond_rim = ops.sqrt((x - center_x) ** 2 + (y - center_y) ** 2) - radius
         has_aperture = self.chance(n, a.aperture_probability)
-        penumbra = self._draw_log_uniform(n, (0.003, 0.04))
+        penumbra = self.draw_log_uniform(n, (0.003, 0.04))
         patterns = patterns * (
             1 - 0.98 * has_aperture * ops.sigmoid(beyond_rim / penumbra)
         )
@@ -435,17 +434,60 @@ class SimulateCamera(keras.layers.Layer):
         --------
         chance, Acquisition
         """
-        draw = self._draw_log_uniform if name in LOGARITHMIC else self._draw_uniform
+        draw = self.draw_log_uniform if name in LOGARITHMIC else self.draw_uniform
         return draw(n, getattr(self.acquisition, name))
 
-    def _draw_uniform(self, n, limits):
-        """Return random numbers within limits of shape (n, 1, 1)."""
+    def draw_uniform(self, n, limits, per_pixel: bool = False):
+        """Return random values between limits.
+
+        All random numbers are drawn by this method, :meth:`chance` and
+        :meth:`draw_normal`. A subclass that overrides these three draws
+        with another generator.
+
+        Parameters
+        ----------
+        n
+            Number of patterns.
+        limits
+            Lowest and highest value.
+        per_pixel
+            Whether to draw for every pixel of a pattern.
+
+        Returns
+        -------
+        values
+            Tensor of shape (n, 1, 1), or (n, size, size) for every pixel,
+            and dtype float32.
+
+        See Also
+        --------
+        draw, draw_log_uniform, draw_normal
+        """
         low, high = limits
-        value = keras.random.uniform((n, 1, 1), seed=self.generator)
+        shape = (n, self.size, self.size) if per_pixel else (n, 1, 1)
+        value = keras.random.uniform(shape, seed=self.generator)
         return low + (high - low) * value
 
-    def _draw_log_uniform(self, n, limits):
-        return ops.exp(self._draw_uniform(n, np.log(limits).astype("float32")))
+    def draw_log_uniform(self, n, limits):
+        """Return random values between limits, uniform in their logarithm.
+
+        Parameters
+        ----------
+        n
+            Number of patterns.
+        limits
+            Lowest and highest value, both positive.
+
+        Returns
+        -------
+        values
+            Tensor of shape (n, 1, 1) and dtype float32.
+
+        See Also
+        --------
+        draw_uniform
+        """
+        return ops.exp(self.draw_uniform(n, np.log(limits).astype("float32")))
 
     def chance(self, n, probability: float):
         """Return a random choice of patterns that something happens to.
@@ -469,7 +511,23 @@ class SimulateCamera(keras.layers.Layer):
         value = keras.random.uniform((n, 1, 1), seed=self.generator)
         return ops.cast(value < probability, "float32")
 
-    def _draw_normal(self, n):
+    def draw_normal(self, n):
+        """Return random numbers of the standard normal distribution.
+
+        Parameters
+        ----------
+        n
+            Number of patterns.
+
+        Returns
+        -------
+        values
+            Tensor of shape (n, size, size) and dtype float32.
+
+        See Also
+        --------
+        draw_uniform
+        """
         return keras.random.normal((n, self.size, self.size), seed=self.generator)
 
     def get_config(self) -> dict:

@@ -45,23 +45,19 @@ class Camera(SimulateCamera):
         self._offset = torch.as_tensor(self._offset, device=device)
         self._position = torch.as_tensor(self._position, device=device)
 
-    def _draw_uniform(self, n, limits):
+    def draw_uniform(self, n, limits, per_pixel=False):
         low, high = limits
-        return torch.rand((n, 1, 1), device=self.device) * (high - low) + low
+        shape = (n, self.size, self.size) if per_pixel else (n, 1, 1)
+        return torch.rand(shape, device=self.device) * (high - low) + low
 
-    def _draw_log_uniform(self, n, limits):
-        return self._draw_uniform(n, [math.log(i) for i in limits]).exp()
+    def draw_log_uniform(self, n, limits):
+        return self.draw_uniform(n, [math.log(i) for i in limits]).exp()
 
     def chance(self, n, probability):
         return (torch.rand((n, 1, 1), device=self.device) < probability).float()
 
-    def _draw_normal(self, n):
+    def draw_normal(self, n):
         return torch.randn((n, self.size, self.size), device=self.device)
-
-    def _draw_dead_pixels(self, n):
-        chance = torch.rand((n, self.size, self.size), device=self.device)
-        dead = chance < self._draw_uniform(n, self.acquisition.dead_pixels)
-        return dead.float() * self._draw_uniform(n, (-4, 6))
 
 
 class Prepare(PreparePatterns):
