@@ -19,8 +19,8 @@ from kikuchipy_spacegroup.space_groups._prior import check_prior, relative_prior
 
 _logger = logging.getLogger(__name__)
 
-# Likelihoods, over those of equal priors, below are taken to be this one, as 0 would
-# be a veto
+# Ratios of probability to relative prior below are taken to be this one, as 0 would be
+# a veto
 _FLOOR = 1e-6
 # Of patterns of a grain, see pool_grains()
 CORRELATION = 0.9
@@ -85,8 +85,9 @@ def pool_grains(
 
     with the prior probabilities :math:`\pi(c)` of the map, see
     :func:`prior_from_map`: these count once, however many points there
-    are. For independent patterns (:math:`\rho = 0`), this is Bayes' theorem. But
-    patterns of a grain are of the same phase in the same orientation,
+    are. For independent patterns (:math:`\rho = 0`), this is Bayes'
+    theorem. But patterns of a grain are of the same phase in the same
+    orientation,
     and a network that is wrong on one of them tends to be wrong on all,
     so that they count like :math:`n_\text{eff} < 1 / \rho` patterns
     only, the effective sample size of a cluster :cite:`kish1965survey`.
@@ -101,8 +102,9 @@ def pool_grains(
     wrong: see ``recipes/default_model/results/pooling.csv``.
 
     Points that could not be classified do not count, but get the result
-    of their grain. Probabilities below 1e-6, times the prior over that
-    of equally frequent space groups, count as this.
+    of their grain. Probabilities below 1e-6 count as 1e-6, where the
+    priors are the same, and otherwise as that times k times the prior of
+    the space group.
 
     Examples
     --------

@@ -78,7 +78,7 @@ def smooth_probabilities(
     :math:`i \sim j` of points side by side, four for each. The
     probabilities returned are the marginal ones times the prior, which
     counts once at every point, so that neighbors that say nothing change
-    nothing. Marginal ones are found by belief propagation
+    nothing. The former are found by belief propagation
     :cite:`yedidia2005constructing`: exact in maps of one row or column,
     and approximate otherwise.
 
