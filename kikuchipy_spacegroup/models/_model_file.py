@@ -160,7 +160,11 @@ def _read_temperature(value: Any) -> float | dict[str, float]:
 
 def _read_prior(value: Any) -> list[float] | None:
     """Return the prior, or None of older files: all space groups as often."""
-    return None if value is None else [float(i) for i in value]
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise ValueError(f"prior is a {type(value).__name__}, not a list of numbers")
+    return [float(i) for i in value]
 
 
 def _read_threshold(value: Any, numbers: list[int]) -> float | dict[int, float]:

@@ -242,7 +242,17 @@ class TestPrior:
         assert np.array_equal(load_model().prior, np.full(10, 0.1))
 
     @pytest.mark.parametrize(
-        "prior", ["all", 1, [0.5, 0.5], [1, 0, 1], [1, -1, 1], [1, "a", 1], [[1, 1, 1]]]
+        "prior",
+        [
+            "123",
+            1,
+            {"1": 1},
+            [0.5, 0.5],
+            [1, 0, 1],
+            [1, -1, 1],
+            [1, "a", 1],
+            [[1, 1, 1]],
+        ],
     )
     def test_wrong_prior(self, model, prior, tmp_path):
         path = tmp_path / "a.keras"
