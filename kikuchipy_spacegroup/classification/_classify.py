@@ -365,6 +365,7 @@ def _make_map_of_scan(
         navigation_mask=navigation_mask,
         step_sizes=[axis.scale for axis in axes],
         scan_unit="px" if unit in ("<undefined>", "None", "") else unit,
+        prior=getattr(model, "prior", None),
         **options,
     )
     _warn_of_wrong_candidates(xmap, options["candidates"])

@@ -129,6 +129,7 @@ def store_header(
 ) -> dict[str, str]:
     """Return fingerprints of all that must be the same to go on with results."""
     sample = sample_patterns(patterns, navigation_mask)[::20]
+    # Not the prior of the model, which is in maps and not in results.
     # As in stores of before images were rejected, if none are
     rejection = [str(reject_implausible)] if reject_implausible else []
     return {

@@ -4,6 +4,7 @@ from ._candidates import candidate_probabilities, identify_phases
 from ._crystal_map import (
     crystal_map,
     prediction_sets_from_map,
+    prior_from_map,
     probabilities_from_map,
     save_map,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "navigation_masks",
     "pool_grains",
     "prediction_sets_from_map",
+    "prior_from_map",
     "probabilities_from_map",
     "save_map",
     "smooth_probabilities",

@@ -17,7 +17,10 @@ from kikuchipy_spacegroup.maps._composition import (
     normalized_fractions,
     read_composition,
 )
-from kikuchipy_spacegroup.maps._crystal_map import probabilities_from_map
+from kikuchipy_spacegroup.maps._crystal_map import (
+    prior_from_map,
+    probabilities_from_map,
+)
 from kikuchipy_spacegroup.maps._map_like import map_like
 from kikuchipy_spacegroup.maps._pooling import check_grain_ids
 from kikuchipy_spacegroup.maps._uncertainty import (
@@ -26,6 +29,7 @@ from kikuchipy_spacegroup.maps._uncertainty import (
     uncertainty_table,
 )
 from kikuchipy_spacegroup.patterns._checks import check_probability
+from kikuchipy_spacegroup.space_groups._prior import check_prior, relative_prior
 
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
@@ -186,6 +190,7 @@ def identify_phases(
         relative_uncertainty=relative_uncertainty,
         prior=prior,
         none_prior=none_prior,
+        space_group_prior=prior_from_map(xmap),
     )
     order = np.argsort(-posterior, axis=1)
     best = order[:, 0]
@@ -212,6 +217,7 @@ def candidate_probabilities(
     relative_uncertainty: float = 0.125,
     prior: Mapping[str, float] | None = None,
     none_prior: float = 0.1,
+    space_group_prior: Sequence[float] | np.ndarray | None = None,
 ) -> np.ndarray:
     r"""Return posterior probabilities of phases from space groups and compositions.
 
@@ -226,6 +232,9 @@ def candidate_probabilities(
         See :func:`identify_phases`. There must be n compositions.
     uncertainty, relative_uncertainty, prior, none_prior
         See :func:`identify_phases`.
+    space_group_prior
+        Prior probabilities of the m space groups, as from
+        :func:`prior_from_map`. If not given, all are the same.
 
     Returns
     -------
@@ -252,12 +261,13 @@ def candidate_probabilities(
 
     .. math::
 
-        P \propto P_0 \cdot \frac{p(g)}{1 / m} \cdot
+        P \propto P_0 \cdot \frac{p(g)}{\pi(g)} \cdot
             \frac{p(x \mid c)}{p_\text{uniform}(x)}
 
     with its prior probability :math:`P_0`, the probability of its space
-    group over that before looking at the pattern, which is the same for
-    all m classes of a model, and the density of the composition
+    group over that before looking at the pattern, :math:`\pi(g)`, which
+    is 1 / m unless space groups were not equally frequent in training,
+    and the density of the composition
     :math:`x` measured over that of compositions of which nothing is
     known. Space group and composition are taken to be measured
     independently.
@@ -321,8 +331,9 @@ def candidate_probabilities(
         )
     numbers = [int(i) for i in space_groups]
     log_prior = _take_log_prior([phase.name for _, phase in phases], prior, none_prior)
+    relative = relative_prior(check_prior(space_group_prior, len(numbers)))
     with np.errstate(divide="ignore"):
-        log_ratio = np.log(probabilities * len(numbers))
+        log_ratio = np.log(probabilities / relative * len(numbers))
     log_ratio[~probabilities.any(axis=1)] = 0
     log_posterior = np.tile(log_prior, (len(probabilities), 1))
     groups = [phase.space_group.number for _, phase in phases]

@@ -18,6 +18,7 @@ from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.io._replacing import replacing
 from kikuchipy_spacegroup.maps._ang_file import check_ang_size, write_ang
 from kikuchipy_spacegroup.maps._copy_map import copy_of
+from kikuchipy_spacegroup.space_groups._prior import check_prior
 
 _SUFFIXES = (".h5", ".hdf5", ".ang")
 
@@ -34,6 +35,7 @@ def crystal_map(
     scan_unit: str = "px",
     keep_n: int = 3,
     keep_probabilities: bool = False,
+    prior: Sequence[float] | np.ndarray | None = None,
 ) -> CrystalMap:
     """Return a crystal map whose phases are space groups.
 
@@ -66,6 +68,13 @@ def crystal_map(
         Number of best space groups to keep per point.
     keep_probabilities
         Whether to keep all probabilities.
+    prior
+        Prior probabilities of the k space groups, as those of
+        :attr:`SpaceGroupModel.prior
+        <kikuchipy_spacegroup.models.SpaceGroupModel.prior>`. They are
+        restricted and added up as probabilities are. If not given, those
+        of all space groups of the map are the same, pairs counting as
+        one.
 
     Returns
     -------
@@ -89,17 +98,21 @@ def crystal_map(
         * ``probabilities`` and ``probabilities_space_groups`` (n, k),
           if asked for: all probabilities and, in every row, their space
           groups, see :func:`probabilities_from_map`
+        * ``probabilities_prior`` (n, k), beside these unless it is the
+          same for all: in every row, the prior of their space groups,
+          see :func:`prior_from_map`
 
     Raises
     ------
     ValueError
         If a space group does not exist or is there twice, a candidate is
-        none of the space groups, or there are probabilities which are
-        negative or do not add up to 1.
+        none of the space groups, there are probabilities which are
+        negative or do not add up to 1, or the prior is not one positive
+        number per space group.
 
     See Also
     --------
-    probabilities_from_map, save_map, symmetry_map
+    probabilities_from_map, prior_from_map, save_map, symmetry_map
     orix.crystal_map.CrystalMap
 
     Examples
@@ -118,6 +131,7 @@ def crystal_map(
     flat_probabilities = np.asarray(probabilities, dtype="float32").reshape(
         -1, probabilities.shape[-1]
     )
+    prior = _find_map_prior(prior, space_groups, candidates, separate_enantiomorphs)
     totals = None
     if candidates is not None:
         flat_probabilities, totals = sg.restrict_probabilities(
@@ -151,10 +165,7 @@ def crystal_map(
     if totals is not None:
         prop["candidates_probability"] = np.where(classified, totals, np.float32(0))
     if keep_probabilities:
-        prop["probabilities"] = flat_probabilities
-        prop["probabilities_space_groups"] = np.tile(
-            numbers.astype("int16"), (len(flat_probabilities), 1)
-        )
+        prop |= _all_probabilities(flat_probabilities, numbers, prior)
     if step_sizes is None or len(step_sizes) != len(navigation_shape):
         step_sizes = (1,) * len(navigation_shape)
     coordinates, _ = create_coordinate_arrays(navigation_shape, tuple(step_sizes))
@@ -172,6 +183,35 @@ def crystal_map(
         is_in_data=in_data,
         **coordinates,
     )
+
+
+def _all_probabilities(
+    probabilities: np.ndarray, numbers: np.ndarray, prior: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Return the properties that hold all probabilities (n, k)."""
+    rows = {"probabilities_space_groups": numbers.astype("int16")}
+    if prior is not None and (prior != prior[0]).any():
+        rows["probabilities_prior"] = prior.astype("float32")
+    tiled = {name: np.tile(row, (len(probabilities), 1)) for name, row in rows.items()}
+    return {"probabilities": probabilities} | tiled
+
+
+def _find_map_prior(
+    prior: Sequence[float] | np.ndarray | None,
+    space_groups: Sequence[int],
+    candidates: Sequence[int] | None,
+    separate_enantiomorphs: bool,
+) -> np.ndarray | None:
+    """Return the prior of the space groups of a map, or None if it is not given."""
+    if prior is None:
+        return None
+    prior = check_prior(prior, len(space_groups))
+    if candidates is not None:
+        prior, _ = sg.restrict_probabilities(prior, space_groups, candidates)
+        space_groups = candidates
+    if not separate_enantiomorphs:
+        prior, _ = sg.merge_enantiomorphs(prior, space_groups)
+    return prior
 
 
 def probabilities_from_map(xmap: CrystalMap) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -198,7 +238,7 @@ def probabilities_from_map(xmap: CrystalMap) -> tuple[np.ndarray, tuple[int, ...
 
     See Also
     --------
-    crystal_map, save_map
+    crystal_map, prior_from_map, save_map
 
     Examples
     --------
@@ -227,6 +267,66 @@ def probabilities_from_map(xmap: CrystalMap) -> tuple[np.ndarray, tuple[int, ...
             "Give a map that was classified with one model"
         )
     return probabilities, tuple(int(i) for i in space_groups[0])
+
+
+def prior_from_map(xmap: CrystalMap) -> np.ndarray:
+    """Return the prior probabilities of the space groups of a map.
+
+    Parameters
+    ----------
+    xmap
+        Map made with ``keep_probabilities=True``, possibly saved and
+        loaded again.
+
+    Returns
+    -------
+    prior
+        Array of shape (k,) for the k space groups from
+        :func:`probabilities_from_map`, which adds up to 1. All are the
+        same in maps that have none, as older ones.
+
+    Raises
+    ------
+    ValueError
+        If the map has no probabilities, or those of its points are of
+        different space groups or priors.
+
+    See Also
+    --------
+    crystal_map, probabilities_from_map
+    kikuchipy_spacegroup.models.SpaceGroupModel
+
+    Notes
+    -----
+    It is how often space groups were in training, as probabilities have
+    it. Maps pooled or smoothed have that of the map they were made from,
+    as it counts once in their probabilities, too.
+
+    Maps without all probabilities have no prior. What multiplies
+    probabilities needs all of them, and prediction sets, symmetry maps
+    and masks, which do not, look at probabilities as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.maps import crystal_map, prior_from_map
+    >>> xmap = crystal_map(
+    ...     np.array([[0.9, 0.1]]), [225, 229], keep_probabilities=True, prior=[3, 1]
+    ... )
+    >>> prior_from_map(xmap)
+    array([0.75, 0.25])
+    """
+    _, space_groups = probabilities_from_map(xmap)
+    name = "probabilities_prior"
+    if name not in xmap.prop:
+        return check_prior(None, len(space_groups))
+    priors = xmap.prop[name]
+    if (priors != priors[0]).any():
+        raise ValueError(
+            f"Points of the map have different values of {name!r}. Give a map that was "
+            "classified with one model"
+        )
+    return check_prior(priors[0], len(space_groups))
 
 
 def prediction_sets_from_map(

@@ -11,7 +11,10 @@ from scipy.special import log_softmax
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.maps._combined_map import combined_map
-from kikuchipy_spacegroup.maps._crystal_map import probabilities_from_map
+from kikuchipy_spacegroup.maps._crystal_map import (
+    prior_from_map,
+    probabilities_from_map,
+)
 from kikuchipy_spacegroup.maps._evidence import (
     KINDS,
     Indexed,
@@ -28,6 +31,7 @@ from kikuchipy_spacegroup.maps._pooling import (
 )
 from kikuchipy_spacegroup.maps._score_model import calibrate_scores, pairs_with
 from kikuchipy_spacegroup.patterns._checks import check_probability
+from kikuchipy_spacegroup.space_groups._prior import relative_prior
 
 _logger = logging.getLogger(__name__)
 _LEAST_PROBABILITY = 1e-4
@@ -120,9 +124,10 @@ def combine(
 
     .. math::
 
-        P \propto \Big(\frac{p(g)}{1 / m}\Big)^{w_0} \exp \sum_k w_k e_k,
+        P \propto \Big(\frac{p(g)}{\pi(g)}\Big)^{w_0} \exp \sum_k w_k e_k,
 
-    where m is the number of the model's space groups. The ratio is 1 if
+    with the prior :math:`\pi(g)` of the map, see
+    :func:`~kikuchipy_spacegroup.maps.prior_from_map`. The ratio is 1 if
     the model does not know the space group. For correlation scores r,
     the evidence is :math:`-\frac{1}{2}\ln(1 - r^2)`, the logarithmic
     likelihood per independent pixel of the best fit of a pattern with
@@ -216,7 +221,8 @@ def combine(
     # 2. Log-likelihood ratios by the classifier and evidence of each kind of scores,
     #    (n, m) for the n points in the data
     points = np.flatnonzero(xmap.is_in_data)
-    prior = _log_ratios(probabilities, numbers, phases)
+    relative = relative_prior(prior_from_map(xmap))
+    prior = _log_ratios(probabilities, relative, numbers, phases)
     shape = (xmap.is_in_data.size, len(phases))
     tables = {
         kind: evidence_of_kind([i for i in found if i.kind == kind], shape)[points]
@@ -331,14 +337,18 @@ def _read_unit(xmap: CrystalMap) -> str:
 
 
 def _log_ratios(
-    probabilities: np.ndarray, numbers: Sequence[int], phases: Sequence[Phase]
+    probabilities: np.ndarray,
+    relative: np.ndarray,
+    numbers: Sequence[int],
+    phases: Sequence[Phase],
 ) -> np.ndarray:
     """Return logarithms of the ratio of what is and what was known."""
     prior = np.zeros((len(probabilities), len(phases)))
     known = probabilities.any(axis=1)
     for j, number in enumerate(_match_space_groups(phases, numbers)):
         if number in numbers:
-            p = probabilities[known, numbers.index(number)]
+            i = numbers.index(number)
+            p = probabilities[known, i] / float(relative[i])
             ratio = np.maximum(p, _LEAST_PROBABILITY) * len(numbers)
             prior[known, j] = np.log(ratio)
     return prior

@@ -9,13 +9,18 @@ from orix.crystal_map import CrystalMap
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from kikuchipy_spacegroup.maps._crystal_map import probabilities_from_map
+from kikuchipy_spacegroup.maps._crystal_map import (
+    prior_from_map,
+    probabilities_from_map,
+)
 from kikuchipy_spacegroup.maps._map_like import of_points, replace_probabilities
 from kikuchipy_spacegroup.patterns._checks import check_probability
+from kikuchipy_spacegroup.space_groups._prior import check_prior, relative_prior
 
 _logger = logging.getLogger(__name__)
 
-# Probabilities below are taken to be this one, as 0 would be a veto
+# Ratios of probability to relative prior below are taken to be this one, as 0 would be
+# a veto
 _FLOOR = 1e-6
 # Of patterns of a grain, see pool_grains()
 CORRELATION = 0.9
@@ -74,18 +79,20 @@ def pool_grains(
 
     .. math::
 
-        P(c) \propto \exp\Big(\frac{n_\text{eff}}{n}
-            \sum_{i=1}^n \log p_i(c)\Big), \qquad
+        P(c) \propto \pi(c) \exp\Big(\frac{n_\text{eff}}{n}
+            \sum_{i=1}^n \log \frac{p_i(c)}{\pi(c)}\Big), \qquad
         n_\text{eff} = \frac{n}{1 + (n - 1) \rho}
 
-    with equal prior probabilities, as the classes of a model have. For
-    independent patterns (:math:`\rho = 0`), this is Bayes' theorem. But
-    patterns of a grain are of the same phase in the same orientation,
+    with the prior probabilities :math:`\pi(c)` of the map, see
+    :func:`prior_from_map`: these count once, however many points there
+    are. For independent patterns (:math:`\rho = 0`), this is Bayes'
+    theorem. But patterns of a grain are of the same phase in the same
+    orientation,
     and a network that is wrong on one of them tends to be wrong on all,
     so that they count like :math:`n_\text{eff} < 1 / \rho` patterns
     only, the effective sample size of a cluster :cite:`kish1965survey`.
     :math:`\rho` changes how sure the result is, but not which space
-    group is the most probable one.
+    group is the most probable one if all have the same prior.
 
     The default is between the 0.8 and 1 which :func:`fit_correlation`
     returns for the default model on simulated grains of two sets of
@@ -95,7 +102,9 @@ def pool_grains(
     wrong: see ``recipes/default_model/results/pooling.csv``.
 
     Points that could not be classified do not count, but get the result
-    of their grain. Probabilities below 1e-6 count as 1e-6.
+    of their grain. Probabilities below 1e-6 count as 1e-6, where the
+    priors are the same, and otherwise as that times k times the prior of
+    the space group.
 
     Examples
     --------
@@ -120,7 +129,11 @@ def pool_grains(
     grain_id = check_grain_ids(grain_ids, xmap)
     grains, index = np.unique(grain_id[grain_id >= 0], return_inverse=True)
     pooled, size = _pool_probabilities(
-        probabilities[grain_id >= 0], index, len(grains), correlation
+        probabilities[grain_id >= 0],
+        relative_prior(prior_from_map(xmap)),
+        index,
+        len(grains),
+        correlation,
     )
     result = probabilities.copy()
     result[grain_id >= 0] = pooled[index]
@@ -141,7 +154,11 @@ def pool_grains(
 
 
 def fit_correlation(
-    probabilities: np.ndarray, grain_id: np.ndarray, labels: np.ndarray
+    probabilities: np.ndarray,
+    grain_id: np.ndarray,
+    labels: np.ndarray,
+    *,
+    prior: np.ndarray | None = None,
 ) -> float:
     """Return the correlation which makes pooled grains most likely.
 
@@ -156,6 +173,9 @@ def fit_correlation(
     labels
         Index of the right class per pattern of shape (n,), the same for
         all patterns of a grain.
+    prior
+        Prior probabilities of shape (k,), as from
+        :func:`prior_from_map`. If not given, all are the same.
 
     Returns
     -------
@@ -208,12 +228,14 @@ def fit_correlation(
     right_classes = labels[first]
     if (right_classes[index] != labels).any():
         raise ValueError("Patterns of the same grain have different labels")
-    mean, size = _average_logarithms(probabilities[used], index, len(grains))
+    relative = relative_prior(check_prior(prior, probabilities.shape[1]))
+    mean, size = _average_logarithms(probabilities[used] / relative, index, len(grains))
     rows = np.arange(len(grains))
 
     def loss(correlation: float) -> float:
         n = effective_number(size, correlation)
-        return -log_softmax(n[:, None] * mean, axis=1)[rows, right_classes].mean()
+        log_p = log_softmax(n[:, None] * mean + np.log(relative), axis=1)
+        return -log_p[rows, right_classes].mean()
 
     optimum = minimize_scalar(loss, bounds=(0, 1), method="bounded").x
     # The ends are not tried
@@ -275,25 +297,30 @@ def check_grain_ids(grain_ids: np.ndarray, xmap: CrystalMap) -> np.ndarray:
 
 
 def _pool_probabilities(
-    probabilities: np.ndarray, index: np.ndarray, n_grains: int, correlation: float
+    probabilities: np.ndarray,
+    relative: np.ndarray,
+    index: np.ndarray,
+    n_grains: int,
+    correlation: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities and the number of classified points of grains.
 
     These are of shapes (n_grains, k) and (n_grains,). Probabilities are
     zero where there is no such point.
     """
-    mean, size = _average_logarithms(probabilities, index, n_grains)
-    pooled = softmax(effective_number(size, correlation)[:, None] * mean, axis=1)
+    mean, size = _average_logarithms(probabilities / relative, index, n_grains)
+    n = effective_number(size, correlation)
+    pooled = softmax(n[:, None] * mean + np.log(relative), axis=1)
     return np.where(size[:, None] > 0, pooled, 0), size
 
 
 def _average_logarithms(
-    probabilities: np.ndarray, index: np.ndarray, n_grains: int
+    likelihoods: np.ndarray, index: np.ndarray, n_grains: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean log-probabilities (n_grains, k) and numbers of points (n_grains,)."""
-    classified = probabilities.any(axis=1)
+    """Return mean log-likelihoods (n_grains, k) and numbers of points (n_grains,)."""
+    classified = likelihoods.any(axis=1)
     index = index[classified]
     size = np.bincount(index, minlength=n_grains)
-    logs = np.log(np.maximum(probabilities[classified].astype("float64"), _FLOOR))
+    logs = np.log(np.maximum(likelihoods[classified], _FLOOR))
     sums = [np.bincount(index, weights=i, minlength=n_grains) for i in logs.T]
     return np.stack(sums, axis=1) / np.maximum(size, 1)[:, None], size

@@ -7,8 +7,12 @@ import logging
 import numpy as np
 from orix.crystal_map import CrystalMap
 
-from kikuchipy_spacegroup.maps._crystal_map import probabilities_from_map
+from kikuchipy_spacegroup.maps._crystal_map import (
+    prior_from_map,
+    probabilities_from_map,
+)
 from kikuchipy_spacegroup.maps._map_like import replace_probabilities
+from kikuchipy_spacegroup.space_groups._prior import relative_prior
 
 _logger = logging.getLogger(__name__)
 
@@ -66,11 +70,15 @@ def smooth_probabilities(
 
     .. math::
 
-        P(x) \propto \prod_i p_i(x_i) \prod_{i \sim j} e^{\beta [x_i = x_j]}
+        P(x) \propto \prod_i \frac{p_i(x_i)}{\pi(x_i)}
+            \prod_{i \sim j} e^{\beta [x_i = x_j]}
 
-    with the probabilities :math:`p_i` of the patterns and pairs
+    with the probabilities :math:`p_i` of the patterns, their prior
+    :math:`\pi`, see :func:`prior_from_map`, and pairs
     :math:`i \sim j` of points side by side, four for each. The
-    probabilities returned are the marginal ones, by belief propagation
+    probabilities returned are the marginal ones times the prior, which
+    counts once at every point, so that neighbors that say nothing change
+    nothing. The former are found by belief propagation
     :cite:`yedidia2005constructing`: exact in maps of one row or column,
     and approximate otherwise.
 
@@ -117,21 +125,24 @@ def smooth_probabilities(
         evidence = np.zeros(
             (row.max() + 1, col.max() + 1, probabilities.shape[1]), dtype="float32"
         )
-        evidence[row, col] = probabilities
-        smooth = _find_marginals(evidence, beta, max_iterations)[row, col]
+        relative = relative_prior(prior_from_map(xmap)).astype("float32")
+        evidence[row, col] = probabilities / relative
+        smooth = _find_marginals(evidence, relative, beta, max_iterations)[row, col]
     return replace_probabilities(xmap, smooth, min_probability=min_probability)
 
 
 def _find_marginals(
-    evidence: np.ndarray, beta: float, max_iterations: int
+    evidence: np.ndarray, prior: np.ndarray, beta: float, max_iterations: int
 ) -> np.ndarray:
     """Return the marginal probabilities of a Potts model on a grid.
 
     Parameters
     ----------
     evidence
-        Probabilities of single points of shape (rows, columns, k), zeros
+        Likelihoods of single points of shape (rows, columns, k), zeros
         where there is no point.
+    prior
+        What marginal probabilities are multiplied by, of shape (k,).
     beta
         Coupling of neighbors.
     max_iterations
@@ -167,7 +178,7 @@ def _find_marginals(
             change,
             max_iterations,
         )
-    return _multiply_messages(evidence, messages)
+    return _multiply_messages(evidence * prior, messages)
 
 
 def _multiply_messages(evidence: np.ndarray, messages: list[np.ndarray]) -> np.ndarray:

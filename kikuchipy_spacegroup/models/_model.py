@@ -31,6 +31,7 @@ from kikuchipy_spacegroup.models._network import build_network
 from kikuchipy_spacegroup.models._predict import most_probable, predict_in_batches
 from kikuchipy_spacegroup.models._rebuild import NETWORK, PREPARE, read_model
 from kikuchipy_spacegroup.patterns import PreparePatterns
+from kikuchipy_spacegroup.space_groups._prior import check_prior
 
 _logger = logging.getLogger(__name__)
 
@@ -65,6 +66,9 @@ class SpaceGroupModel:
         pattern, by coverage: of each space group by number, see
         :func:`~kikuchipy_spacegroup.training.class_conformal_thresholds`,
         or one of all.
+    prior
+        How often each space group was in training, of shape (n,), see
+        :attr:`prior`. If not given, all as often.
     metadata
         What else is to be known of the model (what it was trained on,
         licences and so on), as JSON can hold it.
@@ -73,7 +77,8 @@ class SpaceGroupModel:
     ------
     ValueError
         If the space groups are not distinct numbers from 1 to 230, or
-        not as many as the network has outputs.
+        not as many as the network has outputs, or the prior is not one
+        positive number for each.
 
     See Also
     --------
@@ -84,6 +89,8 @@ class SpaceGroupModel:
     >>> import kikuchipy as kp
     >>> from kikuchipy_spacegroup import SpaceGroupModel
     >>> model = SpaceGroupModel.create([225, 229], size=48)
+    >>> model.prior
+    array([0.5, 0.5])
     >>> patterns = kp.data.nickel_ebsd_small().data[0]
     >>> model.predict_proba(patterns).shape, model.predict(patterns).shape
     ((3, 2), (3,))
@@ -105,6 +112,7 @@ class SpaceGroupModel:
         temperature: float | Mapping[str, float] = 1.0,
         min_probability: float = 0.0,
         conformal_thresholds: dict[float, dict[int, float] | float] | None = None,
+        prior: Sequence[float] | np.ndarray | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         space_groups = tuple(int(i) for i in space_groups)
@@ -121,6 +129,7 @@ class SpaceGroupModel:
             )
         self._temperature = check_temperature(temperature)
         self._space_groups = space_groups
+        self.prior = prior
         self._prepare = prepare
         self._network = network
         self.min_probability = float(min_probability)
@@ -184,6 +193,7 @@ class SpaceGroupModel:
             temperature=self.temperature,
             min_probability=self.min_probability,
             conformal_thresholds=self.conformal_thresholds,
+            prior=self.prior,
             metadata=json.loads(json.dumps(self.metadata)),
         )
         copy.mixed_precision = self.mixed_precision
@@ -248,6 +258,26 @@ class SpaceGroupModel:
     def temperature(self, value: float | Mapping[str, float]) -> None:
         self._temperature = check_temperature(value)
         self._build_graph()
+
+    @property
+    def prior(self) -> np.ndarray:
+        """Return or set how often each space group was in training.
+
+        Probabilities of shape (number of space groups,) which add up to
+        1, all the same unless the model says otherwise. Set to None, all
+        are the same. The network learns these as what is probable before
+        looking at a pattern, so a likelihood is a probability over the
+        prior. What multiplies probabilities of patterns needs it, as
+        :func:`~kikuchipy_spacegroup.maps.pool_grains`, and predictions
+        do not depend on it. See
+        :func:`~kikuchipy_spacegroup.training.fit` for what training does
+        to it.
+        """
+        return self._prior.copy()
+
+    @prior.setter
+    def prior(self, value: Sequence[float] | np.ndarray | None) -> None:
+        self._prior = check_prior(value, len(self._space_groups))
 
     @property
     def mixed_precision(self) -> bool:
@@ -372,14 +402,15 @@ class SpaceGroupModel:
         Returns
         -------
         header
-            Classes, temperature, thresholds and metadata, as JSON can
-            hold them.
+            Classes, temperature, thresholds, prior and metadata, as JSON
+            can hold them.
         """
         return {
             "space_groups": list(self.space_groups),
             "temperature": self.temperature,
             "min_probability": self.min_probability,
             "conformal_thresholds": self.conformal_thresholds,
+            "prior": self._prior.tolist(),
             "keras_version": keras.version(),
             "metadata": self.metadata,
         }

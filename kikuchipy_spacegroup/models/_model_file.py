@@ -33,7 +33,7 @@ def read_model_file(path: Path, folder: Path) -> tuple[dict[str, Any], Any]:
     -------
     header
         Space groups, temperature, smallest probability, conformal
-        thresholds, version of Keras, and metadata.
+        thresholds, prior, version of Keras, and metadata.
     config
         Description of the network, not checked.
 
@@ -134,6 +134,7 @@ def _check_types(header: dict[str, Any]) -> dict[str, Any]:
         "conformal_thresholds": {
             float(k): _read_threshold(v, numbers) for k, v in thresholds.items()
         },
+        "prior": _read_prior(header.get("prior")),
         "keras_version": str(header["keras_version"]),
         "metadata": dict(header["metadata"]),
     }
@@ -155,6 +156,15 @@ def _read_temperature(value: Any) -> float | dict[str, float]:
     if not isinstance(value, dict):
         return float(value)
     return {str(level): float(v) for level, v in value.items()}
+
+
+def _read_prior(value: Any) -> list[float] | None:
+    """Return the prior, or None of older files: all space groups as often."""
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise ValueError(f"prior is a {type(value).__name__}, not a list of numbers")
+    return [float(i) for i in value]
 
 
 def _read_threshold(value: Any, numbers: list[int]) -> float | dict[int, float]:

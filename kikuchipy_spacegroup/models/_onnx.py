@@ -20,6 +20,7 @@ from kikuchipy_spacegroup.models._predict import (
     most_probable,
     predict_in_batches,
 )
+from kikuchipy_spacegroup.space_groups._prior import check_prior
 
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.models._model import SpaceGroupModel
@@ -75,7 +76,7 @@ def save_onnx(
     width, 1) and dtype float32, pixels to leave out being NaN, to
     probabilities of shape (n, number of space groups). These agree with
     those of the model to within 1e-4 without *calibration_patterns*. Space
-    groups, thresholds and
+    groups, thresholds, prior and
     metadata are in the metadata of the file under the key
     ``space_groups.json``.
 
@@ -256,6 +257,7 @@ class OnnxModel:
         self.conformal_thresholds: dict[float, dict[int, float] | float] = header[
             "conformal_thresholds"
         ]
+        self._prior = check_prior(header["prior"], len(self._space_groups))
         self.metadata: dict[str, Any] = header["metadata"]
 
     def __repr__(self) -> str:
@@ -271,6 +273,16 @@ class OnnxModel:
     def space_groups(self) -> tuple[int, ...]:
         """Return the space group numbers in the order of the classes."""
         return self._space_groups
+
+    @property
+    def prior(self) -> np.ndarray:
+        """Return how often each space group was in training.
+
+        That of the model the file was written from, see
+        :attr:`SpaceGroupModel.prior
+        <kikuchipy_spacegroup.models.SpaceGroupModel.prior>`.
+        """
+        return self._prior.copy()
 
     def fingerprint(self) -> str:
         """Return a hash of all that the model's probabilities depend on.

@@ -5,7 +5,9 @@
 Both functions return a new model and leave the given one as it is. They
 do not know whether they help: compare the maps of both models. The
 temperature and the thresholds of the new model are those of the given
-one, and were not measured anew.
+one, and were not measured anew. Its prior is that of the given one after
+:func:`adapt_normalization`, and what space groups had for shares in the
+batches after :func:`self_train`, the patterns of the scan included.
 
 What they bring the default model is in
 ``recipes/default_model/results/adaptation.csv``, from simulated scans

@@ -328,6 +328,11 @@ def calibrate(
     fit_temperature, precision_threshold
     kikuchipy_spacegroup.training.class_conformal_thresholds
 
+    Notes
+    -----
+    ``model.prior`` stays as it is, although a temperature other than 1
+    changes what the network says of patterns that say nothing.
+
     Examples
     --------
     >>> import kikuchipy as kp

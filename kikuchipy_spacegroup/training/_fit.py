@@ -153,6 +153,10 @@ def fit(
     group, and no conformal thresholds. This is logged: call
     :func:`~kikuchipy_spacegroup.training.calibrate` afterwards.
 
+    ``model.prior`` becomes the shares of the space groups in the batches
+    of this training. Space groups that none of its patterns is of keep
+    the prior they had.
+
     ``model.metadata`` says what the model was trained on. The phases of
     the library and the materials of experimental patterns join those
     in ``"phases"``, which
@@ -206,7 +210,7 @@ def fit(
             backup = Backup.of(trainer, backup_dir, stopper)
             dataset.epoch = done = backup.read(optimizer)
             followers.append(backup)
-        record_training(model, library, experimental)
+        record_training(model, library, experimental, dataset.class_shares)
         with network_precision(model.network, optimization.mixed_precision):
             history = trainer.fit(
                 dataset,

@@ -5,6 +5,8 @@
 import logging
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
     from kikuchipy_spacegroup.models import SpaceGroupModel
@@ -20,12 +22,16 @@ def record_training(
     model: "SpaceGroupModel",
     library: "MasterPatternLibrary | None",
     experimental: "LabelledPatterns | None",
+    class_shares: np.ndarray | None = None,
 ) -> None:
     """Write into a model what it is trained on, and take out what is not true then.
 
     What was measured with the weights before is not known of those to
     come: temperature and thresholds, accuracies, and how they were made.
+    The prior becomes the shares of the space groups, if these are given.
     """
+    if class_shares is not None:
+        _record_prior(model, class_shares)
     parts, phases = [], set(model.metadata.get("phases") or ())
     if library is not None:
         parts.append(f"{library.n_phases} simulated phases")
@@ -59,6 +65,18 @@ def record_training(
             "calibrated, and no pattern counts as not identified. Call `calibrate()` "
             "with phases the model was not trained on"
         )
+
+
+def _record_prior(model: "SpaceGroupModel", class_shares: np.ndarray) -> None:
+    """Write into a model how often each of its space groups is in training.
+
+    Space groups that are not in it keep the prior they had, as what the
+    model says of them is from before.
+    """
+    kept = np.where(class_shares > 0, 0, model.prior)
+    prior = kept + (1 - kept.sum()) * class_shares
+    # So that rounding does not make equal shares differ
+    model.prior = np.round(prior, 12)
 
 
 def record_steps(model: "SpaceGroupModel", steps: int) -> None:

@@ -23,10 +23,14 @@ import numpy as np
 
 from benchmarks.tables import write_table
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup.maps import probabilities_from_map, symmetry_map
+from kikuchipy_spacegroup.maps import (
+    prior_from_map,
+    probabilities_from_map,
+    symmetry_map,
+)
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from recipes.default_model.scores.real_patterns import load_real
-from recipes.general_model.scoreboard import LEVELS, class_prior, multiply_likelihoods
+from recipes.general_model.scoreboard import LEVELS, multiply_likelihoods
 
 # Only reported: never to choose, stop or calibrate by
 REPORTED_ONLY = "GaN"
@@ -49,10 +53,7 @@ def score_map(model: SpaceGroupModel, s: EBSD, right: list[int]) -> dict:
     )
     p, groups = probabilities_from_map(xmap)
     classified = p.any(axis=1)
-    prior = class_prior(model)
-    if prior is not None:  # Of pairs, as in the map
-        prior, _ = sg.merge_enantiomorphs(prior, model.space_groups)
-    pooled = multiply_likelihoods(p[classified], prior)
+    pooled = multiply_likelihoods(p[classified], prior_from_map(xmap))
     row = {"n": int(xmap.size)}
     for level in LEVELS:
         truth = sg.coarsen(right, level)

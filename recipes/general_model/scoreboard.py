@@ -151,12 +151,6 @@ def multiply_likelihoods(
     return softmax(ratios.sum(axis=-2) + np.log(prior), axis=-1)
 
 
-def class_prior(model: SpaceGroupModel) -> np.ndarray | None:
-    """Return how often each space group was in training, if the model says so."""
-    shares = model.metadata.get("class_shares")
-    return None if shares is None else np.array(shares, dtype=float)
-
-
 def predict(
     model: SpaceGroupModel, library: MasterPatternLibrary, n: int, noise: float
 ) -> Predictions:
@@ -168,7 +162,7 @@ def predict(
         p.reshape(library.n_phases, n, -1),
         model.space_groups,
         library.space_groups,
-        class_prior(model),
+        model.prior,
     )
 
 

@@ -188,7 +188,7 @@ def main() -> None:
     )
     describe(model, library, args)
     model.metadata["steps"] = trainer.step
-    model.metadata["class_shares"] = [round(float(i), 7) for i in dataset.class_shares]
+    model.prior = dataset.class_shares
     model.save(args.output / "general.keras", overwrite=True)
 
 

@@ -404,6 +404,44 @@ class TestProgress:
             hs.preferences.General.show_progressbar = default
 
 
+class TestPrior:
+    """A map knows how often space groups were in training."""
+
+    @pytest.fixture
+    def model(self):
+        model = kpsg.SpaceGroupModel.create(
+            [225, 152, 154, 194], size=32, filters=(8,), stem=8
+        )
+        model.prior = [0.4, 0.1, 0.2, 0.3]
+        return model
+
+    @pytest.mark.parametrize(
+        ("kwargs", "expected"),
+        [
+            ({}, [0.4, 0.3, 0.3]),
+            ({"separate_enantiomorphs": True}, [0.4, 0.1, 0.2, 0.3]),
+            ({"space_groups": [225, 154]}, [4 / 7, 3 / 7]),
+        ],
+    )
+    def test_recorded(self, nickel, model, kwargs, expected):
+        kwargs |= {"keep_probabilities": True, "show_progressbar": False}
+        xmap = nickel.classify_space_group(model, **kwargs)
+        assert np.allclose(kpsg.maps.prior_from_map(xmap), expected)
+        p = nickel.classify_space_group(model, compute=False, show_progressbar=False)
+        again = kpsg.classification.compute_classification_map(
+            p, nickel, model, **kwargs
+        )
+        assert np.array_equal(
+            again.prop["probabilities_prior"], xmap.prop["probabilities_prior"]
+        )
+
+    def test_bundled_model(self, nickel):
+        xmap = nickel.classify_space_group(
+            keep_probabilities=True, show_progressbar=False
+        )
+        assert "probabilities_prior" not in xmap.prop
+
+
 class TestRealPatterns:
     """The bundled model on real patterns."""
 

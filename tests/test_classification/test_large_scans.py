@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from kikuchipy_spacegroup.classification import classify_space_group
+from kikuchipy_spacegroup.maps import prior_from_map
 
 zarr = pytest.importorskip("zarr")
 SHAPE = (6, 8)
@@ -148,6 +149,17 @@ class TestOutput:
         folder.mkdir()
         with pytest.raises(ValueError, match="no results to go on with"):
             classify(lazy(data), CountingModel(), output=folder, resume=True)
+
+    def test_prior_is_that_of_the_model_given(self, data, tmp_path):
+        """What is kept does not depend on it."""
+        output = tmp_path / "a.zarr"
+        classify(lazy(data), CountingModel(), output=output)
+        model = CountingModel()
+        model.prior = np.array([0.9, 0.1])
+        kwargs = {"resume": True, "keep_probabilities": True}
+        xmap = classify(lazy(data), model, output=output, **kwargs)
+        assert model.n == 0
+        assert np.allclose(prior_from_map(xmap), model.prior)
 
     def test_bad_names(self, data, tmp_path):
         with pytest.raises(ValueError, match=r"must end with '\.zarr'"):

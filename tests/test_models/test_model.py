@@ -201,6 +201,70 @@ def test_copy_is_of_its_own(nickel):
     assert (model.metadata["list"], model.temperature) == ([1], 1)
 
 
+class TestPrior:
+    """How often space groups were in training."""
+
+    @pytest.fixture
+    def model(self, tiny_model):
+        model = tiny_model.copy()
+        model.prior = [6, 1, 1]
+        return model
+
+    def test_adds_up_to_one(self, tiny_model, model):
+        assert np.array_equal(tiny_model.prior, np.full(3, 1 / 3))
+        assert model.prior.tolist() == [0.75, 0.125, 0.125]
+        model.prior[0] = 0
+        assert model.prior[0] == 0.75
+        model.prior = None
+        assert np.array_equal(model.prior, tiny_model.prior)
+
+    def test_travels_with_the_model(self, model, tmp_path):
+        model.prior = np.random.default_rng(1).random(3)
+        model.save(tmp_path / "a.keras")
+        again = load_model(tmp_path / "a.keras")
+        again.save(tmp_path / "b.keras")
+        others = [again, load_model(tmp_path / "b.keras"), model.copy()]
+        for other in [*others, pickle.loads(pickle.dumps(model))]:
+            assert np.array_equal(other.prior, model.prior)
+        assert model.header()["prior"] == model.prior.tolist()
+
+    def test_predictions_do_not_depend_on_it(self, tiny_model, model, patterns):
+        expected = tiny_model.predict_proba(patterns)
+        assert np.array_equal(model.predict_proba(patterns), expected)
+        assert model.fingerprint() == tiny_model.fingerprint()
+
+    def test_files_without_it(self, tiny_model, model, tmp_path):
+        """Files of before there were priors, as the bundled one."""
+        path = tmp_path / "a.keras"
+        model.save(path)
+        edit(path, prior=None)
+        assert np.array_equal(load_model(path).prior, tiny_model.prior)
+        assert np.array_equal(load_model().prior, np.full(10, 0.1))
+
+    @pytest.mark.parametrize(
+        "prior",
+        [
+            "123",
+            1,
+            {"1": 1},
+            [0.5, 0.5],
+            [1, 0, 1],
+            [1, -1, 1],
+            [1, "a", 1],
+            [[1, 1, 1]],
+        ],
+    )
+    def test_wrong_prior(self, model, prior, tmp_path):
+        path = tmp_path / "a.keras"
+        model.save(path)
+        edit(path, prior=prior)
+        with pytest.raises(ValueError, match="damaged"):
+            load_model(path)
+        if isinstance(prior, list) and prior[0] == 1 and "a" not in prior:
+            with pytest.raises(ValueError, match="3 positive numbers"):
+                model.prior = prior
+
+
 class TestFile:
     """One file is a model."""
 

@@ -54,8 +54,22 @@ def test_carries_classes_and_thresholds(model):
     assert model.min_probability == original.min_probability
     assert model.conformal_thresholds == original.conformal_thresholds
     assert model.metadata == original.metadata
+    np.testing.assert_array_equal(model.prior, original.prior)
     patterns = np.random.default_rng(2).random((3, 60, 60))
     np.testing.assert_array_equal(model.predict(patterns), original.predict(patterns))
+
+
+def test_carries_the_prior(tiny_model, tmp_path, nickel):
+    model = tiny_model.copy()
+    model.prior = [6, 1, 1]
+    path = tmp_path / "model.onnx"
+    save_onnx(path, model)
+    np.testing.assert_array_equal(OnnxModel(path).prior, model.prior)
+    for given in (model, path):
+        xmap = nickel.classify_space_group(
+            given, keep_probabilities=True, show_progressbar=False
+        )
+        np.testing.assert_allclose(kpsg.maps.prior_from_map(xmap), model.prior)
 
 
 def test_integers(nickel, tmp_path):

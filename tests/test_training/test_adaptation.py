@@ -62,7 +62,9 @@ class TestNormalization:
         assert np.allclose(found, expected, atol=0.02 * np.ptp(expected))
 
     def test_no_share_changes_nothing(self, model, scan):
+        model.prior = [0.8, 0.2]
         adapted = adapt_normalization(model, scan, share=0)
+        assert np.array_equal(adapted.prior, model.prior)
         assert all(np.allclose(a, b) for a, b in zip(weights(model), weights(adapted)))
 
     def test_first_layers_only(self, model, scan):
@@ -129,7 +131,17 @@ class TestSelfTraining:
         assert new > old
         assert "self-training" in adapted.metadata["adapted"]
 
-    def test_keeps_normalization_and_calibration(self, model, library, scan):
+    def test_keeps_normalization_and_calibration(
+        self, model, library, scan, monkeypatch
+    ):
+        chosen = []
+        label = adaptation._label_sure_patterns
+
+        def labelled(*args):
+            chosen.append(label(*args))
+            return chosen[-1]
+
+        monkeypatch.setattr(adaptation, "_label_sure_patterns", labelled)
         model.temperature, model.min_probability = 0.5, 0.1
         model.conformal_thresholds = {0.9: [0.1, 0.2]}
         adapted = self_train(
@@ -145,6 +157,9 @@ class TestSelfTraining:
         )
         assert (adapted.temperature, adapted.min_probability) == (0.5, 0.1)
         assert adapted.conformal_thresholds == model.conformal_thresholds
+        # Half of the patterns are of the scan, as the model labels it
+        share = (chosen[-1].space_groups == 225).mean()
+        assert adapted.prior == pytest.approx([0.25 + share / 2, 0.75 - share / 2])
         for old, new in zip(model.network.layers, adapted.network.layers):
             if isinstance(old, keras.layers.BatchNormalization):
                 assert same(old.get_weights(), new.get_weights())

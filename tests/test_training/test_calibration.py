@@ -221,7 +221,9 @@ class TestCalibrate:
 
         patterns = kp.data.nickel_ebsd_small().data[0]
         before = model.predict_proba(patterns)
+        model.prior = [0.5, 0.2, 0.3]
         calibration.calibrate(model, library, n_patterns=120, precision=0.5)
+        assert model.prior.tolist() == [0.5, 0.2, 0.3]
         assert model.temperature != 1
         assert set(model.conformal_thresholds) == {0.9, 0.95}
         for thresholds in model.conformal_thresholds.values():

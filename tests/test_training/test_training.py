@@ -373,6 +373,29 @@ class TestWhatIsKnown:
         assert model.metadata.get("name") is None
         assert model.min_probability == 0.6
 
+    def test_prior_is_the_shares_of_training(self, library, noise):
+        model = new_model()
+        kwargs = {"epochs": 1, "steps_per_epoch": 1, "show_progressbar": False}
+        fit(model, library, experimental=noise, **kwargs)
+        assert np.array_equal(model.prior, [0.5, 0.5])
+        weights = Sampling(space_group_weights={229: 3}, outlier_share=0.2)
+        fit(model, library, sampling=weights, **kwargs)
+        assert model.prior == pytest.approx([0.25, 0.75])
+        some = noise[np.array([0, 2, 4, 1])]
+        fit(model, experimental=some, sampling=Sampling(balanced=False), **kwargs)
+        assert model.prior == pytest.approx([0.75, 0.25])
+
+    def test_prior_of_space_groups_not_in_training(self, library):
+        """They keep what they had, and the others share the rest."""
+        keras.utils.set_random_seed(1)
+        model = SpaceGroupModel.create([225, 229, 194], size=32, filters=(8,), stem=8)
+        model.prior = [0.2, 0.3, 0.5]
+        some = recorded(["Ni", "Fe"], [225, 229])
+        kwargs = {"epochs": 1, "steps_per_epoch": 1, "show_progressbar": False}
+        for _ in range(2):
+            fit(model, experimental=some, **kwargs)
+            assert model.prior == pytest.approx([0.25, 0.25, 0.5])
+
     def test_evaluate_counts_them_as_seen(self, noise):
         model = new_model()
         training.record_training(model, None, recorded(["Ni"], [225]))

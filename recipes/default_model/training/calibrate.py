@@ -41,7 +41,11 @@ def cropped(model: SpaceGroupModel, crop: float) -> SpaceGroupModel:
     """Return a model that looks at the central part of patterns."""
     prepare = PreparePatterns(**model.prepare.get_config() | {"crop": crop})
     return SpaceGroupModel(
-        model.network, model.space_groups, prepare, metadata=model.metadata
+        model.network,
+        model.space_groups,
+        prepare,
+        prior=model.prior,
+        metadata=model.metadata,
     )
 
 
