@@ -7,6 +7,7 @@ from ._simulation import (
     simulate_bloch_waves,
     simulate_master_pattern,
     simulate_two_beams,
+    two_beam_profiles,
 )
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "simulate_bloch_waves",
     "simulate_master_pattern",
     "simulate_two_beams",
+    "two_beam_profiles",
 ]

@@ -40,6 +40,8 @@ _PROGRAMS = {"kinematical": ("kikuchipy", "diffsims"), "dynamical": ("de-ebsd",)
 _NOT_IN_KEY = ("max_minutes", "show_progressbar")
 # More beams take hours
 _MAX_BEAMS = 60_000
+# Bands of less, relative to the strongest, are not seen
+_LEAST_POWER = 1e-3
 
 
 def simulate_master_pattern(
@@ -441,27 +443,16 @@ def simulate_two_beams(
     (1, 2, 101, 101)
     """
     check_energy_and_size(energy, half_width)
-    check_number_of_beams(structure, min_dspacing, _MAX_BEAMS)
-    if not dampings or not all(0 < i < np.inf for i in dampings):
-        raise ValueError(f"Dampings must be positive numbers, not {list(dampings)}")
-    try:
-        from de_ebsd.core.constants import electron_wavelength_nm
-        from de_ebsd.diffraction.kvectors import sample_incident_directions
-        import torch
-    except ImportError as error:
-        raise ImportError(
-            "Scattering factors need the package de-ebsd. Install it with 'pip install "
-            "kikuchipy-spacegroup[dynamical]', or use the kinematical method"
-        ) from error
-    from kikuchipy_spacegroup.master_patterns import _bloch_waves, _two_beams
+    crystal, bands, wavelength = _find_bands(structure, energy, min_dspacing, dampings)
+    from de_ebsd.diffraction.kvectors import sample_incident_directions
+    import torch
+
+    from kikuchipy_spacegroup.master_patterns import _two_beams
 
     # Directions of which no two are equivalent, and the bands that matter
-    crystal = _bloch_waves.ListedCrystal(structure)
     grid = sample_incident_directions(half_width, dtype=torch.float64).flat().numpy()
     directions, index = crystal.fold(grid)
-    bands = _two_beams.find_reflections(crystal, energy, min_dspacing)
     bands = _two_beams.select_strongest(*bands)
-    wavelength = float(electron_wavelength_nm(energy))
     side = 2 * half_width + 1
     data = np.stack(
         [
@@ -471,6 +462,105 @@ def simulate_two_beams(
     )
     data -= data.mean(axis=1, keepdims=True)
     return data.reshape(-1, 2, side, side)
+
+
+def two_beam_profiles(
+    structure: "Structure",
+    angles: np.ndarray,
+    energy: float = 20,
+    *,
+    min_dspacing: float = 0.05,
+    damping: float = 1.5,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return two-beam profiles across the Kikuchi bands of a unit cell.
+
+    Parameters
+    ----------
+    structure
+        See :func:`simulate_bloch_waves`.
+    angles
+        Angles from the lattice plane in radians, of shape (k,).
+    energy, min_dspacing
+        See :func:`simulate_bloch_waves`.
+    damping
+        See :func:`simulate_two_beams`.
+
+    Returns
+    -------
+    normals
+        Unit normals of lattice planes, one of each pair of opposite ones,
+        in the Cartesian frame of the lattice, of shape (n, 3) and dtype
+        float32. That with the strongest band is first.
+    profiles
+        Intensities, sums over the orders of reflection, of shape (n, k)
+        and dtype float32. The mean of each is 0.
+
+    Raises
+    ------
+    ImportError
+        If the package de-ebsd is not installed.
+    ValueError
+        If the energy is impossible, the damping is not positive, or there
+        are too many beams.
+
+    See Also
+    --------
+    simulate_two_beams
+
+    Examples
+    --------
+    >>> from diffpy.structure import Atom, Lattice, Structure
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.master_patterns import two_beam_profiles
+    >>> iron = Structure(
+    ...     [Atom("Fe", [0, 0, 0]), Atom("Fe", [0.5, 0.5, 0.5])],
+    ...     Lattice(2.87, 2.87, 2.87, 90, 90, 90),
+    ... )
+    >>> angles = np.deg2rad(np.linspace(-5, 5, 21))
+    >>> normals, profiles = two_beam_profiles(iron, angles)  # doctest: +SKIP
+    >>> np.sort(np.abs(normals[0])).round(3)  # doctest: +SKIP
+    array([0.   , 0.707, 0.707], dtype=float32)
+    """
+    check_energy_and_size(energy, 1)
+    _, bands, wavelength = _find_bands(structure, energy, min_dspacing, [damping])
+    from kikuchipy_spacegroup.master_patterns import _two_beams
+
+    vectors, strengths, contrasts = bands
+    power = np.square(contrasts).sum(axis=1) * strengths
+    seen = power > _LEAST_POWER * power.max()
+    normals, profiles = _two_beams.profiles_of_planes(
+        np.asarray(angles, dtype="float64"),
+        vectors[seen],
+        strengths[seen],
+        contrasts[seen],
+        wavelength,
+        damping,
+    )
+    return normals.astype("float32"), profiles.astype("float32")
+
+
+def _find_bands(
+    structure: "Structure",
+    energy: float,
+    min_dspacing: float,
+    dampings: Sequence[float],
+) -> tuple[Any, tuple[np.ndarray, ...], float]:
+    """Return the crystal, its reflections and the wavelength in nm, after checks."""
+    check_number_of_beams(structure, min_dspacing, _MAX_BEAMS)
+    if not dampings or not all(0 < i < np.inf for i in dampings):
+        raise ValueError(f"Dampings must be positive numbers, not {list(dampings)}")
+    try:
+        from de_ebsd.core.constants import electron_wavelength_nm
+    except ImportError as error:
+        raise ImportError(
+            "Scattering factors need the package de-ebsd. Install it with 'pip install "
+            "kikuchipy-spacegroup[dynamical]', or use the kinematical method"
+        ) from error
+    from kikuchipy_spacegroup.master_patterns import _bloch_waves, _two_beams
+
+    crystal = _bloch_waves.ListedCrystal(structure)
+    bands = _two_beams.find_reflections(crystal, energy, min_dspacing)
+    return crystal, bands, float(electron_wavelength_nm(energy))
 
 
 def _to_signal(

@@ -113,19 +113,86 @@ def sum_bands(
     intensities = []
     for part in rows.split(_DIRECTIONS_AT_A_TIME):
         along = part @ normals.T
-        total = torch.zeros(len(part))
-        for side, sign in enumerate((1.0, -1.0)):
-            # 1. Deviation w from the Bragg position, negative within the band
-            w = (sign * along - sines) * per_sine
-            root = torch.sqrt(1 + w * w)
-            # 2. Two Bloch waves, of which one is at the atoms and absorbed more
-            contrast = sides[:, side]
-            absorbed = _ABSORPTION * contrast
-            first = (1 - w / root) * (1 + contrast / root) / (1 + absorbed / root)
-            second = (1 + w / root) * (1 - contrast / root) / (1 - absorbed / root)
-            total += ((first + second) / 2 - 1).sum(dim=1)
-        intensities.append(total)
+        intensities.append(_scatter(along, sines, per_sine, sides).sum(dim=1))
     return torch.cat(intensities).numpy()
+
+
+def _scatter(along, sines, per_sine, sides) -> torch.Tensor:
+    """Return the intensities of bands (..., n), of which the mean is near 0.
+
+    Parameters
+    ----------
+    along
+        Sines of the angles of directions to planes, of shape (..., n).
+    sines
+        Sines of the Bragg angles, of shape (n,).
+    per_sine
+        Deviations in extinction distances per sine, of shape (n,).
+    sides
+        Contrasts of the two sides of bands, of shape (n, 2).
+    """
+    total = torch.zeros_like(along)
+    for side, sign in enumerate((1.0, -1.0)):
+        # 1. Deviation w from the Bragg position, negative within the band
+        w = (sign * along - sines) * per_sine
+        root = torch.sqrt(1 + w * w)
+        # 2. Two Bloch waves, of which one is at the atoms and absorbed more
+        contrast = sides[:, side]
+        absorbed = _ABSORPTION * contrast
+        first = (1 - w / root) * (1 + contrast / root) / (1 + absorbed / root)
+        second = (1 + w / root) * (1 - contrast / root) / (1 - absorbed / root)
+        total += (first + second) / 2 - 1
+    return total
+
+
+def profiles_of_planes(
+    angles: np.ndarray,
+    vectors: np.ndarray,
+    strengths: np.ndarray,
+    contrasts: np.ndarray,
+    wavelength: float,
+    damping: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the profiles across the bands of lattice planes.
+
+    Parameters
+    ----------
+    angles
+        Angles from the plane in radians, of shape (k,).
+    vectors, strengths, contrasts
+        See :func:`find_reflections`.
+    wavelength, damping
+        See :func:`sum_bands`.
+
+    Returns
+    -------
+    normals
+        Unit normals of the planes, one of each pair of opposite ones, of
+        shape (n, 3), the strongest first.
+    profiles
+        Sums over the orders of reflection, of shape (n, k).
+    """
+    # 1. Planes: directions of reflections, one of each pair of opposite ones
+    lengths = np.linalg.norm(vectors, axis=1)
+    units = vectors / lengths[:, None]
+    rounded = np.rint(units * 1e5).astype(np.int64)
+    keys = np.where(rounded[:, 2] != 0, rounded[:, 2], rounded[:, 1])
+    keys = np.where(keys != 0, keys, rounded[:, 0])
+    is_opposite = keys < 0
+    rounded[is_opposite] *= -1
+    units = np.where(is_opposite[:, None], -units, units)
+    contrasts = np.where(is_opposite[:, None], contrasts[:, ::-1], contrasts)
+    _, first, plane = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
+    # 2. Profiles of reflections, added up by plane
+    per_sine = lengths / wavelength / (strengths * damping)
+    along = torch.as_tensor(np.sin(angles)[:, None]).expand(-1, len(vectors))
+    columns = (wavelength * lengths / 2, per_sine, contrasts)
+    bands = _scatter(along, *(torch.as_tensor(i.copy()) for i in columns))
+    profiles = np.zeros((len(first), len(angles)))
+    np.add.at(profiles, plane.ravel(), bands.numpy().T)
+    profiles -= profiles.mean(axis=1, keepdims=True)
+    order = np.argsort(-np.square(profiles).sum(axis=1), kind="stable")
+    return units[first][order], profiles[order]
 
 
 def select_strongest(

@@ -5,6 +5,7 @@
 from collections.abc import Callable, Sequence
 
 from kikuchipy_spacegroup._keras import keras, layers
+from kikuchipy_spacegroup.models._bands import band_network
 
 
 def residual_network(
@@ -135,6 +136,7 @@ def xception(
 
 
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {
+    "bands": band_network,
     "residual": residual_network,
     "xception": xception,
 }
@@ -149,7 +151,8 @@ def build_network(
     ----------
     name
         ``"residual"`` (:func:`residual_network`, the default network of
-        this package) or ``"xception"`` (:func:`xception`).
+        this package), ``"bands"`` (:func:`band_network`) or ``"xception"``
+        (:func:`xception`).
     input_shape
         Shape of the network input (height, width, 1).
     n_classes
@@ -169,7 +172,7 @@ def build_network(
 
     See Also
     --------
-    residual_network, xception
+    band_network, residual_network, xception
 
     Examples
     --------

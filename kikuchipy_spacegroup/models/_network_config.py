@@ -57,13 +57,23 @@ _ALLOWED: dict[str | None, Collection[str]] = {
     "keras.regularizers": {"L1", "L1L2", "L2", "OrthogonalRegularizer"},
     "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
     "keras.src.ops.numpy": set(_OPERATIONS),
+    "kikuchipy_spacegroup.models._bands": {"CompareBands", "FindBands", "PoolBands"},
     "kikuchipy_spacegroup.models._chain_softmax": {"ChainSoftmax"},
     "kikuchipy_spacegroup.patterns._preprocessing": {"PreparePatterns"},
     # Where it was before the rooms: files that say so are read for good
     "kikuchipy_spacegroup.preprocessing": {"PreparePatterns"},
     None: {"__keras_tensor__", "__slice__", "__ellipsis__"},
 }
-_OURS = {"kikuchipy_spacegroup>PreparePatterns", "kikuchipy_spacegroup>ChainSoftmax"}
+_OURS = {
+    f"kikuchipy_spacegroup>{name}"
+    for name in (
+        "ChainSoftmax",
+        "CompareBands",
+        "FindBands",
+        "PoolBands",
+        "PreparePatterns",
+    )
+}
 # Arguments that newer versions of Keras write, older ones do not know, and that
 # change nothing when they have these values, which are the defaults
 _SINCE = {

@@ -462,6 +462,13 @@ class SimulateCamera(keras.layers.Layer):
         See Also
         --------
         draw, draw_log_uniform, draw_normal
+
+        Examples
+        --------
+        >>> from kikuchipy_spacegroup.simulation import SimulateCamera
+        >>> values = SimulateCamera(size=32).draw_uniform(2, (0.5, 1.0))
+        >>> tuple(values.shape)
+        (2, 1, 1)
         """
         low, high = limits
         shape = (n, self.size, self.size) if per_pixel else (n, 1, 1)
@@ -486,6 +493,13 @@ class SimulateCamera(keras.layers.Layer):
         See Also
         --------
         draw_uniform
+
+        Examples
+        --------
+        >>> from kikuchipy_spacegroup.simulation import SimulateCamera
+        >>> values = SimulateCamera(size=32).draw_log_uniform(2, (0.5, 1.0))
+        >>> tuple(values.shape)
+        (2, 1, 1)
         """
         return ops.exp(self.draw_uniform(n, np.log(limits).astype("float32")))
 
@@ -527,6 +541,13 @@ class SimulateCamera(keras.layers.Layer):
         See Also
         --------
         draw_uniform
+
+        Examples
+        --------
+        >>> from kikuchipy_spacegroup.simulation import SimulateCamera
+        >>> values = SimulateCamera(size=32).draw_normal(2)
+        >>> tuple(values.shape)
+        (2, 32, 32)
         """
         return keras.random.normal((n, self.size, self.size), seed=self.generator)
 

@@ -232,6 +232,7 @@ from kikuchipy_spacegroup.master_patterns import (
     kinematical_master_pattern,
     simulate_bloch_waves,
     simulate_two_beams,
+    two_beam_profiles,
 )
 
 
@@ -287,13 +288,35 @@ for cell in (
         cell, half_width=40, min_dspacing=0.07, dampings=(1.5, 3.0)
     )
     print(json.dumps([correlation(i, expected) for i in found]))
+# Profiles of lattice planes, added up by hand along the meridian x = 0
+cell = tetragonal[88]
+angles = np.deg2rad(np.linspace(-90, 90, 3601))
+normals, profiles = two_beam_profiles(cell, angles, min_dspacing=0.1)
+(data,) = simulate_two_beams(cell, half_width=40, min_dspacing=0.1)
+r = np.arange(-40, 41) / 40
+z = 1 - r**2
+directions = np.stack([0 * r, np.sign(r) * np.sqrt(1 - z**2), z], axis=1)
+total = sum(
+    np.interp(np.arcsin(directions @ n), angles, p) for n, p in zip(normals, profiles)
+)
+lengths = np.linalg.norm(normals, axis=1)
+print(
+    json.dumps(
+        {
+            "sum": correlation(total, data[0, :, 40]),
+            "norm": float(np.abs(lengths - 1).max()),
+            "opposite": float((normals @ normals.T).min()),
+            "largest": [float(np.square(p).sum()) for p in profiles[:20]],
+        }
+    )
+)
 """
 )
 
 
 def test_two_beams():
     """The symmetry of the crystal, and bands like those of Bloch waves."""
-    scheelite, rutile, *correlations = run(TWO_BEAMS)
+    scheelite, rutile, *correlations, profiles = run(TWO_BEAMS)
     for row in (scheelite, rutile):
         assert row["turned"] > 0.9999
         assert row["inverted"] > 0.9999
@@ -301,3 +324,7 @@ def test_two_beams():
     assert rutile["mirrored"] > 0.9999
     assert scheelite["mirrored"] < 0.999  # By oxygen alone
     assert all(max(r) > 0.6 for r in correlations), correlations
+    assert profiles["sum"] > 0.99
+    assert profiles["norm"] < 1e-6
+    assert profiles["opposite"] > -0.9999
+    assert profiles["largest"] == sorted(profiles["largest"], reverse=True)
