@@ -388,7 +388,7 @@ def simulate_two_beams(
     min_dspacing: float = 0.05,
     dampings: Sequence[float] = (1.5,),
 ) -> np.ndarray:
-    r"""Two-beam master patterns of a unit cell, a hundred times as fast as Bloch waves.
+    r"""Two-beam master patterns of a unit cell, thirty times as fast as Bloch waves.
 
     Parameters
     ----------
@@ -424,7 +424,8 @@ def simulate_two_beams(
     -----
     Symmetry, absences, widths and edges of bands are right, crossings of
     bands and fine lines are not: patterns correlate with those of Bloch
-    waves at 0.8 (ten structures). Each band is that of two beams, with
+    waves at 0.78 on average (115 structures, the lowest 0.54), and take a
+    29th of the time (median of ten). Each band is that of two beams, with
     the deviation :math:`w` from the Bragg position in extinction
     distances: two Bloch waves with the excitations
     :math:`\frac{1}{2}(1 \mp w / \sqrt{1 + w^2})`, of which one is at the

@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulate master patterns band by band, a hundred times as fast as with Bloch waves.
+"""Simulate master patterns band by band, thirty times as fast as with Bloch waves.
 
 Usage::
 
