@@ -4,7 +4,12 @@ from ._acquisition import Acquisition
 from ._camera import Camera
 from ._estimation import estimate_acquisition
 from ._examples import example_phases, example_scan
-from ._geometry import Geometry, detector_parameters, random_rotation_matrices
+from ._geometry import (
+    Geometry,
+    detector_parameters,
+    random_rotation_matrices,
+    random_strains,
+)
 from ._layers import (
     ProjectPatterns,
     SimulateCamera,
@@ -28,6 +33,7 @@ __all__ = [
     "pattern_inputs",
     "random_map",
     "random_rotation_matrices",
+    "random_strains",
     "simulate_patterns",
     "simulate_scan",
     "simulate_scan_from_map",

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Orientations and detectors to simulate patterns for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg import expm
+
+from kikuchipy_spacegroup.space_groups import coarsen
 
 if TYPE_CHECKING:
     from kikuchipy.detectors import EBSDDetector
@@ -133,6 +137,72 @@ def random_rotation_matrices(n: int, rng: np.random.Generator) -> np.ndarray:
         [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
     ]
     return np.moveaxis(np.array(matrices), 2, 0).astype("float32")
+
+
+def random_strains(
+    space_groups: Sequence[int] | np.ndarray, scale: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Return random strains that leave a crystal its space group.
+
+    Parameters
+    ----------
+    space_groups
+        n space group numbers in standard settings (unique axis b,
+        hexagonal axes).
+    scale
+        Standard deviation of the logarithm of a stretch along one axis,
+        relative to another in uniaxial crystals 1.5 times that.
+    rng
+        Random number generator.
+
+    Returns
+    -------
+    strains
+        Symmetric matrices in the Cartesian frame of the lattice, with z
+        along c or c* and y along b or b*, of shape (n, 3, 3) and dtype
+        float32. Those of cubic crystals are unity.
+
+    See Also
+    --------
+    random_rotation_matrices, kikuchipy_spacegroup.training.SimulatedDataset
+
+    Notes
+    -----
+    A strain commutes with all rotations of the crystal system: of uniaxial
+    crystals it changes c/a, of orthorhombic ones the ratios of edges, of
+    monoclinic ones the angle also, and of triclinic ones everything. A
+    strained master pattern is that of another lattice with the same
+    symmetry, but that the widths of bands are not those of its spacings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.simulation import random_strains
+    >>> strains = random_strains([225, 194], 0.1, np.random.default_rng(1))
+    >>> strains.round(2)[0].tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    >>> np.diag(strains[1]).round(2).tolist()
+    [1.0, 1.0, 1.05]
+    """
+    systems = coarsen(np.asarray(space_groups), "crystal_system")
+    n = len(systems)
+    drawn = rng.normal(0, scale, (n, 6))
+    logarithms = np.zeros((n, 3, 3))
+    uniaxial = np.isin(systems, ("tetragonal", "trigonal", "hexagonal"))
+    logarithms[uniaxial, 2, 2] = 1.5 * drawn[uniaxial, 0]
+    # Index pairs of the six components, and the systems that have them free
+    systems_of = {
+        ((0, 0), (1, 1), (2, 2)): ("orthorhombic", "monoclinic", "triclinic"),
+        ((0, 2),): ("monoclinic", "triclinic"),
+        ((0, 1), (1, 2)): ("triclinic",),
+    }
+    column = 0
+    for pairs, names in systems_of.items():
+        has = np.isin(systems, names)
+        for i, j in pairs:
+            logarithms[has, i, j] = logarithms[has, j, i] = drawn[has, column]
+            column += 1
+    return expm(logarithms).astype("float32")
 
 
 def detector_parameters(

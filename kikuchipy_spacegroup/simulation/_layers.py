@@ -83,6 +83,7 @@ class ProjectPatterns(keras.layers.Layer):
         )
         self.stack.assign(library.data.ravel())
         self._fused_project = _fuse_steps(self._project_patterns)
+        self._fused_project_strained = _fuse_steps(self._project_strained)
         self.built = True
 
     def call(self, inputs: Mapping):
@@ -97,7 +98,8 @@ class ProjectPatterns(keras.layers.Layer):
             the detector to the crystal frame, and ``"geometry"`` of
             shape (n, 5), see :meth:`Geometry.sample`. It may also have
             ``"partner_upper"`` and ``"partner_lower"``, images to blend
-            with, and ``"partner_share"`` of shape (n,), their shares.
+            with, and ``"partner_share"`` of shape (n,), their shares, and
+            ``"strain"`` of shape (n, 3, 3), see :func:`random_strains`.
 
         Returns
         -------
@@ -112,11 +114,27 @@ class ProjectPatterns(keras.layers.Layer):
         partner = ("partner_upper", "partner_lower", "partner_share")
         if partner[0] in inputs:
             names += partner
+        if "strain" in inputs:
+            strained = ops.matmul(inputs["strain"], inputs["orientation"])
+            inputs = dict(inputs) | {"orientation": strained}
+            return self._fused_project_strained(*(inputs[name] for name in names))
         return self._fused_project(*(inputs[name] for name in names))
+
+    def _project_strained(self, orientation, geometry, upper, lower, *partner):
+        """Return projected patterns if orientations are no rotations."""
+        x, y, z = self._crystal_directions(orientation, geometry)
+        norm = ops.rsqrt(x * x + y * y + z * z)
+        directions = x * norm, y * norm, z * norm
+        return self._look_at(directions, upper, lower, *partner)
 
     def _project_patterns(self, orientation, geometry, upper, lower, *partner):
         """Return projected patterns (n, rows, columns), blended with a partner's."""
-        x, y, z = self._crystal_directions(orientation, geometry)
+        directions = self._crystal_directions(orientation, geometry)
+        return self._look_at(directions, upper, lower, *partner)
+
+    def _look_at(self, directions, upper, lower, *partner):
+        """Return intensities (n, rows, columns) in directions of crystals."""
+        x, y, z = directions
         column, row = _lambert(x, y, z)
         half = (self.side - 1) / 2
         column = (column + 1) * half
@@ -566,7 +584,7 @@ def _standardize_patterns(patterns):
 
 
 def pattern_inputs(
-    *, blend: bool = False, batch_size: int | None = None
+    *, blend: bool = False, strain: bool = False, batch_size: int | None = None
 ) -> dict[str, keras.KerasTensor]:
     """Return the inputs of a graph that simulates patterns.
 
@@ -574,6 +592,8 @@ def pattern_inputs(
     ----------
     blend
         Whether there are inputs for master patterns to blend with.
+    strain
+        Whether there is an input for strains.
     batch_size
         Number of patterns per batch, if it is always the same.
 
@@ -605,6 +625,8 @@ def pattern_inputs(
             "partner_lower": ((), "int32"),
             "partner_share": ((), "float32"),
         }
+    if strain:
+        kinds["strain"] = ((3, 3), "float32")
     return {
         name: keras.Input(shape, batch_size, dtype=dtype, name=name)
         for name, (shape, dtype) in kinds.items()

@@ -13,7 +13,11 @@ from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.patterns import LabelledPatterns
 from kikuchipy_spacegroup.patterns._labelled_patterns import class_indices
-from kikuchipy_spacegroup.simulation import Geometry, random_rotation_matrices
+from kikuchipy_spacegroup.simulation import (
+    Geometry,
+    random_rotation_matrices,
+    random_strains,
+)
 from kikuchipy_spacegroup.training._sampling import fill_up, similar_entries, weights_of
 
 __all__ = [
@@ -69,6 +73,11 @@ class SimulatedDataset(keras.utils.PyDataset):
         Share of patterns whose master pattern is blended with another
         one of the same space group, drawn from the eight most like it,
         so that the network does not learn each master pattern by heart.
+    strain_scale
+        Standard deviation of the logarithms of random stretches that keep
+        the space group, see
+        :func:`~kikuchipy_spacegroup.simulation.random_strains`. With 0,
+        lattices are those of the library.
     seed
         Seed of the random numbers. Batch ``i`` of epoch ``j`` is the
         same whatever was drawn before it.
@@ -82,7 +91,7 @@ class SimulatedDataset(keras.utils.PyDataset):
     ------
     ValueError
         If the library lacks phases of one of the space groups, a weight
-        is negative, or *blend_share* is not from 0 to 1.
+        or *strain_scale* is negative, or *blend_share* is not from 0 to 1.
 
     See Also
     --------
@@ -128,9 +137,13 @@ class SimulatedDataset(keras.utils.PyDataset):
         space_group_weights: Mapping[int, float] | None = None,
         geometry: Geometry | None = None,
         blend_share: float = 0.0,
+        strain_scale: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if not 0 <= strain_scale < np.inf:
+            raise ValueError(f"strain_scale must not be negative, not {strain_scale}")
+        self.strain_scale = strain_scale
         self.library = library
         self.space_groups = tuple(space_groups)
         self.batch_size = batch_size
@@ -320,6 +333,9 @@ class SimulatedDataset(keras.utils.PyDataset):
             "orientation": random_rotation_matrices(n, rng),
             "geometry": self.geometry.sample(n, rng),
         }
+        if self.strain_scale:
+            groups = np.asarray(self.library.space_groups)[phases]
+            recipe["strain"] = random_strains(groups, self.strain_scale, rng)
         if self.blend_share:
             partners = np.array([rng.choice(self._partners[i]) for i in entries])
             shares = rng.uniform(*_PARTNER_SHARE, n) * (

@@ -195,6 +195,7 @@ def fit(
         experimental is not None,
         acquisition=acquisition,
         blend=sampling.blend_share > 0,
+        strain=sampling.strain_scale > 0,
         seed=seed,
     )
     validate = None if validation is None else _make_validation(model, validation)
@@ -299,6 +300,7 @@ def training_graph(
     *,
     acquisition: Acquisition | None = None,
     blend: bool = False,
+    strain: bool = False,
     seed: int = 0,
 ) -> keras.Model:
     """Return the Keras model from batches of a dataset to logits.
@@ -316,6 +318,8 @@ def training_graph(
         Ranges of what the camera does to simulated patterns.
     blend
         Whether there are inputs for master patterns to blend with.
+    strain
+        Whether there is an input for strains.
     seed
         Seed of the random numbers.
 
@@ -348,7 +352,7 @@ def training_graph(
     prepare, network = Borrowed(model.prepare), Borrowed(model.network)
     inputs, prepared = {}, []
     if library is not None:
-        inputs = pattern_inputs(blend=blend)
+        inputs = pattern_inputs(blend=blend, strain=strain)
         camera = SimulateCamera(acquisition, size=size, seed=seed, name="camera")
         x = simulate_patterns(library, inputs, size, camera)
         x = keras.layers.Reshape((size, size, 1), name="channel")(x)

@@ -23,9 +23,9 @@ class Sampling:
         :class:`~kikuchipy_spacegroup.training.ExperimentalDataset`. If
         balanced, simulated ones are drawn so that batches are, see
         :class:`~kikuchipy_spacegroup.training.MixedDataset`.
-    outlier_share, phase_weights, space_group_weights, blend_share
+    outlier_share, phase_weights, space_group_weights, blend_share, strain_scale
         Share of patterns of outliers, how often phases and space groups
-        are simulated, and share of blended master patterns, see
+        are simulated, share of blended master patterns, and strains, see
         :class:`~kikuchipy_spacegroup.training.SimulatedDataset`.
 
     Raises
@@ -51,6 +51,7 @@ class Sampling:
     phase_weights: Mapping[str, float] | None = None
     space_group_weights: Mapping[int, float] | None = None
     blend_share: float = 0.0
+    strain_scale: float = 0.0
 
     def __post_init__(self) -> None:
         share = self.experimental_share

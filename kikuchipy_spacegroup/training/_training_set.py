@@ -43,6 +43,7 @@ def training_set(
             space_group_weights=sampling.space_group_weights,
             geometry=geometry,
             blend_share=sampling.blend_share,
+            strain_scale=sampling.strain_scale,
             **common,
         )
         if experimental is None:

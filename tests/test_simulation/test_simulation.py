@@ -4,6 +4,8 @@
 
 from dataclasses import replace
 
+from diffpy.structure import Lattice
+from diffpy.structure.spacegroups import GetSpaceGroup
 from keras import ops
 import kikuchipy as kp
 import numpy as np
@@ -21,6 +23,7 @@ from kikuchipy_spacegroup.simulation import (
     SimulateCamera,
     detector_parameters,
     random_rotation_matrices,
+    random_strains,
 )
 
 
@@ -170,6 +173,76 @@ class TestProjectPatterns:
         a, b = ops.convert_to_numpy(ProjectPatterns(library, (51, 51))(inputs))
         assert np.isclose(a[25, 25], b[25, 25], rtol=1e-5)
         assert not np.allclose(a, b, rtol=1e-2)
+
+
+class TestStrains:
+    """Strains that leave a crystal its symmetry."""
+
+    LATTICES = {
+        2: (5.1, 6.3, 7.7, 82, 97, 110),
+        14: (5.1, 6.3, 7.7, 90, 104, 90),
+        62: (5.1, 6.3, 7.7, 90, 90, 90),
+        88: (5.1, 5.1, 7.7, 90, 90, 90),
+        152: (5.1, 5.1, 7.7, 90, 90, 120),
+        166: (5.1, 5.1, 7.7, 90, 90, 120),
+        194: (5.1, 5.1, 7.7, 90, 90, 120),
+        227: (5.1, 5.1, 5.1, 90, 90, 90),
+    }
+
+    @pytest.mark.parametrize("axes", ["c along z", "a along x"])
+    @pytest.mark.parametrize("space_group", LATTICES)
+    def test_commute_with_the_operations_of_diffpy(self, space_group, axes):
+        lattice = Lattice(*self.LATTICES[space_group])
+        base = lattice.base.T
+        if axes == "a along x":
+            # The same lattice with a along x and c* along z
+            base = np.linalg.qr(base)[1]
+            base = base * np.sign(np.diag(base))[:, None]
+        assert np.allclose(base.T @ base, lattice.base @ lattice.base.T)
+        strain = random_strains([space_group], 0.2, np.random.default_rng(1))[0]
+        assert np.allclose(strain, strain.T)
+        is_cubic = space_group == 227
+        assert np.allclose(strain, np.eye(3), atol=0.01) == is_cubic
+        for operation in GetSpaceGroup(space_group).iter_symops():
+            rotation = base @ operation.R @ np.linalg.inv(base)
+            assert np.allclose(strain @ rotation, rotation @ strain, atol=1e-5)
+
+    def test_all_that_is_free_is_strained(self):
+        """As many components as a lattice has parameters, less its volume or not."""
+        groups = [2, 14, 62, 88, 152, 194, 227]
+        rng = np.random.default_rng(1)
+        drawn = np.array([random_strains(groups, 0.1, rng) for _ in range(50)])
+        free = [
+            np.linalg.matrix_rank(i.reshape(50, 9) - np.eye(3).ravel(), 1e-4)
+            for i in drawn.swapaxes(0, 1)
+        ]
+        assert free == [6, 4, 3, 1, 1, 1, 0]
+
+    def test_projection(self):
+        """Of a rotation it is that of the rotated crystal, of a dilation the same."""
+        signal = smooth_master_pattern(1)
+        library = MasterPatternLibrary.from_signals([signal], half_width=60)
+        rng = np.random.default_rng(2)
+        orientation = random_rotation_matrices(3, rng)
+        inputs = {
+            "upper": library.upper[np.zeros(3, int)],
+            "lower": library.lower[np.zeros(3, int)],
+            "orientation": orientation,
+            "geometry": Geometry().sample(3, rng),
+        }
+        layer = ProjectPatterns(library, (20, 24))
+        expected = ops.convert_to_numpy(layer.call(inputs))
+        dilation = np.tile(1.3 * np.eye(3, dtype="float32"), (3, 1, 1))
+        found = ops.convert_to_numpy(layer.call(inputs | {"strain": dilation}))
+        assert np.allclose(found, expected, atol=1e-3)
+        turn = random_rotation_matrices(3, rng)
+        given = inputs | {"strain": turn, "orientation": turn.swapaxes(1, 2)}
+        one = inputs | {"orientation": np.tile(np.eye(3, dtype="float32"), (3, 1, 1))}
+        found = ops.convert_to_numpy(layer.call(given))
+        assert np.allclose(found, ops.convert_to_numpy(layer.call(one)), atol=1e-3)
+        stretch = np.tile(np.diag([1, 1, 1.2]).astype("float32"), (3, 1, 1))
+        found = ops.convert_to_numpy(layer.call(inputs | {"strain": stretch}))
+        assert not np.allclose(found, expected, atol=0.05)
 
 
 class TestRandomNumbers:

@@ -126,6 +126,18 @@ class TestDataset:
         with pytest.raises(ValueError, match="blend_share must be between 0 and 1"):
             SimulatedDataset(library, [225], blend_share=2)
 
+    def test_strains_are_those_of_the_space_group(self, library):
+        dataset = SimulatedDataset(
+            library, [194, 225], batch_size=50, strain_scale=0.1, seed=2
+        )
+        inputs, targets = dataset[0]
+        is_cubic = targets[:, 1] == 1
+        stretched = inputs["strain"][:, 2, 2] != 1
+        assert np.array_equal(stretched, ~is_cubic)
+        assert "strain" not in SimulatedDataset(library, [225])[0][0]
+        with pytest.raises(ValueError, match="strain_scale must not be negative"):
+            SimulatedDataset(library, [225], strain_scale=-1)
+
     def test_how_often_entries_are_drawn(self, library):
         """As in many draws: "a" has two energies, and "b" is an outlier."""
         # An image for every entry, so that it is seen which one was drawn
@@ -416,7 +428,7 @@ class TestFit:
             steps_per_epoch=25,
             batch_size=32,
             optimization=Optimization(learning_rate=4e-3, average=0.9),
-            sampling=Sampling(outlier_share=0, blend_share=0.5),
+            sampling=Sampling(outlier_share=0, blend_share=0.5, strain_scale=0.01),
             acquisition=CLEAN,
             geometry=NARROW,
             show_progressbar=False,
