@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from kikuchipy_spacegroup import LabelledPatterns, MasterPatternLibrary, fit
+from kikuchipy_spacegroup.classification import classify_space_group
 from kikuchipy_spacegroup.explanation import GradCAM, guided_grad_cam
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model, save_onnx
 from kikuchipy_spacegroup.patterns import PreparePatterns
 from kikuchipy_spacegroup.patterns._projection_centers import relative_to_square
+from kikuchipy_spacegroup.plot import plot_interactive
 from kikuchipy_spacegroup.simulation import Geometry
 from kikuchipy_spacegroup.space_groups import CHAIN
 from kikuchipy_spacegroup.training import (
@@ -313,6 +315,24 @@ class TestElsewhere:
         assert np.isfinite(explain(patterns)).all()
         with pytest.raises(ValueError, match="projection_centers must be"):
             explain(patterns, projection_centers=centers[:2])
+
+    def test_navigator(self, nickel):
+        """Drawn is what the model says of a pattern with the center of its point."""
+        model = two_input_model()
+        xmap = classify_space_group(nickel, model, show_progressbar=False)
+        plot = plot_interactive(nickel, xmap, model, static_background=None)
+        nickel.axes_manager.indices = (2, 1)
+        bars = plot.figure.axes[1].patches
+        expected = model.predict_proba(nickel.data[1, 2:3], nickel.detector.pc[1, 2])
+        found = sorted(bar.get_width() for bar in bars)
+        assert np.allclose(found, sorted(expected[0]), atol=1e-5)
+        assert not np.allclose(
+            found, sorted(model.predict_proba(nickel.data[1, 2:3])[0]), atol=1e-3
+        )
+        plot.close()
+        nickel.detector.pc = np.full((2, 2, 3), 0.4)
+        with pytest.raises(ValueError, match="neither one"):
+            plot_interactive(nickel, xmap, model)
 
     def test_not_supported(self, center_model, library, nickel, tmp_path):
         calls = [
