@@ -106,6 +106,8 @@ class SpaceGroupModel:
     >>> patterns = kp.data.nickel_ebsd_small().data[0]
     >>> model.predict_proba(patterns).shape, model.predict(patterns).shape
     ((3, 2), (3,))
+    >>> model.uses_projection_center
+    False
     >>> model.copy().fingerprint() == model.fingerprint()
     True
     >>> model.header()["space_groups"]
