@@ -88,3 +88,19 @@ def tiny_model():
 
     keras.utils.set_random_seed(3)
     return SpaceGroupModel.create([221, 225, 229], size=32, filters=(8, 8), stem=8)
+
+
+@pytest.fixture(scope="session")
+def center_model():
+    """A model that only says what center it was given: log(p / p[3]) of a pattern."""
+    from kikuchipy_spacegroup._keras import keras
+    from kikuchipy_spacegroup.models import SpaceGroupModel
+    from kikuchipy_spacegroup.patterns import PreparePatterns
+
+    layers = keras.layers
+    prepared = keras.Input((32, 32, 1), name="prepared")
+    centers = keras.Input((3,), name="projection_centers")
+    zero = layers.Rescaling(0.0)(layers.GlobalAveragePooling2D()(prepared))
+    logits = layers.Concatenate(dtype="float32")([centers, zero])
+    network = keras.Model([prepared, centers], logits)
+    return SpaceGroupModel(network, [221, 225, 227, 229], PreparePatterns(32))

@@ -41,6 +41,10 @@ def classify_space_group(
 ) -> "CrystalMap | da.Array":
     """Return a map of the space group of every pattern.
 
+    If the model uses the projection center, it is that of the signal's
+    detector, one for all points or one for each. If this is kikuchipy's
+    default (0.5, 0.5, 0.5), or NaN, it is unknown, which is logged.
+
     Parameters
     ----------
     model
@@ -95,8 +99,9 @@ def classify_space_group(
         the package zarr.
     resume
         Whether to go on with *output* if it exists. What is in it is
-        not classified again. The scan, the model, masks, background and
-        chunks must be the same, which is checked. Of the scan, its
+        not classified again. The scan, the model, masks, background,
+        chunks, and projection centers if the model uses them, must be the
+        same, which is checked. Of the scan, its
         shape and some 20 patterns from all over it are compared (fewer
         of small ones), so a change of others is not noticed.
     compute
@@ -124,8 +129,9 @@ def classify_space_group(
         If the signal or the model is of another type.
     ValueError
         If the scan has more than two navigation dimensions, if a mask,
-        the background or a number does not fit, or *output* has results
-        of something else.
+        the background, the detector of a model that uses the projection
+        center, or a number does not fit, or *output* has results of
+        something else.
     FileExistsError
         If *output* exists and is not to be gone on with.
     OSError

@@ -32,6 +32,7 @@ def map_model(
     inside: np.ndarray,
     navigation_mask: np.ndarray | None,
     reject_implausible: bool,
+    projection_centers: np.ndarray | None = None,
 ) -> da.Array:
     """Return lazy probabilities of the patterns of a scan."""
     n_dims = patterns.ndim - 2
@@ -43,17 +44,25 @@ def map_model(
         name=f"model-{name}",
         traverse=False,
     )
-    arrays = [patterns]
+    # Of every point, in the same blocks along the scan
+    mask = centers = None
     if navigation_mask is not None:
         mask = da.from_array(
             navigation_mask[..., None, None],
             chunks=(*patterns.chunks[:n_dims], 1, 1),
             name=False,
         )
-        arrays.append(mask)
+    if projection_centers is not None:
+        centers = da.from_array(
+            projection_centers[..., None],
+            chunks=(*patterns.chunks[:n_dims], 3, 1),
+            name=False,
+        )
     return da.map_blocks(
         classify_block,
-        *arrays,
+        patterns,
+        mask,
+        centers,
         classifier=classifier,
         drop_axis=(n_dims, n_dims + 1),
         new_axis=n_dims,
@@ -67,6 +76,7 @@ def map_model(
 def classify_block(
     patterns: np.ndarray,
     mask: np.ndarray | None = None,
+    projection_centers: np.ndarray | None = None,
     *,
     classifier: Shipped,
     block_id: tuple[int, ...] = (),
@@ -79,6 +89,9 @@ def classify_block(
         Patterns of shape (..., height, width).
     mask
         True for patterns to leave out.
+    projection_centers
+        Projection center of every pattern of shape (..., 3, 1), if the model
+        uses it.
     classifier
         Model, background and aperture.
     block_id
@@ -96,7 +109,7 @@ def classify_block(
         That of the model, with what :func:`failed_block` returns.
     """
     try:
-        return _classify_block(patterns, mask, *classifier.value)
+        return _classify_block(patterns, mask, projection_centers, *classifier.value)
     except Exception as error:
         with suppress(AttributeError):
             setattr(error, _FAILED, block_id[: patterns.ndim - 2])
@@ -111,6 +124,7 @@ def failed_block(error: Exception) -> tuple[int, ...] | None:
 def _classify_block(
     patterns: np.ndarray,
     mask: np.ndarray | None,
+    projection_centers: np.ndarray | None,
     model: "SpaceGroupModel",
     background: np.ndarray | None,
     inside: np.ndarray,
@@ -127,7 +141,10 @@ def _classify_block(
     if usable.any():
         usable_patterns = flat if usable.all() else flat[usable]
         divided = divide_background(usable_patterns, background, inside)
-        usable_probabilities = model.predict_proba(divided)
+        centers = []
+        if projection_centers is not None:
+            centers.append(projection_centers.reshape(-1, 3)[usable])
+        usable_probabilities = model.predict_proba(divided, *centers)
         if reject_implausible:
             usable_probabilities[implausible_patterns(divided, inside)] = np.nan
         probabilities[usable] = usable_probabilities

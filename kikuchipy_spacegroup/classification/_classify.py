@@ -26,6 +26,7 @@ from kikuchipy_spacegroup.patterns._checks import (
     check_probability,
     check_signal,
 )
+from kikuchipy_spacegroup.patterns._projection_centers import read_projection_centers
 from kikuchipy_spacegroup.patterns._scan import blocks_of_patterns, find_background
 from kikuchipy_spacegroup.space_groups._levels import candidate_members
 
@@ -65,7 +66,10 @@ def classify_space_group(
     signal
         Scan with none, one or two navigation dimensions and raw or
         corrected patterns of any shape and real data type. It may be
-        lazy. It is not changed.
+        lazy. It is not changed. If the model uses the projection center,
+        it is that of the signal's detector, one for all points or one
+        for each. If this is kikuchipy's default (0.5, 0.5, 0.5), or NaN,
+        it is unknown, which is logged.
     model
         Model, path to a model file (``.keras``, or ``.onnx`` written with
         :func:`~kikuchipy_spacegroup.models.save_onnx`), or name of a
@@ -118,8 +122,9 @@ def classify_space_group(
         the package zarr.
     resume
         Whether to go on with *output* if it exists. What is in it is
-        not classified again. The scan, the model, masks, background and
-        chunks must be the same, which is checked. Of the scan, its
+        not classified again. The scan, the model, masks, background,
+        chunks, and projection centers if the model uses them, must be the
+        same, which is checked. Of the scan, its
         shape and some 20 patterns from all over it are compared (fewer
         of small ones), so a change of others is not noticed.
     compute
@@ -147,8 +152,9 @@ def classify_space_group(
         If the signal or the model is of another type.
     ValueError
         If the scan has more than two navigation dimensions, if a mask,
-        the background or a number does not fit, or *output* has results
-        of something else.
+        the background, the detector of a model that uses the projection
+        center, or a number does not fit, or *output* has results of
+        something else.
     FileExistsError
         If *output* exists and is not to be gone on with.
     OSError
@@ -196,6 +202,10 @@ def classify_space_group(
         "keep_probabilities": keep_probabilities,
     }
 
+    centers = None
+    if getattr(model, "uses_projection_center", False):
+        centers = read_projection_centers(signal, nav_shape, sig_shape)
+
     # The background is that of patterns all over the scan
     scan = Scan(signal)
     patterns = blocks_of_patterns(scan.data, nav_shape, sig_shape, chunk_patterns)
@@ -210,7 +220,7 @@ def classify_space_group(
     patterns = blocks_of_patterns(
         patterns, nav_shape, sig_shape, chunk_patterns, batch_size
     )
-    how = (model, background, inside, navigation_mask, reject_implausible)
+    how = (model, background, inside, navigation_mask, reject_implausible, centers)
     probabilities = map_model(patterns, *how)
     if not compute:
         return probabilities

@@ -126,13 +126,17 @@ def store_header(
     inside: np.ndarray,
     navigation_mask: np.ndarray | None,
     reject_implausible: bool,
+    projection_centers: np.ndarray | None = None,
 ) -> dict[str, str]:
     """Return fingerprints of all that must be the same to go on with results."""
     sample = sample_patterns(patterns, navigation_mask)[::20]
     # Not the prior of the model, which is in maps and not in results.
     # As in stores of before images were rejected, if none are
     rejection = [str(reject_implausible)] if reject_implausible else []
-    return {
+    # As in stores of before there were models that use it
+    uses_center = getattr(model, "uses_projection_center", False)
+    centers = {"projection_centers": fingerprint(projection_centers)}
+    return (centers if uses_center else {}) | {
         "scan": fingerprint(sample, list(patterns.shape)),
         "model": model.fingerprint(),
         "background": fingerprint(background, inside, *rejection),

@@ -25,6 +25,10 @@ from kikuchipy_spacegroup.explanation._network_layers import (
 )
 from kikuchipy_spacegroup.patterns import unusable_patterns
 from kikuchipy_spacegroup.patterns._matrices import resize_matrix, uncropped
+from kikuchipy_spacegroup.patterns._projection_centers import (
+    check_projection_centers,
+    relative_to_square,
+)
 
 if TYPE_CHECKING:
     from kikuchipy_spacegroup.models import SpaceGroupModel
@@ -134,6 +138,7 @@ class GradCAM:
         patterns: np.ndarray,
         space_group: "int | np.ndarray | None" = None,
         *,
+        projection_centers: np.ndarray | None = None,
         batch_size: int = 16,
     ) -> np.ndarray:
         """Return Grad-CAM maps of patterns for a space group.
@@ -146,6 +151,9 @@ class GradCAM:
         space_group
             Space group number, or n of them, to explain. -1 or None
             stands for the most probable one of each pattern.
+        projection_centers
+            Projection centers of the patterns, if the model uses them, see
+            :meth:`~kikuchipy_spacegroup.models.SpaceGroupModel.predict_proba`.
         batch_size
             Number of patterns that pass the network at a time.
 
@@ -161,30 +169,31 @@ class GradCAM:
         Raises
         ------
         ValueError
-            If the patterns are not a stack of images, or the model does
-            not know a space group.
+            If the patterns are not a stack of images, the projection
+            centers do not fit them, or the model does not know a space
+            group.
         """
         size = self._model.size
         rows, columns = (_make_upsampling_matrix(size, n) for n in self.feature_shape)
 
-        def explain(x, target):
+        def explain(x, *target):
             shift = ops.zeros((x.shape[0], *self.feature_shape, self._n_features))
             gradient, features = (
                 ops.convert_to_numpy(ops.cast(array, "float32"))
-                for array in self._gradient(shift, x, target)
+                for array in self._gradient(shift, x, *target)
             )
             weights = gradient.mean(axis=(1, 2))
             maps = np.einsum("nk,nijk->nij", weights, features)
             return rows @ np.maximum(maps, 0) @ columns.T
 
         return _explain_in_batches(
-            self._model, explain, patterns, space_group, batch_size
+            self._model, explain, patterns, space_group, projection_centers, batch_size
         )
 
-    def _calculate_score(self, shift: Any, x: Any, target: Any) -> tuple[Any, Any]:
+    def _calculate_score(self, shift: Any, x: Any, *target: Any) -> tuple[Any, Any]:
         """Return the score with a shift of the features, and these."""
         self._tap.shift = shift
-        score = score_of(self._network, x, target)
+        score = score_of(self._network, x, *target)
         features, self._tap.features = self._tap.features, None
         return score, features
 
@@ -194,6 +203,7 @@ def grad_cam(
     patterns: np.ndarray,
     space_group: "int | np.ndarray | None" = None,
     *,
+    projection_centers: np.ndarray | None = None,
     layer: "str | keras.layers.Layer | None" = None,
     guided: bool = False,
     batch_size: int = 16,
@@ -209,6 +219,9 @@ def grad_cam(
     space_group
         Space group number, or n of them, to explain. -1 or None stands
         for the most probable one of each pattern.
+    projection_centers
+        Projection centers of the patterns, if the model uses them, see
+        :meth:`~kikuchipy_spacegroup.models.SpaceGroupModel.predict_proba`.
     layer
         Layer or name of the layer whose feature maps are weighted. If
         not given, these are the last ones.
@@ -239,7 +252,12 @@ def grad_cam(
     ((3, 96, 96), 1.0)
     """
     explain = GradCAM(model, layer, guided=guided)
-    return explain(patterns, space_group, batch_size=batch_size)
+    return explain(
+        patterns,
+        space_group,
+        projection_centers=projection_centers,
+        batch_size=batch_size,
+    )
 
 
 def guided_backpropagation(
@@ -247,13 +265,14 @@ def guided_backpropagation(
     patterns: np.ndarray,
     space_group: "int | np.ndarray | None" = None,
     *,
+    projection_centers: np.ndarray | None = None,
     batch_size: int = 16,
 ) -> np.ndarray:
     """Return guided backpropagation maps at the network input.
 
     Parameters
     ----------
-    model, patterns, space_group, batch_size
+    model, patterns, space_group, projection_centers, batch_size
         See :func:`grad_cam`.
 
     Returns
@@ -288,13 +307,15 @@ def guided_backpropagation(
     network = copied(model.network)
     guide(network)
 
-    gradient_at = gradient_of(lambda x, target: (score_of(network, x, target), x))
+    gradient_at = gradient_of(lambda x, *target: (score_of(network, x, *target), x))
 
-    def explain(x, target):
-        gradient, _ = gradient_at(x, target)
+    def explain(x, *target):
+        gradient, _ = gradient_at(x, *target)
         return np.abs(ops.convert_to_numpy(gradient)[..., 0])
 
-    return _explain_in_batches(model, explain, patterns, space_group, batch_size)
+    return _explain_in_batches(
+        model, explain, patterns, space_group, projection_centers, batch_size
+    )
 
 
 def guided_grad_cam(
@@ -302,6 +323,7 @@ def guided_grad_cam(
     patterns: np.ndarray,
     space_group: "int | np.ndarray | None" = None,
     *,
+    projection_centers: np.ndarray | None = None,
     layer: "str | keras.layers.Layer | None" = None,
     batch_size: int = 16,
 ) -> np.ndarray:
@@ -309,7 +331,7 @@ def guided_grad_cam(
 
     Parameters
     ----------
-    model, patterns, space_group, layer, batch_size
+    model, patterns, space_group, projection_centers, layer, batch_size
         See :func:`grad_cam`.
 
     Returns
@@ -337,8 +359,9 @@ def guided_grad_cam(
     >>> kpsg.explanation.guided_grad_cam(model, s.data[0]).shape
     (3, 32, 32)
     """
-    fine = guided_backpropagation(model, patterns, space_group, batch_size=batch_size)
-    coarse = grad_cam(model, patterns, space_group, layer=layer, batch_size=batch_size)
+    how = {"projection_centers": projection_centers, "batch_size": batch_size}
+    fine = guided_backpropagation(model, patterns, space_group, **how)
+    coarse = grad_cam(model, patterns, space_group, layer=layer, **how)
     return _scale_maps(fine * coarse)
 
 
@@ -403,9 +426,10 @@ def to_pattern_frame(
 
 def _explain_in_batches(
     model: "SpaceGroupModel",
-    explain: Callable[[Any, Any], np.ndarray],
+    explain: Callable[..., np.ndarray],
     patterns: np.ndarray,
     space_group: "int | np.ndarray | None",
+    projection_centers: np.ndarray | None,
     batch_size: int,
 ) -> np.ndarray:
     """Return scaled maps (n, size, size) of patterns, explained batch by batch."""
@@ -421,13 +445,16 @@ def _explain_in_batches(
         )
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    targets = _find_targets(model, space_group, len(patterns))
+    given = [_find_targets(model, space_group, len(patterns))]
+    if model.uses_projection_center:
+        centers = check_projection_centers(projection_centers, len(patterns))
+        given.append(relative_to_square(centers, patterns.shape[1:]))
     maps = np.empty((len(patterns), model.size, model.size), "float32")
     for i in range(0, len(patterns), batch_size):
         batch = slice(i, i + batch_size)
         x = np.ascontiguousarray(patterns[batch], dtype="float32")[..., None]
-        x, target = ops.convert_to_tensor(x), ops.convert_to_tensor(targets[batch])
-        maps[batch] = uncropped(explain(model.prepare(x), target), model.prepare.crop)
+        x, *target = (ops.convert_to_tensor(i) for i in (x, *(i[batch] for i in given)))
+        maps[batch] = uncropped(explain(model.prepare(x), *target), model.prepare.crop)
         maps[batch][unusable_patterns(patterns[batch])] = np.nan
     return _scale_maps(maps)
 

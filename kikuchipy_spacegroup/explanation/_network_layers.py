@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kikuchipy_spacegroup._keras import keras, ops
+from kikuchipy_spacegroup.models._inference import network_input, uses_projection_center
 
 _CONVOLUTIONS = (
     keras.layers.Conv2D,
@@ -63,8 +64,8 @@ def traced(network: keras.Model, size: int) -> dict[int, list[tuple[int, ...]]]:
     -------
     shapes
         By the layer's ID, the shape of its output in every call, for
-        one input of shape (1, size, size, 1). Empty tuple if it has
-        more than one output.
+        one input of shape (1, size, size, 1), and a projection center if
+        the network uses it. Empty tuple if it has more than one output.
     """
     shapes: dict[int, list] = {}
     layers = layers_of(network)
@@ -83,7 +84,7 @@ def traced(network: keras.Model, size: int) -> dict[int, list[tuple[int, ...]]]:
     for layer, call in zip(layers, calls):
         layer.call = recorder(layer, call)
     try:
-        network(ops.zeros((1, size, size, 1)), training=False)
+        network(_join_input(network, ops.zeros((1, size, size, 1))), training=False)
     finally:
         for layer, call in zip(layers, calls):
             layer.call = call
@@ -214,12 +215,22 @@ def _guide_function(
     return lambda inputs, **kwargs: relu(inputs)
 
 
-def score_of(network: keras.Model, x: Any, target: Any) -> Any:
+def _join_input(network: keras.Model, x: Any, centers: Any = None) -> Any:
+    """Return the input of a network: patterns, and centers if it uses them."""
+    if not uses_projection_center(network):
+        return x
+    if centers is None:
+        centers = ops.full((x.shape[0], 3), 0.5)
+    return network_input(network, x, centers)
+
+
+def score_of(network: keras.Model, x: Any, target: Any, centers: Any = None) -> Any:
     """Return the sum of the logits of the target classes.
 
     Patterns do not see each other, so its gradient is that of each.
     """
-    logits = ops.cast(network(x, training=False), "float32")
+    inputs = _join_input(network, x, centers)
+    logits = ops.cast(network(inputs, training=False), "float32")
     best = ops.cast(ops.argmax(logits, axis=-1), "int32")
     target = ops.where(target < 0, best, target)
     return ops.sum(logits * ops.one_hot(target, logits.shape[-1]))

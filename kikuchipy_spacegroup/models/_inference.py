@@ -19,6 +19,8 @@ _CPU_BATCH, _LARGEST_BATCH = 256, 4096
 _BYTES_PER_PATTERN = 16 * 2**20
 # TensorFlow does not tell how much memory a GPU has
 _ASSUMED_MEMORY = 8 * 2**30
+# Name of the second input of networks that use the projection center
+CENTERS = "projection_centers"
 
 
 def gpu_memory() -> int:
@@ -64,6 +66,73 @@ def padded_size(n: int, batch_size: int) -> int:
     return size
 
 
+def uses_projection_center(network: keras.Model) -> bool:
+    """Return whether a network has an input for projection centers.
+
+    Parameters
+    ----------
+    network
+        Network to logits.
+
+    Returns
+    -------
+    uses
+        Whether it has two inputs.
+
+    Raises
+    ------
+    ValueError
+        If it has other inputs than patterns and projection centers.
+    """
+    names = [tensor.name for tensor in network.inputs]
+    shapes = [tensor.shape[1:] for tensor in network.inputs if tensor.name == CENTERS]
+    if len(names) != 1 and (len(names) != 2 or shapes != [(3,)]):
+        raise ValueError(
+            f"Network has the inputs {names}, but must have one of patterns, and may "
+            f"have a second one named {CENTERS!r} of shape (n, 3)"
+        )
+    return len(names) == 2
+
+
+def network_input(network: keras.Model, prepared: Any, centers: Any) -> Any:
+    """Return the input of a network with two of them, in its order.
+
+    Parameters
+    ----------
+    network
+        Network that uses the projection center.
+    prepared
+        Prepared patterns.
+    centers
+        Projection centers of shape (n, 3), relative to the central square.
+
+    Returns
+    -------
+    inputs
+        Both, as the network takes them.
+    """
+    return keras.tree.map_structure(
+        lambda tensor: centers if tensor.name == CENTERS else prepared, network.input
+    )
+
+
+def layers_of(graph: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers of a graph from :func:`joined` that calculate.
+
+    Parameters
+    ----------
+    graph
+        Keras model.
+
+    Returns
+    -------
+    layers
+        Preparation, network, and those from logits to probabilities.
+    """
+    inputs = keras.layers.InputLayer
+    return [layer for layer in graph.layers if not isinstance(layer, inputs)]
+
+
 def joined(
     prepare: keras.layers.Layer,
     network: keras.Model,
@@ -77,7 +146,7 @@ def joined(
     prepare
         Layer from raw patterns to network input.
     network
-        Network to logits.
+        Network to logits, which may use projection centers.
     temperature
         Number the logits are divided by, or one for every level of the
         chain of symmetry.
@@ -87,10 +156,16 @@ def joined(
     Returns
     -------
     graph
-        Keras model of these layers.
+        Keras model of these layers. If the network uses projection centers,
+        its second input is these, relative to the central square.
     """
     inputs = keras.Input((None, None, 1), name="patterns")
-    logits = network(prepare(inputs))
+    if uses_projection_center(network):
+        centers = keras.Input((3,), name=CENTERS, dtype="float32")
+        logits = network(network_input(network, prepare(inputs), centers))
+        inputs = [inputs, centers]
+    else:
+        logits = network(prepare(inputs))
     if isinstance(temperature, Mapping):
         last = ChainSoftmax(space_groups, temperature, name="probabilities")
         return keras.Model(inputs, last(logits), name="space_group_model")
@@ -102,7 +177,7 @@ def joined(
 
 def compiled(
     graph: keras.Model, mixed_precision: bool = False
-) -> Callable[[np.ndarray], np.ndarray]:
+) -> Callable[..., np.ndarray]:
     """Return a fast, thread-safe call of a graph on arrays.
 
     Parameters
@@ -115,7 +190,8 @@ def compiled(
     Returns
     -------
     call
-        Function from arrays of any real data type to arrays. In a
+        Function from arrays of any real data type, and projection centers
+        of dtype float32 if the graph has them, to arrays. In a
         process that was forked from one that had a network, it raises a
         RuntimeError instead of waiting forever.
 
@@ -130,31 +206,41 @@ def compiled(
         remember_process()
     call = _CALLS[backend](graph, _forward(graph, mixed_precision))
 
-    def checked(x):
+    def checked(x, *centers):
         remember_process()
         # Bytes are a quarter to send to a device, which casts them
         narrow = x.dtype == "uint8" and backend != "tensorflow"
         return ops.convert_to_numpy(
-            call(x if narrow else x.astype("float32", copy=False))
+            call(x if narrow else x.astype("float32", copy=False), *centers)
         )
 
     return checked
 
 
-def _forward(graph: keras.Model, mixed_precision: bool) -> Callable[[Any], Any]:
-    """Return a function from patterns to probabilities, both as tensors."""
-    _, prepare, network, *last = graph.layers
+def _forward(graph: keras.Model, mixed_precision: bool) -> Callable[..., Any]:
+    """Return a function from patterns to probabilities, both as tensors.
+
+    Its second argument are projection centers if the graph has them.
+    """
+    prepare, network, *last = layers_of(graph)
     run = _in_half_precision(network) if mixed_precision else network
 
     def forward(x):
         with _exact_products():
             x = prepare(x)
-        x = run(x, training=False)
+        return finish(run(x, training=False))
+
+    def forward_with_centers(x, centers):
+        with _exact_products():
+            x = prepare(x)
+        return finish(run(network_input(network, x, centers), training=False))
+
+    def finish(x):
         for layer in last:
             x = layer(x)
         return x
 
-    return forward
+    return forward if len(graph.inputs) == 1 else forward_with_centers
 
 
 def _exact_products() -> Any:
@@ -199,12 +285,14 @@ def _tensorflow_call(graph: keras.Model, forward: Callable) -> Callable:
     import tensorflow as tf
 
     signature = [tf.TensorSpec((None, None, None, 1), tf.float32)]
+    if len(graph.inputs) == 2:
+        signature.append(tf.TensorSpec((None, 3), tf.float32))
     function = tf.function(forward, input_signature=signature)
 
-    def call(x):
+    def call(*arrays):
         # Traced once, but called like this: TensorFlow takes those of all models
         # for one function, and from the fifth on warns of tracing it again
-        return function.get_concrete_function()(tf.convert_to_tensor(x))
+        return function.get_concrete_function()(*map(tf.convert_to_tensor, arrays))
 
     return call
 
@@ -213,7 +301,9 @@ def _torch_call(graph: keras.Model, forward: Callable) -> Callable:
     """Return a call without gradients."""
     import torch
 
-    return torch.no_grad()(lambda x: forward(ops.convert_to_tensor(x)))
+    return torch.no_grad()(
+        lambda *arrays: forward(*(ops.convert_to_tensor(x) for x in arrays))
+    )
 
 
 def _jax_call(graph: keras.Model, forward: Callable) -> Callable:
@@ -222,21 +312,21 @@ def _jax_call(graph: keras.Model, forward: Callable) -> Callable:
 
     variables = graph.variables
 
-    def stateless(values, x):
+    def stateless(values, *arrays):
         mapping = list(zip(variables, values, strict=True))
         with keras.StatelessScope(state_mapping=mapping):
-            return forward(x)
+            return forward(*arrays)
 
     jitted = jax.jit(stateless)
     lock, compiled_for = Lock(), set()
 
-    def call(x):
+    def call(x, *centers):
         values = [v.value for v in variables]
         if (key := (x.shape, x.dtype)) in compiled_for:
-            return jitted(values, x)
+            return jitted(values, x, *centers)
         # Or all threads would compile the same
         with lock:
-            out = jitted(values, x)
+            out = jitted(values, x, *centers)
             compiled_for.add(key)
         return out
 

@@ -24,13 +24,23 @@ from kikuchipy_spacegroup.models._inference import (
     compiled,
     default_batch_size,
     joined,
+    layers_of,
     padded_size,
+    uses_projection_center,
 )
 from kikuchipy_spacegroup.models._model_file import FORMAT_VERSION, MEMBER
 from kikuchipy_spacegroup.models._network import build_network
-from kikuchipy_spacegroup.models._predict import most_probable, predict_in_batches
+from kikuchipy_spacegroup.models._predict import (
+    check_patterns,
+    most_probable,
+    predict_in_batches,
+)
 from kikuchipy_spacegroup.models._rebuild import NETWORK, PREPARE, read_model
 from kikuchipy_spacegroup.patterns import PreparePatterns
+from kikuchipy_spacegroup.patterns._projection_centers import (
+    check_projection_centers,
+    relative_to_square,
+)
 from kikuchipy_spacegroup.space_groups._prior import check_prior
 
 _logger = logging.getLogger(__name__)
@@ -48,7 +58,9 @@ class SpaceGroupModel:
     ----------
     network
         Network from prepared patterns of shape (n, size, size, 1) to
-        one logit per space group.
+        one logit per space group. It may have a second input, named
+        ``"projection_centers"``, of shape (n, 3), see
+        :attr:`uses_projection_center`.
     space_groups
         Space group numbers in the order of the logits.
     prepare
@@ -77,8 +89,8 @@ class SpaceGroupModel:
     ------
     ValueError
         If the space groups are not distinct numbers from 1 to 230, or
-        not as many as the network has outputs, or the prior is not one
-        positive number for each.
+        not as many as the network has outputs, the network has other
+        inputs, or the prior is not one positive number for each.
 
     See Also
     --------
@@ -94,6 +106,8 @@ class SpaceGroupModel:
     >>> patterns = kp.data.nickel_ebsd_small().data[0]
     >>> model.predict_proba(patterns).shape, model.predict(patterns).shape
     ((3, 2), (3,))
+    >>> model.uses_projection_center
+    False
     >>> model.copy().fingerprint() == model.fingerprint()
     True
     >>> model.header()["space_groups"]
@@ -127,6 +141,7 @@ class SpaceGroupModel:
                 f"Network has {network.output_shape[-1]} outputs, which cannot stand "
                 f"for {len(space_groups)} space groups"
             )
+        self._uses_projection_center = uses_projection_center(network)
         self._temperature = check_temperature(temperature)
         self._space_groups = space_groups
         self.prior = prior
@@ -211,6 +226,8 @@ class SpaceGroupModel:
             f"min_probability {self.min_probability:.3g}",
             f"  trained on: {self.metadata.get('trained_on', 'nothing yet')}",
         ]
+        if self.uses_projection_center:
+            lines.insert(3, "  uses the projection center")
         if borrowed := self.metadata.get("borrowed_thresholds"):
             text = ", ".join(str(n) for n in borrowed)
             lines.append(f"  thresholds of sets borrowed from Laue classes: {text}")
@@ -235,6 +252,19 @@ class SpaceGroupModel:
     def network(self) -> keras.Model:
         """Return the network from prepared patterns to logits."""
         return self._network
+
+    @property
+    def uses_projection_center(self) -> bool:
+        """Return whether the network is told the projection center of patterns.
+
+        If so, :meth:`predict_proba` takes it, and
+        :func:`~kikuchipy_spacegroup.classification.classify_space_group`
+        gets it from the detector of the signal. The network gets PCx, PCy
+        and PCz in Bruker's convention relative to the central square of a
+        pattern: from its left edge, from its top edge, and in units of its
+        side. NaN is a center that is not known.
+        """
+        return self._uses_projection_center
 
     @property
     def prepare(self) -> PreparePatterns:
@@ -309,7 +339,11 @@ class SpaceGroupModel:
         self._call = compiled(self._graph, self._mixed_precision)
 
     def predict_proba(
-        self, patterns: np.ndarray, *, batch_size: int | None = None
+        self,
+        patterns: np.ndarray,
+        projection_centers: np.ndarray | None = None,
+        *,
+        batch_size: int | None = None,
     ) -> np.ndarray:
         """Return the probability of every space group for every pattern.
 
@@ -318,6 +352,14 @@ class SpaceGroupModel:
         patterns
             Patterns of shape (n, height, width) and any real data type.
             Pixels that are not finite are left out.
+        projection_centers
+            PCx, PCy and PCz of each pattern of shape (n, 3), or of all of
+            shape (3,), as in
+            :attr:`kikuchipy.detectors.EBSDDetector.pc`: from the left in
+            units of the width, from the top in units of the height, and
+            in units of the height. If not given, or NaN, they are unknown.
+            Ignored unless the model uses them, see
+            :attr:`uses_projection_center`.
         batch_size
             Number of patterns at a time. If None, :attr:`batch_size`.
 
@@ -331,8 +373,8 @@ class SpaceGroupModel:
         Raises
         ------
         ValueError
-            If the patterns are not a stack of images, or the batch size
-            is not positive.
+            If the patterns are not a stack of images, the projection
+            centers do not fit them, or the batch size is not positive.
 
         Notes
         -----
@@ -340,7 +382,12 @@ class SpaceGroupModel:
         """
         n = self.batch_size if batch_size is None else batch_size
         k = len(self.space_groups)
-        return predict_in_batches(self._call, patterns, k, n, padded_size)
+        centers = None
+        if self.uses_projection_center:
+            patterns = check_patterns(patterns)
+            centers = check_projection_centers(projection_centers, len(patterns))
+            centers = relative_to_square(centers, patterns.shape[1:])
+        return predict_in_batches(self._call, patterns, k, n, padded_size, centers)
 
     def logits_to_probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return the probabilities of logits, scaled as the model is calibrated.
@@ -371,18 +418,22 @@ class SpaceGroupModel:
         array([[0.75, 0.25]], dtype=float32)
         """
         x = ops.convert_to_tensor(np.asarray(logits, dtype="float32"))
-        for layer in self._graph.layers[3:]:
+        for layer in layers_of(self._graph)[2:]:
             x = layer(x)
         return ops.convert_to_numpy(x)
 
     def predict(
-        self, patterns: np.ndarray, *, batch_size: int | None = None
+        self,
+        patterns: np.ndarray,
+        projection_centers: np.ndarray | None = None,
+        *,
+        batch_size: int | None = None,
     ) -> np.ndarray:
         """Return the most probable space group of every pattern.
 
         Parameters
         ----------
-        patterns, batch_size
+        patterns, projection_centers, batch_size
             See :meth:`predict_proba`.
 
         Returns
@@ -393,7 +444,9 @@ class SpaceGroupModel:
             cannot be classified. The lower one of an enantiomorphic pair
             stands for both.
         """
-        probabilities = self.predict_proba(patterns, batch_size=batch_size)
+        probabilities = self.predict_proba(
+            patterns, projection_centers, batch_size=batch_size
+        )
         return most_probable(probabilities, self.space_groups, self.min_probability)
 
     def header(self) -> dict[str, Any]:

@@ -20,6 +20,9 @@ from kikuchipy_spacegroup.models._predict import (
     most_probable,
     predict_in_batches,
 )
+from kikuchipy_spacegroup.patterns._projection_centers import (
+    refuse_projection_centers,
+)
 from kikuchipy_spacegroup.space_groups._prior import check_prior
 
 if TYPE_CHECKING:
@@ -64,6 +67,8 @@ def save_onnx(
     ImportError
         If onnx, onnxruntime or tf2onnx are not installed, or Keras uses another
         backend than TensorFlow.
+    NotImplementedError
+        If the model uses the projection center.
 
     See Also
     --------
@@ -89,6 +94,7 @@ def save_onnx(
     >>> s = kp.data.nickel_ebsd_small()
     >>> xmap = s.classify_space_group("model.onnx", show_progressbar=False)
     """
+    refuse_projection_centers(model, "Export to ONNX")
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"File name must end with '.onnx', but is {path.name!r}")

@@ -40,11 +40,12 @@ def check_patterns(patterns: np.ndarray) -> np.ndarray:
 
 
 def predict_in_batches(
-    call: Callable[[np.ndarray], np.ndarray],
+    call: Callable[..., np.ndarray],
     patterns: np.ndarray,
     n_classes: int,
     batch_size: int,
     padded_size: Callable[[int, int], int] = lambda n, batch_size: n,
+    projection_centers: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return probabilities of patterns, some at a time.
 
@@ -52,7 +53,8 @@ def predict_in_batches(
     ----------
     call
         Function from patterns of shape (n, height, width, 1) and any
-        real data type to probabilities of shape (n, *n_classes*).
+        real data type, and projection centers if they are given, to
+        probabilities of shape (n, *n_classes*).
     patterns
         Patterns of shape (n, height, width).
     n_classes
@@ -62,6 +64,9 @@ def predict_in_batches(
     padded_size
         Function from the number of patterns in a batch, and
         *batch_size*, to the number to call with.
+    projection_centers
+        Array of shape (n, 3) and dtype float32, relative to the central
+        square, if the call takes them.
 
     Returns
     -------
@@ -81,15 +86,21 @@ def predict_in_batches(
     probabilities = np.empty((patterns.shape[0], n_classes), "float32")
     for i in range(0, patterns.shape[0], batch_size):
         batch = patterns[i : i + batch_size]
-        padded = np.ascontiguousarray(batch)
-        n = padded_size(len(padded), batch_size)
-        if n > len(padded):
-            padded = np.concatenate(
-                [padded, np.repeat(padded[-1:], n - len(padded), axis=0)]
-            )
-        probabilities[i : i + batch_size] = call(padded[..., None])[: len(batch)]
+        n = padded_size(len(batch), batch_size)
+        arrays = [_pad(batch, n)[..., None]]
+        if projection_centers is not None:
+            arrays.append(_pad(projection_centers[i : i + batch_size], n))
+        probabilities[i : i + batch_size] = call(*arrays)[: len(batch)]
         probabilities[i : i + batch_size][unusable_patterns(batch)] = np.nan
     return probabilities
+
+
+def _pad(array: np.ndarray, n: int) -> np.ndarray:
+    """Return an array of n rows, the last one repeated, that is contiguous."""
+    array = np.ascontiguousarray(array)
+    if n <= len(array):
+        return array
+    return np.concatenate([array, np.repeat(array[-1:], n - len(array), axis=0)])
 
 
 def most_probable(

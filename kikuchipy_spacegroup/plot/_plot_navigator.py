@@ -16,6 +16,7 @@ from kikuchipy_spacegroup.patterns._checks import (
     check_mask,
     check_signal,
 )
+from kikuchipy_spacegroup.patterns._projection_centers import read_projection_centers
 from kikuchipy_spacegroup.patterns._scan import blocks_of_patterns, find_background
 from kikuchipy_spacegroup.plot._map_image import colors, full_arrays, map_image, name
 from kikuchipy_spacegroup.plot._plot_explanation import plot_grad_cam
@@ -85,7 +86,8 @@ def plot_interactive(
         If the signal or the model is of another type.
     ValueError
         If the map is not of the scan, or a mask, the background, the
-        layer or the space group does not fit.
+        layer, the space group, or the detector of a model that uses the
+        projection center does not fit.
 
     See Also
     --------
@@ -129,13 +131,19 @@ def plot_interactive(
         signal, patterns, static_background, None, signal_mask
     )
 
+    centers = None
+    if model.uses_projection_center:
+        centers = read_projection_centers(signal, nav_shape, sig_shape)
+
     def look(index: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pattern = np.asarray(signal.data[index])[None]
         if unusable_patterns(pattern)[0]:
             return pattern[0], np.zeros((model.size, model.size)), np.zeros(n_groups)
         pattern = divide_background(pattern, background, inside)
-        probabilities = np.nan_to_num(model.predict_proba(pattern)[0])
-        return pattern[0], explain(pattern, space_group)[0], probabilities
+        center = None if centers is None else centers[index]
+        probabilities = np.nan_to_num(model.predict_proba(pattern, center)[0])
+        cam = explain(pattern, space_group, projection_centers=center)[0]
+        return pattern[0], cam, probabilities
 
     signal.plot(navigator=_make_navigator(xmap, nav_shape), **kwargs)
     return InteractivePlot(signal, xmap, model, look, space_group, cmap)

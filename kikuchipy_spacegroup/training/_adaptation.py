@@ -32,6 +32,9 @@ import numpy as np
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.patterns import LabelledPatterns
+from kikuchipy_spacegroup.patterns._projection_centers import (
+    refuse_projection_centers,
+)
 from kikuchipy_spacegroup.patterns._scan_sample import FEWEST, sample_of_scan
 from kikuchipy_spacegroup.training._fit import fit
 from kikuchipy_spacegroup.training._matching import match_acquisition
@@ -98,6 +101,8 @@ def adapt_normalization(
     ValueError
         If a number or mask does not fit, or the scan has fewer than 16
         patterns that can be classified.
+    NotImplementedError
+        If the model uses the projection center.
 
     See Also
     --------
@@ -126,6 +131,7 @@ def adapt_normalization(
     >>> adapted.metadata["adapted"]
     'normalization, share 0.2 in 3 layers'
     """
+    refuse_projection_centers(model, "Adaptation to a scan")
     if not 0 <= share <= 1:
         raise ValueError(f"share must be from 0 to 1, not {share}")
     if n_layers is not None and n_layers < 1:
@@ -246,6 +252,8 @@ def self_train(
         If a number or mask does not fit, the scan has fewer than 16
         patterns that can be classified, or the library lacks one of the
         model's space groups.
+    NotImplementedError
+        If the model uses the projection center.
 
     See Also
     --------
@@ -291,6 +299,7 @@ def self_train(
     >>> adapted.metadata["adapted"]
     'camera and self-training, 1 rounds'
     """
+    refuse_projection_centers(model, "Adaptation to a scan")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
     if not 0 <= least_sure <= 1:

@@ -12,6 +12,7 @@ import numpy as np
 from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel
+from kikuchipy_spacegroup.models._inference import network_input
 from kikuchipy_spacegroup.patterns import LabelledPatterns
 from kikuchipy_spacegroup.patterns._labelled_patterns import class_indices
 from kikuchipy_spacegroup.simulation import (
@@ -327,7 +328,9 @@ def training_graph(
     -------
     graph
         Model of the input described in
-        :meth:`kikuchipy_spacegroup.simulation.ProjectPatterns.call`.
+        :meth:`kikuchipy_spacegroup.simulation.ProjectPatterns.call`. If
+        the network uses the projection center, it gets that of simulated
+        patterns, and NaN of experimental ones.
         Its layers ``"project"``, ``"camera"`` and ``"prepare_patterns"``
         make the patterns.
 
@@ -363,7 +366,20 @@ def training_graph(
     x = prepared[0]
     if len(prepared) == 2:
         x = keras.ops.concatenate(prepared, axis=0)
+    if model.uses_projection_center:
+        x = network_input(model.network, x, _join_centers(inputs, prepared))
     return keras.Model(inputs, network(x), name="trainer")
+
+
+def _join_centers(inputs: dict[str, Any], prepared: list) -> Any:
+    """Return projection centers (n, 3): of simulated patterns, then unknown ones."""
+    centers = []
+    if "geometry" in inputs:
+        # Simulated patterns are square
+        centers.append(inputs["geometry"][:, :3])
+    if "patterns" in inputs:
+        centers.append(keras.ops.full_like(prepared[-1][:, 0, :3, 0], np.nan))
+    return keras.ops.concatenate(centers, axis=0) if centers[1:] else centers[0]
 
 
 def recalibrate(

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kikuchipy_spacegroup._keras import keras, ops
+from kikuchipy_spacegroup.patterns._projection_centers import (
+    refuse_projection_centers,
+)
 from kikuchipy_spacegroup.patterns._scan_sample import sample_of_scan
 from kikuchipy_spacegroup.simulation import (
     Acquisition,
@@ -97,6 +100,8 @@ def match_acquisition(
         If a number or mask does not fit, the scan has fewer than 16
         patterns that can be classified, the library lacks one of the
         model's space groups, or its network has no batch normalization.
+    NotImplementedError
+        If the model uses the projection center.
 
     See Also
     --------
@@ -134,6 +139,7 @@ def match_acquisition(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    refuse_projection_centers(model, "Matching of cameras by a network")
     if n_cameras < 16:
         raise ValueError(f"n_cameras must be at least 16, not {n_cameras}")
     patterns = sample_of_scan(

@@ -51,6 +51,15 @@ as_bytes = model.predict_proba(whole)
 assert np.allclose(as_bytes, model.predict_proba(whole.astype("float32")), atol=1e-6)
 maps = GradCAM(model, "stage1_out", guided=True)(patterns, 225)
 fine = guided_grad_cam(model, patterns, 225)
+centered, pc = load_model(folder + "/center.keras"), np.load(folder + "/pc.npy")
+of_centers = centered.predict_proba(patterns, pc)
+for n in range(1, 10):
+    part = centered.predict_proba(patterns[:n], pc[:n], batch_size=8)
+    assert np.allclose(part, of_centers[:n], atol=1e-6)
+as_bytes = centered.predict_proba(whole, pc)
+expected = centered.predict_proba(whole.astype("float32"), pc)
+assert np.allclose(as_bytes, expected, atol=1e-6)
+center_maps = GradCAM(centered, "maps")(patterns, 225, projection_centers=pc)
 separable = load_model(folder + "/separable.keras")
 separable_maps = GradCAM(separable, guided=True)(patterns, 225)
 inputs, _ = SimulatedDataset(library, [225, 229], batch_size=8)[0]
@@ -58,6 +67,7 @@ projected = keras.ops.convert_to_numpy(ProjectPatterns(library, (30, 40))(inputs
 values = {"probabilities": probabilities, "projected": projected}
 values["separable_maps"] = separable_maps
 values["half"] = half
+values["of_centers"], values["center_maps"] = of_centers, center_maps
 np.savez(folder + "/other.npz", maps=maps, fine=fine, **values)
 recorded = np.load(folder + "/patterns.npy").astype("float16")
 recorded = LabelledPatterns(recorded, np.full(9, 225), np.full(9, "Ni"))
@@ -98,6 +108,20 @@ def separable_model():
     return SpaceGroupModel(network, [225, 229], PreparePatterns(32))
 
 
+def centered_model():
+    """Return a model that is told the projection center."""
+    from kikuchipy_spacegroup.models import SpaceGroupModel
+    from kikuchipy_spacegroup.patterns import PreparePatterns
+
+    keras.utils.set_random_seed(3)
+    inputs = [keras.Input((32, 32, 1)), keras.Input((3,), name="projection_centers")]
+    x = keras.layers.Conv2D(4, 3, strides=4, activation="relu", name="maps")(inputs[0])
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Multiply()([x, keras.layers.Dense(4)(inputs[1])])
+    network = keras.Model(inputs, keras.layers.Dense(2)(x))
+    return SpaceGroupModel(network, [225, 229], PreparePatterns(32))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Files for another process, and the numbers of this one."""
@@ -127,6 +151,12 @@ def folder(tmp_path_factory):
     separable.save(folder / "separable.keras")
     values["separable_maps"] = GradCAM(separable, guided=True)(patterns, 225)
     assert np.nanmax(values["separable_maps"]) > 0
+    centered, pc = centered_model(), np.random.default_rng(1).uniform(size=(9, 3))
+    centered.save(folder / "center.keras")
+    np.save(folder / "pc.npy", pc)
+    values["of_centers"] = centered.predict_proba(patterns, pc)
+    maps_of_centers = GradCAM(centered, "maps")(patterns, 225, projection_centers=pc)
+    values["center_maps"] = maps_of_centers
     return folder, {**values, "maps": maps, "fine": fine}
 
 
