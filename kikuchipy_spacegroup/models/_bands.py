@@ -17,6 +17,8 @@ _FILTER_WIDTHS = (1.0, 1.8)
 _FILTER_REACH = 6
 # Neighborhood (angles, distances) in which a band is the strongest
 _HALF_WINDOW = 3, 2
+# Larger ones take too much memory
+_MAX_SIZE, _MAX_ANGLES = 128, 192
 # Shortest line that is looked at, in pixels
 _SHORTEST = 6.0
 # Least response of a band in standard deviations
@@ -41,13 +43,13 @@ def radon_matrix(size: int, n_angles: int) -> tuple[np.ndarray, np.ndarray]:
         Lines are weighted by the inverse square root of their length, so
         that white noise has the same variance on all of them.
     lengths
-        Length of the lines in pixels, of shape (size,), of the first angle.
+        Mean length of the lines in pixels, of shape (size,).
     """
     position = (np.arange(size) + 0.5) - size / 2
     x, y = np.meshgrid(position, position)
     inside = x**2 + y**2 <= (size / 2) ** 2
     pixels = np.flatnonzero(inside)
-    weights = np.zeros((n_angles // 4, size, size * size), dtype="float32")
+    weights = np.zeros((n_angles // 4, size, size * size))
     quarter = (-0.25, 0.25)
     for i, angle in enumerate((np.arange(n_angles // 4) + 0.5) * np.pi / n_angles):
         # Each pixel is four points, each shared by the two nearest lines
@@ -64,8 +66,10 @@ def radon_matrix(size: int, n_angles: int) -> tuple[np.ndarray, np.ndarray]:
     scale = np.where(
         lengths < _SHORTEST, 0, 1 / np.sqrt(np.maximum(lengths, _SHORTEST))
     )
-    weights *= scale[..., None]
-    return weights.reshape(-1, size * size), lengths.mean(axis=0).astype("float32")
+    # Rounded, so that it is the same on all machines
+    weights = np.round(weights * scale[..., None], 5).astype("float32")
+    lengths = np.round(lengths.mean(axis=0), 3).astype("float32")
+    return weights.reshape(-1, size * size), lengths
 
 
 def filter_matrix(size: int) -> np.ndarray:
@@ -106,8 +110,8 @@ class FindBands(keras.layers.Layer):
     Raises
     ------
     ValueError
-        If the number of angles is not a multiple of four, or the number of
-        points is even.
+        If the number of angles is not a multiple of four up to 192, the number
+        of points is even, or patterns have more than 128 pixels a side.
 
     Notes
     -----
@@ -129,8 +133,10 @@ class FindBands(keras.layers.Layer):
     ) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        if n_angles % 4:
-            raise ValueError(f"n_angles must be a multiple of 4, not {n_angles}")
+        if n_angles % 4 or not 4 <= n_angles <= _MAX_ANGLES:
+            raise ValueError(
+                f"n_angles must be a multiple of 4 up to {_MAX_ANGLES}, not {n_angles}"
+            )
         if n_steps % 2 == 0:
             raise ValueError(f"n_steps must be odd, not {n_steps}")
         self.n_bands, self.n_angles = n_bands, n_angles
@@ -139,11 +145,11 @@ class FindBands(keras.layers.Layer):
     def build(self, input_shape) -> None:
         """Make the matrices for patterns of a size."""
         size = self.size = input_shape[0][1]
+        if size > _MAX_SIZE:
+            raise ValueError(f"Patterns must have at most {_MAX_SIZE} pixels a side")
         matrix, lengths = radon_matrix(size, self.n_angles)
-        self.matrix = self.add_weight(
-            name="radon", shape=matrix.T.shape, initializer="zeros", trainable=False
-        )
-        self.matrix.assign(matrix.T)
+        # A constant, and no weight: it follows from the arguments
+        self._matrix = np.ascontiguousarray(matrix.T)
         self._lengths = lengths
         self._is_long = (lengths >= _SHORTEST).astype("float32")
         self._filters = filter_matrix(size)
@@ -242,7 +248,7 @@ class FindBands(keras.layers.Layer):
         quarters = []
         for k, view in enumerate(views):
             rows = ops.reshape(view, (-1, self.size * self.size))
-            part = ops.matmul(rows, self.matrix)
+            part = ops.matmul(rows, ops.convert_to_tensor(self._matrix))
             part = ops.reshape(part, (-1, self.n_angles // 4, self.size))
             quarters.append(ops.flip(part, axis=1) if k % 2 else part)
         return ops.concatenate(quarters, axis=1)
@@ -321,12 +327,6 @@ class FindBands(keras.layers.Layer):
         grid = ops.arange(self.size, dtype="float32")
         hats = ops.maximum(1 - ops.abs(distance - grid), 0.0)
         return ops.matmul(hats, rows[..., None])[..., 0]
-
-    def save_own_variables(self, store) -> None:
-        """Save nothing: the matrix follows from the arguments."""
-
-    def load_own_variables(self, store) -> None:
-        """Load nothing: the matrix follows from the arguments."""
 
     def compute_output_shape(self, input_shape):
         """Return the shapes of the outputs."""
@@ -552,7 +552,7 @@ def band_network(
         x = compare([x, normals, is_band])
     x = PoolBands(name="pool")([x, is_band])
     x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
-    x = layers.Dense(2 * units, activation="gelu", name="hidden")(x)
+    x = layers.Dense(3 * units, activation="gelu", name="hidden")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     logits = layers.Dense(n_classes, dtype="float32", name="logits")(x)
     return keras.Model([patterns, centers], logits, name="band_network")

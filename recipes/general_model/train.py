@@ -4,13 +4,13 @@
 
 Usage::
 
-    python -m recipes.general_model.train LIBRARIES OUTPUT --minutes 60
+    python -m recipes.general_model.train LIBRARIES OUTPUT --start PRETRAINED --minutes 60
 
-where LIBRARIES is the folder written by ``library.py``. The learning rate follows the
-clock, so that the time is given beforehand. The same command goes on after an
-interruption, from a backup in OUTPUT. On a CPU, TensorFlow makes patterns and PyTorch
-trains (``default_model/training/train_torch.py``); with ``KERAS_BACKEND=torch`` and a
-GPU, both are done there (``default_model/training/train_gpu.py``).
+where LIBRARIES is the folder written by ``library.py`` and PRETRAINED a model of
+``bands/pretrain.py``. The learning rate follows the clock, so that the time is given
+beforehand. The same command goes on after an interruption, from a backup in OUTPUT.
+Patterns are made and their bands are found by TensorFlow, on one core, and PyTorch trains
+the rest of the network.
 """
 
 import argparse
@@ -25,24 +25,81 @@ import torch
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.training import SimulatedDataset, similar_entries
+from kikuchipy_spacegroup.simulation import Acquisition, ProjectPatterns, SimulateCamera
+from kikuchipy_spacegroup.training import SimulatedDataset
 from recipes.default_model.structures.library import no_diffraction
 from recipes.default_model.training.clock import Clock
 from recipes.default_model.training.train import copy_weights, log_to
-from recipes.default_model.training.train_torch import Trainer, camera
-from recipes.general_model.chain_loss import ChainLoss
+from recipes.default_model.training.train_torch import camera
+from recipes.general_model.bands.draw import CENTER_ERRORS, UNKNOWN_SHARE
+from recipes.general_model.bands.trainer import BandTrainer, smooth
 from recipes.general_model.library import BANDS
 from recipes.general_model.structures.structure_table import read_structures
 
 _logger = logging.getLogger("general_model")
 
-N_PARTNERS = 8
-BATCHES_FOR_STATISTICS = 100
 # Patterns of noise alone, with the same target for every class
 OUTLIER_SHARE = 0.02
+STRAIN_SCALE = 0.1
+WATCHED = 3000
 
 
-def describe(model: SpaceGroupModel, library: MasterPatternLibrary, args) -> None:
+class FoundBands:
+    """Bands found in batches of simulated patterns.
+
+    Parameters
+    ----------
+    model
+        Model whose preprocessing and layer that finds bands are used.
+    dataset
+        Recipes of patterns.
+    acquisition
+        What the camera does.
+    unknown_share
+        Share of patterns of which the projection center is unknown.
+    """
+
+    def __init__(
+        self,
+        model: SpaceGroupModel,
+        dataset: SimulatedDataset,
+        acquisition: Acquisition,
+        unknown_share: float = UNKNOWN_SHARE,
+    ) -> None:
+        import tensorflow as tf
+
+        self.dataset, self.unknown_share = dataset, unknown_share
+        self.project = ProjectPatterns(dataset.library, (model.size,) * 2)
+        self.camera = SimulateCamera(acquisition, size=model.size, seed=dataset.seed)
+        self.prepare = model.prepare
+        self.find = model.network.get_layer("find_bands")
+        self.tensor = tf.convert_to_tensor
+        self.make = tf.function(self._make)
+
+    def _make(self, recipe, centers):
+        patterns = self.camera(self.project(recipe))
+        return self.find([self.prepare(patterns[..., None]), centers])
+
+    def centers(self, geometry: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return projection centers (n, 3) with errors, NaN where unknown."""
+        n = len(geometry)
+        errors = rng.choice(CENTER_ERRORS, (n, 1))
+        centers = geometry[:, :3] + errors * rng.standard_normal((n, 3))
+        centers[rng.random(n) < self.unknown_share] = np.nan
+        return centers.astype("float32")
+
+    def __call__(self, step: int) -> tuple[tuple, torch.Tensor]:
+        """Return bands of a batch, and the targets of shape (n, k)."""
+        recipe, targets = self.dataset[step]
+        rng = np.random.default_rng([self.dataset.seed, step])
+        centers = self.centers(recipe["geometry"], rng)
+        recipe = {name: self.tensor(value) for name, value in recipe.items()}
+        bands = self.make(recipe, self.tensor(centers))
+        bands = tuple(torch.from_numpy(i.numpy()) for i in bands)
+        return bands, smooth(torch.from_numpy(np.asarray(targets)))
+
+
+def describe(model: SpaceGroupModel, library: MasterPatternLibrary, seed: int) -> None:
     """Write into the model what it was trained on."""
     formulas = {s.identifier: s.formula for s in read_structures()}
     phases = {
@@ -57,7 +114,7 @@ def describe(model: SpaceGroupModel, library: MasterPatternLibrary, args) -> Non
         "Bloch waves; no real pattern",
         "phases": sorted(f"{formulas[name]} ({n})" for name, n in phases.items()),
         "voltages": sorted({round(float(kv)) for kv in library.energies}),
-        "seed": args.seed,
+        "seed": seed,
         "date": date.today().isoformat(),
         "licence": "GPL-3.0-or-later",
     }
@@ -67,37 +124,38 @@ def make_dataset(
     library: MasterPatternLibrary, weights: dict, args: argparse.Namespace
 ) -> SimulatedDataset:
     """Return the recipes of training patterns."""
-    blank = no_diffraction(library.half_width)
     return SimulatedDataset(
-        library + blank,
+        library + no_diffraction(library.half_width),
         sorted(set(library.space_groups.tolist())),
         batch_size=args.batch_size,
         steps=1 << 30,
         outlier_share=OUTLIER_SHARE,
         phase_weights=weights["phases"],
         space_group_weights={int(n): w for n, w in weights["space_groups"].items()},
-        blend_share=args.blend_share,
+        strain_scale=STRAIN_SCALE,
         seed=args.seed,
     )
 
 
-def make_patterns(
-    model: SpaceGroupModel, dataset: SimulatedDataset, args: argparse.Namespace
-):
-    """Return a function from the number of a step to patterns and targets."""
-    if keras.backend.backend() != "torch":
-        from recipes.default_model.training.train_torch import Patterns
-
-        return Patterns(model, dataset, args.camera)
-    from recipes.default_model.training.torch_patterns import DevicePatterns
-
-    partners = np.arange(len(dataset.library))[:, None]
-    if args.blend_share:
-        similar = similar_entries(dataset.library, N_PARTNERS)
-        partners = np.array([np.resize(i, N_PARTNERS) for i in similar])
-    device = torch.device(args.device)
-    patterns = DevicePatterns(model, dataset, partners, device, args.camera)
-    return lambda step: patterns.make()
+def watch(
+    model: SpaceGroupModel, libraries: Path, acquisition: Acquisition
+) -> dict[str, tuple]:
+    """Return bands and space groups of the validation lists, center known or not."""
+    watched = {}
+    for kind in ("materials", "types"):
+        path = libraries / f"validation_{kind}.npz"
+        if not path.exists():
+            continue
+        library = MasterPatternLibrary.load(path)
+        groups = sorted(set(library.space_groups.tolist()))
+        dataset = SimulatedDataset(library, groups, batch_size=WATCHED // 4, seed=5)
+        for name, share in (("known", 0.0), ("unknown", 1.0)):
+            found = FoundBands(model, dataset, acquisition, share)
+            parts = [found(i) for i in range(4)]
+            bands = tuple(torch.cat(i) for i in zip(*(part for part, _ in parts)))
+            labels = torch.cat([targets.argmax(1) for _, targets in parts]).numpy()
+            watched[f"{kind}, center {name}"] = bands, np.array(groups)[labels]
+    return watched
 
 
 def parse() -> argparse.Namespace:
@@ -107,25 +165,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("output", type=Path)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--start", type=Path, help="model to take weights from")
+    parser.add_argument("--units", type=int, default=64)
+    parser.add_argument("--blocks", type=int, default=3)
+    parser.add_argument("--n-bands", type=int, default=16)
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--crop", type=float, default=1.0)
-    parser.add_argument("--blocks", type=int, nargs=4, default=(1, 2, 2, 1))
-    parser.add_argument("--filters", type=int, nargs=4, default=(32, 64, 128, 256))
-    parser.add_argument("--level-weights", type=float, nargs=6, help="finest first")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--blend-share", type=float, default=0.0)
-    parser.add_argument("--average", type=float, default=0.999)
-    parser.add_argument("--flat", action="store_true", help="average, do not decay")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--learning-rate", type=float, default=8e-4)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--backup-every", type=int, default=1000, help="steps")
+    parser.add_argument("--log-every", type=int, default=500, help="steps")
     parser.add_argument(
         "--camera", type=camera, default="{}", help="what differs, JSON"
     )
-    args = parser.parse_args()
-    on_gpu = keras.backend.backend() == "torch" and torch.cuda.is_available()
-    args.device = "cuda" if on_gpu else "cpu"
-    return args
+    return parser.parse_args()
 
 
 def main() -> None:
@@ -139,54 +190,29 @@ def main() -> None:
     model = SpaceGroupModel.create(
         dataset.space_groups,
         size=args.size,
-        filters=args.filters,
+        network="bands",
+        units=args.units,
         blocks=args.blocks,
-        prepare_kwargs={"crop": args.crop},
+        n_bands=args.n_bands,
     )
     if args.start is not None:
         copy_weights(load_model(args.start).network, model.network)
-    patterns = make_patterns(model, dataset, args)
-    trainer = Trainer(
-        model.network,
-        args.learning_rate,
-        average=args.average,
-        flat=args.flat,
-        device=args.device,
-        loss=ChainLoss(dataset.space_groups, args.device, args.level_weights),
-    )
+    found = FoundBands(model, dataset, args.camera)
     clock = Clock(args.output, args.minutes * 60)
+    trainer = BandTrainer(model.network, dataset.space_groups, args.learning_rate)
     if clock.backup.exists():
         trainer.load(clock.backup)
-    _logger.info(
-        "%s structures, %s space groups, from step %s",
-        library.n_phases,
-        len(dataset.space_groups),
-        trainer.step,
-    )
+    watched = watch(model, args.libraries, args.camera)
+    text = "%s structures, %s space groups, from step %s"
+    _logger.info(text, library.n_phases, len(dataset.space_groups), trainer.step)
     clock.start()
-    losses, first = [], trainer.step
     while clock.done < 1:
-        losses.append(trainer.train(*patterns(trainer.step), clock.done))
-        if trainer.step % args.backup_every == 0:
-            rate = args.batch_size * (trainer.step - first) / clock.since_log()
-            mean = float(torch.stack(losses).mean())
-            _logger.info(
-                "%.0f s, step %s: %.4f, %.0f/s",
-                clock.seconds(),
-                trainer.step,
-                mean,
-                rate,
-            )
-            trainer.save(clock.backup)
-            clock.save()
-            losses, first = [], trainer.step
-            clock.restart_log()
-    trainer.save(clock.backup)
-    clock.save()
-    trainer.write_average(
-        patterns(trainer.step + i) for i in range(BATCHES_FOR_STATISTICS)
-    )
-    describe(model, library, args)
+        trainer.train(*found(trainer.step), clock.done)
+        if trainer.step % args.log_every == 0:
+            trainer.log(clock, args.batch_size, watched)
+    trainer.log(clock, args.batch_size, watched)
+    trainer.network.to_keras()
+    describe(model, library, args.seed)
     model.metadata["steps"] = trainer.step
     model.prior = dataset.class_shares
     model.save(args.output / "general.keras", overwrite=True)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tests of the table of structures that the general model is trained on."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 import importlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +34,12 @@ def table(recipe):
     return recipe.structure_table.read_structures()
 
 
+@pytest.fixture(scope="module")
+def further(recipe):
+    """Structures of which only the bands are calculated."""
+    return recipe.structure_table.read_structures(recipe.structure_table.FURTHER)
+
+
 def of_split(table, *splits):
     """Return structures of some splits."""
     return [s for s in table if s.extra["split"] in splits]
@@ -59,18 +65,40 @@ class TestTable:
         tolerance = recipe.crystals.COARSE_TOLERANCE
         assert all(s.cell.find_group(tolerance) == s.space_group for s in sample)
 
-    def test_kept(self, recipe, table):
+    def test_kept(self, recipe, table, further):
         """Nothing that is kept for judging is in it, made-up ones included."""
         paths = [folder / "structures" / "kept.py" for folder in SHARED]
         path = next((path for path in paths if path.exists()), None)
         if path is None:
             pytest.skip("what is kept is not there")
         kept = recipe.choose.load_kept(path)
-        assert [s.identifier for s in table if kept(s)] == []
+        assert [s.identifier for s in table + further if kept(s)] == []
 
-    def test_reserved(self, recipe, table):
+    def test_reserved(self, recipe, table, further):
         """The materials that decide are not in it."""
-        assert {s.material for s in table} & recipe.choose.RESERVED == set()
+        materials = {s.material for s in table + further}
+        assert materials & recipe.choose.RESERVED == set()
+
+    def test_further_structures(self, recipe, table, further):
+        """Those of bands alone are other ones, and nothing like what is held out."""
+        assert len(further) > 5000
+        assert {s.extra["split"] for s in further} == {"training"}
+        assert {s.identifier for s in table} & {s.identifier for s in further} == set()
+        held_out = [s for s in table if s.extra["split"] != "training"]
+        of_types = of_split(table, "test_types", "validation_types")
+        types = {s.structure_type for s in of_types}
+        assert [s.identifier for s in further if s.structure_type in types] == []
+        by_type = defaultdict(list)
+        for structure in held_out:
+            by_type[structure.structure_type].append(structure)
+        alike = [
+            s.identifier
+            for s in further
+            for other in by_type[s.structure_type]
+            if recipe.choose.are_alike(s, other)
+        ]
+        assert alike == []
+        assert all(s.licence for s in further)
 
     def test_sources(self, table):
         """All have a source and a licence, and identifiers are unique."""

@@ -9,8 +9,8 @@ Usage::
 ``COLLECTED`` are tables of ``collect.py``. ``KEPT`` is a script with ``is_kept(formula,
 space_group, multiplicities)``, which says what is kept for judging. Lists of held-out
 structures are drawn first, then the structures to train on, in the order in which they
-are to be simulated, and thin space groups are filled with made-up ones. The same seed
-makes the same table.
+are to be simulated, and thin space groups are filled with made-up ones. What else there is
+to train on is written beside, for its bands alone. The same seed makes the same tables.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from recipes.general_model.structures.crystals import (
 )
 from recipes.general_model.structures.make_up import random_structure, substitute
 from recipes.general_model.structures.structure_table import (
+    FURTHER,
     TABLE,
     read_structures,
     write_structures,
@@ -222,6 +223,15 @@ class Pool:
         for structure in sorted(structures, key=lambda s: draw_number(s.identifier)):
             of_group = self.groups[structure.group_of_pair]
             of_group.setdefault(structure.structure_type, []).append(structure)
+
+    def structures(self) -> list[Structure]:
+        """Return all structures that are left."""
+        return [
+            s
+            for types in self.groups.values()
+            for members in types.values()
+            for s in members
+        ]
 
     def n_materials(self, group: int) -> int:
         """Return the number of materials left in a space group."""
@@ -470,6 +480,7 @@ def main() -> None:
     pool = Pool(materials, mapped)
     sys.stdout.write(f"{len(collected)} collected, {len(materials)} materials\n")
     lists = hold_out(pool)
+    left = pool.structures()
     for split, members in lists.items():
         for structure in members:
             structure.extra["split"] = split
@@ -501,7 +512,18 @@ def main() -> None:
     write_structures(args.output, table)
     if args.output == TABLE:
         write_held_out(table)
+        write_structures(FURTHER, further(left, training))
     report(table)
+
+
+def further(left: list[Structure], training: list[Structure]) -> list[Structure]:
+    """Return what is left to train on and is not simulated, for its bands alone."""
+    simulated = {s.identifier for s in training}
+    structures = [s for s in left if s.identifier not in simulated]
+    for structure in structures:
+        structure.extra = {"split": "training"}
+        set_b_factors(structure)
+    return structures
 
 
 def write_held_out(table: list[Structure]) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 from recipes.general_model.structures.crystals import Site, Structure
 
 TABLE = Path(__file__).with_name("structures.jsonl.xz")
+# Those to train on of which no master pattern is simulated, only their bands
+FURTHER = Path(__file__).with_name("further.jsonl.xz")
 
 
 def _format(structure: Structure, sources: list[str]) -> str:

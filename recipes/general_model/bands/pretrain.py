@@ -1,0 +1,133 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train the band network on drawn bands, before it sees those found in patterns.
+
+Usage::
+
+    python -m recipes.general_model.bands.pretrain BANDS.npz OUTPUT --minutes 60
+
+where BANDS.npz is written by ``table.py``. The learning rate follows the clock, so that
+the time is given beforehand. The same command goes on after an interruption, from a
+backup in OUTPUT.
+"""
+
+import argparse
+from collections.abc import Sequence
+import logging
+from pathlib import Path
+
+import keras
+import numpy as np
+import torch
+
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from recipes.default_model.training.clock import Clock
+from recipes.default_model.training.train import copy_weights, log_to
+from recipes.general_model.bands.draw import BandDrawer
+from recipes.general_model.bands.trainer import BandTrainer, smooth
+from recipes.general_model.library import sampling_weights
+from recipes.general_model.structures.structure_table import (
+    FURTHER,
+    TABLE,
+    read_structures,
+)
+
+_logger = logging.getLogger("general_model")
+ALL_GROUPS = tuple(range(1, 231))
+SIZE = 64
+WATCHED_EACH = 12
+
+
+def probabilities_of(structures: Sequence) -> np.ndarray:
+    """Return how often structures are drawn, as ``sampling_weights`` says."""
+    weights = sampling_weights(structures)
+    of_type = np.array([weights["phases"][s.identifier] for s in structures])
+    groups = np.array([s.space_group for s in structures])
+    sums = np.bincount(groups, of_type, 231)
+    share = np.array([weights["space_groups"][n] for n in groups.tolist()])
+    p = of_type / sums[groups] * share
+    return p / p.sum()
+
+
+class Bands:
+    """The bands of a table, by split."""
+
+    def __init__(self, path: Path, n_bands: int, seed: int) -> None:
+        rows = [s for p in (TABLE, FURTHER) for s in read_structures(p)]
+        by_name = {s.identifier: s for s in rows}
+        with np.load(path) as file:
+            self.structures = [by_name[i] for i in file["identifiers"].tolist()]
+            groups = np.array([s.space_group for s in self.structures])
+            self.drawer = BandDrawer(
+                file["normals"], file["profiles"], groups, n_bands, seed
+            )
+        self.groups = groups
+        self.split = np.array([s.extra["split"] for s in self.structures])
+        self.training = np.flatnonzero(self.split == "training")
+        self.probabilities = probabilities_of(
+            [self.structures[i] for i in self.training]
+        )
+        self.targets = smooth(torch.eye(len(ALL_GROUPS)))
+
+    def batch(self, n: int) -> tuple[tuple, torch.Tensor]:
+        """Return bands of n patterns and their targets."""
+        drawn = self.drawer.rng.choice(self.training, n, p=self.probabilities)
+        return self.drawer.draw(drawn), self.targets[self.groups[drawn] - 1]
+
+    def watched(self, split: str) -> tuple[tuple, np.ndarray]:
+        """Return bands of the structures of a list, and their space groups."""
+        drawn = np.repeat(np.flatnonzero(self.split == split), WATCHED_EACH)
+        return self.drawer.draw(drawn, vary=False), self.groups[drawn]
+
+
+def main() -> None:
+    """Train and save the model."""
+    parser = argparse.ArgumentParser(description="Pretrain the band network")
+    parser.add_argument("bands", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--start", type=Path, help="model to take weights from")
+    parser.add_argument("--units", type=int, default=64)
+    parser.add_argument("--blocks", type=int, default=3)
+    parser.add_argument("--n-bands", type=int, default=16)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--log-every", type=int, default=500, help="steps")
+    args = parser.parse_args()
+    log_to(args.output)
+    keras.utils.set_random_seed(args.seed)
+    model = SpaceGroupModel.create(
+        ALL_GROUPS,
+        size=SIZE,
+        network="bands",
+        units=args.units,
+        blocks=args.blocks,
+        n_bands=args.n_bands,
+    )
+    if args.start is not None:
+        copy_weights(load_model(args.start).network, model.network)
+    clock = Clock(args.output, args.minutes * 60)
+    trainer = BandTrainer(model.network, ALL_GROUPS, args.learning_rate)
+    if clock.backup.exists():
+        trainer.load(clock.backup)
+    # Another seed after an interruption, so that nothing is drawn again
+    bands = Bands(args.bands, args.n_bands, args.seed + trainer.step)
+    splits = ("validation_materials", "validation_types")
+    watched = {split: bands.watched(split) for split in splits}
+    _logger.info("%s structures, from step %s", len(bands.training), trainer.step)
+    clock.start()
+    while clock.done < 1:
+        trainer.train(*bands.batch(args.batch_size), clock.done)
+        if trainer.step % args.log_every == 0:
+            trainer.log(clock, args.batch_size, watched)
+    trainer.log(clock, args.batch_size, watched)
+    trainer.network.to_keras()
+    shares = np.bincount(bands.groups[bands.training], bands.probabilities, 231)[1:]
+    model.prior = np.maximum(shares, 1e-6)
+    model.metadata["steps"] = trainer.step
+    model.save(args.output / "pretrained.keras", overwrite=True)
+
+
+if __name__ == "__main__":
+    main()

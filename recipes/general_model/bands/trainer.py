@@ -1,0 +1,115 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train the band network on bands, drawn or found."""
+
+from collections.abc import Mapping, Sequence
+import logging
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+import torch
+
+from kikuchipy_spacegroup import space_groups as sg
+from recipes.default_model.training.clock import Clock
+from recipes.general_model.bands.torch_network import Bands
+from recipes.general_model.chain_loss import ChainLoss
+
+_logger = logging.getLogger("general_model")
+LABEL_SMOOTHING = 0.02
+WEIGHT_DECAY = 1e-2
+LARGEST_GRADIENT = 1.0
+WARM_UP_STEPS = 300
+LOGGED = "crystal_system", "laue_class", "laue_class_with_lattice", "diffraction_symbol"
+
+
+def smooth(targets: torch.Tensor) -> torch.Tensor:
+    """Return targets (n, k) of which a part is shared by all classes."""
+    return (1 - LABEL_SMOOTHING) * targets + LABEL_SMOOTHING / targets.shape[1]
+
+
+class BandTrainer:
+    """A band network in training.
+
+    Parameters
+    ----------
+    network
+        Network of :func:`kikuchipy_spacegroup.models.band_network`.
+    space_groups
+        Space groups in the order of its logits.
+    rate
+        Highest learning rate.
+    """
+
+    def __init__(
+        self, network: keras.Model, space_groups: Sequence[int], rate: float
+    ) -> None:
+        self.network, self.space_groups = Bands(network), np.asarray(space_groups)
+        self.run = torch.compile(self.network)
+        self.loss = ChainLoss(space_groups)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY
+        )
+        self.rate, self.step, self.losses = rate, 0, []
+
+    def train(self, bands: tuple, targets: torch.Tensor, done: float) -> None:
+        """Make one step, when a share of the training is done."""
+        rise = min(1.0, (self.step + 1) / WARM_UP_STEPS)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * rise * (1 + math.cos(math.pi * min(done, 1))) / 2
+        loss = self.loss(self.run(*bands), targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+        self.optimizer.step()
+        self.losses.append(float(loss.detach()))
+        self.step += 1
+
+    @torch.no_grad()
+    def score(self, bands: tuple, truth: np.ndarray) -> dict[str, float]:
+        """Return how often levels are right, crystal systems in equal parts."""
+        self.network.eval()
+        parts = zip(*(part.split(512) for part in bands))
+        p = torch.cat([self.network(*part).softmax(1) for part in parts]).numpy()
+        self.network.train()
+        systems = sg.coarsen(truth, "crystal_system")
+        _, inverse, counts = np.unique(systems, return_inverse=True, return_counts=True)
+        weights = 1 / counts[inverse] / len(counts)
+        scores = {}
+        for level in LOGGED:
+            summed, labels = sg.coarsen_probabilities(p, self.space_groups, level)
+            right = np.array(labels)[summed.argmax(1)] == sg.coarsen(truth, level)
+            scores[level] = round(float(weights @ right), 3)
+        right = self.space_groups[p.argmax(1)] == truth
+        return scores | {"space_group": round(float(weights @ right), 3)}
+
+    def log(self, clock: Clock, batch_size: int, watched: Mapping[str, tuple]) -> None:
+        """Log scores and write a backup."""
+        rate = batch_size * len(self.losses) / clock.since_log()
+        mean = float(np.mean(self.losses)) if self.losses else math.nan
+        scores = {name: self.score(*given) for name, given in watched.items()}
+        text = "%.0f s, step %s: %.4f, %.0f/s, %s"
+        _logger.info(text, clock.seconds(), self.step, mean, rate, scores)
+        self.save(clock.backup)
+        clock.save()
+        self.losses = []
+        clock.restart_log()
+
+    def save(self, path: Path) -> None:
+        """Write a backup."""
+        state = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        part = path.with_suffix(".part")
+        torch.save(state, part)
+        part.rename(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a backup."""
+        state = torch.load(path)
+        self.step = state["step"]
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])

@@ -1,0 +1,116 @@
+# Copyright 2026 the kikuchipy-spacegroup developers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The recipe of the band network: bands that are drawn, and weights in PyTorch."""
+
+import importlib
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from kikuchipy_spacegroup.models import band_network
+
+ROOT = Path(__file__).parents[2]
+if not (ROOT / "recipes" / "general_model").is_dir():
+    pytest.skip("no recipes", allow_module_level=True)
+torch = pytest.importorskip("torch")
+
+N_BANDS, POINTS = 12, 29
+
+
+def module(name):
+    """A module of the recipe."""
+    return importlib.import_module(f"recipes.general_model.bands.{name}")
+
+
+@pytest.fixture
+def drawer():
+    """Bands of a cubic and a triclinic crystal, the first with families of planes."""
+    rng = np.random.default_rng(1)
+    planes = np.array(
+        [[1, 1, 1], [1, 1, -1], [1, -1, 1], [-1, 1, 1], [2, 0, 0], [0, 2, 0], [0, 0, 2]]
+        + [[1, 1, 0], [1, -1, 0], [1, 0, 1], [1, 0, -1], [0, 1, 1], [0, 1, -1]],
+        float,
+    )
+    normals = np.zeros((2, 24, 3), "float32")
+    normals[0, :13] = planes / np.linalg.norm(planes, axis=1, keepdims=True)
+    normals[1] = rng.normal(size=(24, 3))
+    normals[1] /= np.linalg.norm(normals[1], axis=1, keepdims=True)
+    angles = np.linspace(-7, 7, POINTS)
+    profiles = np.zeros((2, 24, POINTS), "float32")
+    for rows, width in ((slice(0, 4), 0.8), (slice(4, 7), 1.0), (slice(7, 13), 1.5)):
+        profiles[0, rows] = np.exp(-0.5 * (angles / width) ** 2)
+    width = rng.uniform(0.5, 2, 24)[:, None]
+    profiles[1] = np.exp(-0.5 * (angles / width) ** 2)
+    profiles -= profiles.mean(axis=-1, keepdims=True)
+    groups = np.array([225, 2])
+    return module("draw").BandDrawer(normals, profiles, groups, N_BANDS, seed=3)
+
+
+class TestDraw:
+    """Bands that are drawn without patterns."""
+
+    def test_families_are_the_planes_with_the_same_profile(self, drawer):
+        families = drawer.families[0].tolist()
+        parts = families[:4], families[4:7], families[7:13]
+        assert [len(set(i)) for i in parts] == [1, 1, 1]
+        assert len({i[0] for i in parts}) == 3
+
+    def test_as_the_layer_returns_them(self, drawer):
+        layer = band_network((64, 64, 1), 2, n_bands=N_BANDS).get_layer("find_bands")
+        shapes = layer.compute_output_shape([(5, 64, 64, 1), (5, 3)])
+        bands = drawer.draw(np.array([0, 1, 0, 1, 0]))
+        assert [tuple(i.shape) for i in bands] == list(shapes)
+        assert all(bool(torch.isfinite(i).all()) for i in bands)
+        assert bands[0].norm(dim=-1).numpy() == pytest.approx(1, abs=1e-5)
+        assert set(bands[2].unique().tolist()) <= {0.0, 1.0}
+
+    def test_angles_are_those_of_the_crystal(self, drawer, monkeypatch):
+        """Without errors, angles between bands are those between planes."""
+        draw = module("draw")
+        for name in ("ANGLE_ERROR", "DISTANCE_ERROR", "UNKNOWN_SHARE"):
+            monkeypatch.setattr(draw, name, 0.0)
+        monkeypatch.setattr(draw, "CENTER_ERRORS", (0.0,))
+        normals, _, is_band = drawer.draw(np.zeros(6, int))
+        planes = drawer.normals[0, :13]
+        expected = np.unique(np.round((planes @ planes.T).abs(), 3))
+        for of_pattern, there in zip(normals, is_band > 0.5):
+            found = (of_pattern[there] @ of_pattern[there].T).abs().numpy()
+            gaps = np.abs(found[..., None] - expected).min(axis=-1)
+            assert gaps.max() < 2e-3
+
+    def test_lattices_are_varied_as_the_space_group_allows(self, drawer):
+        draws = [np.zeros(40, int), np.ones(40, int)]
+        varied = [
+            drawer._vary(i, drawer.normals[i], drawer.profiles[i].float())[0]
+            for i in draws
+        ]
+        cubic, triclinic = (
+            float((new - drawer.normals[i]).abs().max())
+            for new, i in zip(varied, draws)
+        )
+        assert cubic < 1e-6
+        assert triclinic > 0.1
+
+
+def test_weights_in_pytorch_are_those_of_keras():
+    """The same logits both ways, from what the layer finds in patterns."""
+    keras.utils.set_random_seed(1)
+    network = band_network((64, 64, 1), 7, n_bands=N_BANDS, units=16, blocks=2)
+    rng = np.random.default_rng(2)
+    patterns = rng.normal(size=(3, 64, 64, 1)).astype("float32")
+    centers = np.array([[0.5, 0.4, 0.6], [0.4, 0.2, 0.8], [np.nan] * 3], "float32")
+    found = network.get_layer("find_bands")([patterns, centers])
+    bands = [torch.as_tensor(keras.ops.convert_to_numpy(i).copy()) for i in found]
+    ours = module("torch_network").Bands(network).eval()
+    with torch.no_grad():
+        expected = keras.ops.convert_to_numpy(network([patterns, centers]))
+        assert ours(*bands).numpy() == pytest.approx(expected, abs=1e-4)
+        for parameter in ours.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+        changed = ours(*bands).numpy()
+    assert np.abs(changed - expected).max() > 0.05
+    ours.to_keras()
+    again = keras.ops.convert_to_numpy(network([patterns, centers]))
+    assert again == pytest.approx(changed, abs=1e-4)
