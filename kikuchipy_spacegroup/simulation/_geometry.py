@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import expm
 
 from kikuchipy_spacegroup.space_groups import coarsen
 
@@ -202,7 +201,10 @@ def random_strains(
         for i, j in pairs:
             logarithms[has, i, j] = logarithms[has, j, i] = drawn[has, column]
             column += 1
-    return expm(logarithms).astype("float32")
+    # Exponential of symmetric matrices
+    values, vectors = np.linalg.eigh(logarithms)
+    strains = (vectors * np.exp(values)[:, None]) @ vectors.swapaxes(1, 2)
+    return strains.astype("float32")
 
 
 def detector_parameters(

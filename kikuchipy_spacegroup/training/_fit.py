@@ -195,9 +195,8 @@ def fit(
         library,
         experimental is not None,
         acquisition=acquisition,
-        blend=sampling.blend_share > 0,
-        strain=sampling.strain_scale > 0,
         seed=seed,
+        **_inputs_of(sampling),
     )
     validate = None if validation is None else _make_validation(model, validation)
     stopper = None if stopping is None else early_stopping(stopping)
@@ -292,6 +291,11 @@ def fit_kaufmann2020(
     arguments = {"experimental": training, "validation": validation, "seed": seed}
     history = fit(model, **arguments | dict(KAUFMANN2020) | kwargs)
     return model, test, history
+
+
+def _inputs_of(sampling: Sampling) -> dict[str, bool]:
+    """Return which inputs beside the common ones simulated patterns need."""
+    return {"blend": sampling.blend_share > 0, "strain": sampling.strain_scale > 0}
 
 
 def training_graph(

@@ -75,6 +75,7 @@ class BandDrawer:
         seed: int,
     ) -> None:
         self.normals, self.profiles = torch.tensor(normals), torch.tensor(profiles)
+        self.amplitudes = self.profiles.float().square().mean(-1).sqrt()
         self.space_groups = np.asarray(space_groups)
         self.families = torch.tensor(family_numbers(profiles))
         self.n_bands = n_bands
@@ -104,10 +105,12 @@ class BandDrawer:
             See :class:`kikuchipy_spacegroup.models.FindBands`.
         """
         n = len(structures)
-        normals, profiles = self.normals[structures], self.profiles[structures].float()
+        normals, amplitudes = self.normals[structures], self.amplitudes[structures]
         there = normals.norm(dim=-1) > 0.5
+        factors, width = torch.ones_like(amplitudes), torch.ones(n, 1)
         if vary:
-            normals, profiles = self._vary(structures, normals, profiles)
+            normals, factors = self._vary(structures, normals)
+            width = torch.exp(WIDTH * self.normal(n, 1))
         # 1. Lines that planes make on the detector: x cos + y sin = rho from the middle
         turned = normals @ torch.tensor(random_rotation_matrices(n, self.rng))
         pc = torch.tensor(self.geometry.sample(n, self.rng)[:, :3]).float()[:, None]
@@ -117,15 +120,16 @@ class BandDrawer:
         rho = -nz * pc[..., 2] / across - _middle(cos, sin, pc)
         # 2. Those seen best, by power and length within the circle
         length = 2 * (0.25 - rho**2).clamp_min(0).sqrt() * there
-        seen = profiles.square().mean(-1).sqrt() * length.sqrt()
+        seen = amplitudes * factors * length.sqrt()
         typical = seen.topk(6, 1).values.mean(1, keepdim=True).clamp_min(1e-3)
         noise = torch.exp(torch.empty(n, 1).uniform_(-3.5, -1.4, generator=self.random))
         score = seen / typical * torch.exp(0.25 * self.normal(*seen.shape))
         score = score + noise * self.normal(*seen.shape)
         score, best = torch.where(length > 0.3, score, -9.0).topk(self.n_bands, 1)
-        cos, sin, rho, length = (i.gather(1, best) for i in (cos, sin, rho, length))
-        of_best = best[..., None].expand(-1, -1, profiles.shape[-1])
-        profiles = profiles.gather(1, of_best)
+        rows = cos, sin, rho, length, factors
+        cos, sin, rho, length, factors = (i.gather(1, best) for i in rows)
+        profiles = self.profiles[torch.as_tensor(structures)[:, None], best].float()
+        profiles = profiles * factors[..., None]
         # 3. Their normals, with errors of the line and of the center
         error = (1 + 2 * noise) / length.clamp_min(0.3)
         turn = ANGLE_ERROR * error * self.normal(*rho.shape)
@@ -137,7 +141,8 @@ class BandDrawer:
         found = found / found.norm(dim=-1, keepdim=True)
         # 4. Blurred and noisy profiles, relative to those of the strongest bands
         # At a wrong distance, angles are wrong
-        profiles = _stretch(self._blur(profiles, pc[:, 0, 2]), height / pc[..., 2])
+        profiles = self._blur(profiles, pc[:, 0, 2])
+        profiles = _stretch(profiles, width * height / pc[..., 2])
         profiles = 0.9 * profiles / typical[..., None]
         profiles = profiles + self._noise(profiles.shape, noise, length)
         # 5. What the layer returns
@@ -156,16 +161,14 @@ class BandDrawer:
         features = torch.cat([even, odd, torch.stack(scalars, -1)], -1)
         return found, features, (score > 0.1).float()
 
-    def _vary(self, structures, normals, profiles):
-        """Return normals and profiles of other lattices with the same space groups."""
+    def _vary(self, structures, normals):
+        """Return normals of other lattices and factors of the intensities of families."""
         groups = self.space_groups[structures]
         strains = torch.tensor(random_strains(groups, STRAIN, self.rng))
         normals = normals @ strains
         normals = normals / normals.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-        factors = torch.exp(INTENSITY * self.normal(*profiles.shape[:2]))
-        factors = factors.gather(1, self.families[structures])
-        width = torch.exp(WIDTH * self.normal(len(structures), 1))
-        return normals, _stretch(profiles * factors[..., None], width)
+        factors = torch.exp(INTENSITY * self.normal(*normals.shape[:2]))
+        return normals, factors.gather(1, self.families[structures])
 
     def _guess_centers(self, pc):
         """Return projection centers (n, 1, 3) with errors, or that for unknown ones."""
