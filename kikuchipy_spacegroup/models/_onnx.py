@@ -240,7 +240,9 @@ class OnnxModel:
     precision
         Precision of the network under OpenVINO: ``"float32"``,
         ``"bfloat16"`` or ``"float16"``, as the processor can. Preparation
-        and probabilities are calculated in float32.
+        and probabilities are calculated in float32, and so is the network
+        for patterns whose two best probabilities differ by less than 0.08,
+        or whose best one is close to ``min_probability``.
 
     Raises
     ------
@@ -315,7 +317,8 @@ class OnnxModel:
             )
         try:
             if engine == "openvino":
-                session = OpenVinoSession(content, precision, parts)
+                lowest = header["min_probability"]
+                session = OpenVinoSession(content, precision, parts, lowest)
             else:
                 session = OnnxRuntimeSession(content, providers)
         except Exception as error:

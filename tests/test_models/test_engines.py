@@ -123,6 +123,12 @@ class TestAnswers:
             found = model.predict_proba(raw)
             assert 0 < np.abs(found - expected).max() < 0.05
             assert np.abs(found - expected).mean() < 0.002
+            assert np.array_equal(found.argmax(axis=1), expected.argmax(axis=1))
+            # What is close is as in 32 bits
+            two = np.sort(expected, axis=1)[:, -2:]
+            close = two[:, 1] - two[:, 0] < 0.02
+            assert close.any()
+            np.testing.assert_allclose(found[close], expected[close], atol=1e-4)
             np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
     def test_rule(self):
@@ -130,20 +136,20 @@ class TestAnswers:
         p = np.full((1000, 3), (0.4, 0.395, 0.205))
         changed = p.copy()
         changed[:5] = 0.396, 0.399, 0.205
-        assert _engine_choice.have_same_answers(changed, p)
+        assert _engine_choice.have_same_answers(changed, p, 0.02)
         changed[:6] = 0.396, 0.399, 0.205
-        assert not _engine_choice.have_same_answers(changed, p)
+        assert not _engine_choice.have_same_answers(changed, p, 0.02)
         p[0] = found = 0.42, 0.39, 0.19
         changed = p.copy()
         changed[0] = 0.409, 0.411, 0.18
-        assert not _engine_choice.have_same_answers(changed, p)
+        assert not _engine_choice.have_same_answers(changed, p, 0.02)
         # What differs by more would change others
         changed[0] = np.add(found, (0.03, -0.03, 0))
-        assert not _engine_choice.have_same_answers(changed, p)
+        assert not _engine_choice.have_same_answers(changed, p, 0.02)
         changed[0] = np.nan
-        assert not _engine_choice.have_same_answers(changed, p)
+        assert not _engine_choice.have_same_answers(changed, p, 0.02)
         p[0] = np.nan
-        assert _engine_choice.have_same_answers(changed, p)
+        assert _engine_choice.have_same_answers(changed, p, 0.02)
 
 
 class TestBundled:
