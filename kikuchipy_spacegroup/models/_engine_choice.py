@@ -3,6 +3,7 @@
 """Choose the engine of a classification, and remember it."""
 
 import ctypes
+from functools import lru_cache
 import json
 import logging
 import os
@@ -26,7 +27,7 @@ from kikuchipy_spacegroup.models._engines import (
 )
 from kikuchipy_spacegroup.models._exported import Exported
 from kikuchipy_spacegroup.models._fingerprint import fingerprint
-from kikuchipy_spacegroup.models._kept_model import get_model, keep_model
+from kikuchipy_spacegroup.models._kept_model import get_model, keep_model, stat_file
 
 _logger = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ def _select_for_file(
         if engine in ("auto", "keras"):
             model = get_model(path)
             return model, model
-    exported = Exported(path, "file", fingerprint(path.read_bytes()))
+    exported = Exported(path, "file", _hash_file(path, stat_file(path)))
     selection = _Selection(exported, engine, lambda: get_model(path))
     how = selection.find(n_patterns, resumed)
     if how is None and (engine != "auto" or exported.find_bundled() is not None):
@@ -384,6 +385,13 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+@lru_cache
+def _hash_file(path: Path, stat: tuple[int, ...] | None) -> str:
+    """Return the SHA-256 of a file, which is read again if it was written to."""
+    return fingerprint(path.read_bytes())
+
+
+@lru_cache(1)
 def _processor() -> str:
     """Return the name of the processor, and a hash of its instructions."""
     name, flags = platform.processor() or platform.machine(), ""
@@ -414,7 +422,7 @@ def _keras_backend() -> str:
 def _has_gpu() -> bool:
     """Return whether Keras has a GPU. It is imported only if there may be one."""
     drivers = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
-    if sys.platform != "darwin" and not any(map(_is_library, drivers)):
+    if not engine_version("tensorflow-metal") and not any(map(_is_library, drivers)):
         return False
     from kikuchipy_spacegroup.models._inference import gpu_memory
 

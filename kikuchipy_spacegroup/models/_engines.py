@@ -3,6 +3,7 @@
 """What can run a network, and in which precision. Nothing heavy is imported."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 import sys
@@ -60,6 +61,7 @@ def _is_installed(package: str) -> bool:
         return False
 
 
+@lru_cache
 def engine_version(engine: str) -> str:
     """Return the version of the package of an engine, or an empty text."""
     try:

@@ -138,7 +138,7 @@ def _read_or_keep(path_or_name: str | Path) -> Any:
     from kikuchipy_spacegroup.models._model import load_model
 
     path = data.find_model(path_or_name).absolute()
-    key = (path, keras.backend.backend(), _stat_file(path))
+    key = (path, keras.backend.backend(), stat_file(path))
     return _kept.get(key, lambda: load_model(path))
 
 
@@ -170,10 +170,10 @@ def keep_model(
     path = path.absolute()
     if read is None:
         read = lambda: OnnxModel(path, engine=engine, precision=precision)  # noqa: E731
-    return _kept.get((path, engine, precision, _stat_file(path)), read)
+    return _kept.get((path, engine, precision, stat_file(path)), read)
 
 
-def _stat_file(path: Path) -> tuple[int, ...] | None:
+def stat_file(path: Path) -> tuple[int, ...] | None:
     """Return inode, size and times, which change if a file is written to."""
     try:
         stat = path.stat()
