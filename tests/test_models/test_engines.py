@@ -496,6 +496,7 @@ print("openvino_telemetry" in sys.modules)
     assert run(code, tmp_path).splitlines() == ["False"]
 
 
+@pytest.mark.slow
 def test_processes_at_once(tmp_path, tiny_model):
     """They export and measure the same, and do not get in each other's way."""
     tiny_model.save(tmp_path / "tiny.keras")
