@@ -9,6 +9,8 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Engines that were chosen on this machine before change nothing
+os.environ["KIKUCHIPY_SPACEGROUP_CACHE_DIR"] = ""
 
 from pathlib import Path
 

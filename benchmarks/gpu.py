@@ -8,8 +8,10 @@ Usage::
 
 One backend per process, ``torch`` or ``jax``. OUTPUT is a CSV file, which
 is written anew after every row, so that a run that is ended early is not
-lost. Beside it, ``OUTPUT.npz`` holds some patterns and the probabilities
-they got, to compare with those of a CPU.
+lost. ``changed_gap`` is the largest difference of the two best probabilities
+where float16 changes the label, which must be below 0.02. Beside the file,
+``OUTPUT.npz`` holds some patterns and the probabilities they got, to compare
+with those of a CPU.
 
 The ceiling is the network alone on prepared patterns that are on the
 device. No row is started when the seconds have passed.
@@ -101,7 +103,7 @@ class Table:
     def write(self, key: tuple[str, str, str], **values) -> None:
         """Add a row to the file."""
         names = ("to_goal", "to_network", "to_float32", "changed", "changed_identified")
-        names += ("patterns_per_s", "n", "repeats", "batch_size")
+        names += ("changed_gap", "patterns_per_s", "n", "repeats", "batch_size")
         row = dict(zip(("what", "shape", "precision"), key))
         row |= {name: values.get(name, "") for name in names}
         memory = {"peak_gpu_gb": peak_memory()}
@@ -327,10 +329,12 @@ def compare(
     single, half = probabilities["float32"], probabilities["float16"]
     differs = single.argmax(axis=1) != half.argmax(axis=1)
     identified = single.max(axis=1) >= model.min_probability
+    best = np.sort(single, axis=1)[:, -2:]
     table.write(
         ("labels changed by float16", shape, "float16"),
         changed=f"{differs.mean():.6f}",
         changed_identified=f"{differs[identified].mean():.6f}",
+        changed_gap=f"{(best[:, 1] - best[:, 0])[differs].max(initial=0):.4f}",
         n=f"{len(differs)}, of which {identified.sum()} identified",
     )
     np.savez(

@@ -108,6 +108,11 @@ def _make_parser() -> argparse.ArgumentParser:
         help="smallest probability to count as identified (default: the model's)",
     )
     parser.add_argument(
+        "--engine",
+        choices=("auto", "keras", "onnxruntime", "openvino"),
+        help="what runs the network (default: the fastest that is installed)",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="replace an existing output file"
     )
     return parser
@@ -178,7 +183,7 @@ def _classify_file(args: argparse.Namespace) -> None:
     from kikuchipy_spacegroup import classify_space_group, plot, save_map
     from kikuchipy_spacegroup.io._scan_file import load_scan
     from kikuchipy_spacegroup.maps._crystal_map import check_map_path
-    from kikuchipy_spacegroup.models._kept_model import get_model
+    from kikuchipy_spacegroup.models._engine_choice import engine_of, select_engine
 
     picture = args.png
     if picture is None:
@@ -188,13 +193,15 @@ def _classify_file(args: argparse.Namespace) -> None:
     if args.output is not None:
         n_points = math.prod(s.axes_manager.navigation_shape)
         check_map_path(args.output, overwrite=args.overwrite, n_points=n_points)
-    model = get_model(args.model)
+    n_points = math.prod(s.axes_manager.navigation_shape)
+    model, runner = select_engine(args.model, args.engine, n_points)
     print(model, end="\n\n")
     xmap = classify_space_group(
         s,
         model,
         space_groups=args.space_groups,
         min_probability=args.min_probability,
+        engine=engine_of(runner)[0],
     )
     print(xmap, summary(xmap), sep="\n\n")
     figure = plot.plot_patterns(s, xmap)

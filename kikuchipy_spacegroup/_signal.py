@@ -34,6 +34,7 @@ def classify_space_group(
     keep_n: int = 3,
     keep_probabilities: bool = False,
     chunk_patterns: int | None = None,
+    engine: str | None = None,
     output: "str | Path | None" = None,
     resume: bool = False,
     compute: bool = True,
@@ -93,15 +94,23 @@ def classify_space_group(
     chunk_patterns
         Number of patterns classified at a time, about. If not given, it
         is at most 1024, or more on a large GPU.
+    engine
+        What runs the network: ``"keras"``, ``"onnxruntime"`` or
+        ``"openvino"``. With ``"auto"``, it is Keras with a GPU, and else the
+        fastest one that is installed and has the same answers. This is
+        measured for the first scan of at least 10 000 patterns, and
+        remembered. If not given, it is that of the model, which is
+        ``"auto"`` unless it was set. The engine is logged, and is in the map,
+        see :func:`~kikuchipy_spacegroup.classification.engine_of_map`.
     output
         Name of a folder ending with ``.zarr`` to write probabilities to
         as they come, so that they are not lost whatever happens. Needs
         the package zarr.
     resume
         Whether to go on with *output* if it exists. What is in it is
-        not classified again. The scan, the model, masks, background,
-        chunks, and projection centers if the model uses them, must be the
-        same, which is checked. Of the scan, its
+        not classified again. The scan, the model, its engine, masks,
+        background, chunks, and projection centers if the model uses them,
+        must be the same, which is checked. Of the scan, its
         shape and some 20 patterns from all over it are compared (fewer
         of small ones), so a change of others is not noticed.
     compute
@@ -132,6 +141,8 @@ def classify_space_group(
         the background, the detector of a model that uses the projection
         center, or a number does not fit, or *output* has results of
         something else.
+    ImportError
+        If the engine that was asked for is not installed.
     FileExistsError
         If *output* exists and is not to be gone on with.
     OSError
@@ -147,7 +158,8 @@ def classify_space_group(
     -----
     With a given background, or that of the signal, patterns are
     classified one by one: chunks, the order and number of points, masked
-    points and the data type change probabilities by less than 1e-5.
+    points and the data type change probabilities by less than 1e-5, or 0.01
+    where the engine is of lower precision.
     Multiplying all intensities by a positive number changes them by less
     than 1e-3, as does adding one of their order if nothing is divided
     out. A background or an aperture found from the patterns depends on
@@ -177,6 +189,7 @@ def classify_space_group(
         keep_n=keep_n,
         keep_probabilities=keep_probabilities,
         chunk_patterns=chunk_patterns,
+        engine=engine,
         output=output,
         resume=resume,
         compute=compute,

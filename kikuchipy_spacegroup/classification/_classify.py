@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 import logging
+import math
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,15 @@ import numpy as np
 from kikuchipy_spacegroup.classification._blocks import map_model
 from kikuchipy_spacegroup.classification._compute import compute as compute_lazy
 from kikuchipy_spacegroup.classification._compute import n_threads
-from kikuchipy_spacegroup.classification._results_store import check_output
+from kikuchipy_spacegroup.classification._engine_record import record_engine
+from kikuchipy_spacegroup.classification._results_store import (
+    check_output,
+    stored_engine,
+)
 from kikuchipy_spacegroup.classification._scan import Scan, compute_into, store_header
 from kikuchipy_spacegroup.maps import crystal_map
-from kikuchipy_spacegroup.models._kept_model import get_model
+from kikuchipy_spacegroup.models._engine_choice import engine_of, select_engine
+from kikuchipy_spacegroup.models._engines import describe_engine
 from kikuchipy_spacegroup.patterns._checks import (
     check_background,
     check_mask,
@@ -54,6 +60,7 @@ def classify_space_group(
     keep_n: int = 3,
     keep_probabilities: bool = False,
     chunk_patterns: int | None = None,
+    engine: str | None = None,
     output: str | Path | None = None,
     resume: bool = False,
     compute: bool = True,
@@ -116,15 +123,23 @@ def classify_space_group(
     chunk_patterns
         Number of patterns classified at a time, about. If not given, it
         is at most 1024, or more on a large GPU.
+    engine
+        What runs the network: ``"keras"``, ``"onnxruntime"`` or
+        ``"openvino"``. With ``"auto"``, it is Keras with a GPU, and else the
+        fastest one that is installed and has the same answers. This is
+        measured for the first scan of at least 10 000 patterns, and
+        remembered. If not given, it is that of the model, which is
+        ``"auto"`` unless it was set. The engine is logged, and is in the map,
+        see :func:`engine_of_map`.
     output
         Name of a folder ending with ``.zarr`` to write probabilities to
         as they come, so that they are not lost whatever happens. Needs
         the package zarr.
     resume
         Whether to go on with *output* if it exists. What is in it is
-        not classified again. The scan, the model, masks, background,
-        chunks, and projection centers if the model uses them, must be the
-        same, which is checked. Of the scan, its
+        not classified again. The scan, the model, its engine, masks,
+        background, chunks, and projection centers if the model uses them,
+        must be the same, which is checked. Of the scan, its
         shape and some 20 patterns from all over it are compared (fewer
         of small ones), so a change of others is not noticed.
     compute
@@ -155,6 +170,8 @@ def classify_space_group(
         the background, the detector of a model that uses the projection
         center, or a number does not fit, or *output* has results of
         something else.
+    ImportError
+        If the engine that was asked for is not installed.
     FileExistsError
         If *output* exists and is not to be gone on with.
     OSError
@@ -170,7 +187,8 @@ def classify_space_group(
     -----
     With a given background, or that of the signal, patterns are
     classified one by one: chunks, the order and number of points, masked
-    points and the data type change probabilities by less than 1e-5.
+    points and the data type change probabilities by less than 1e-5, or 0.01
+    where the engine is of lower precision.
     Multiplying all intensities by a positive number changes them by less
     than 1e-3, as does adding one of their order if nothing is divided
     out. A background or an aperture found from the patterns depends on
@@ -196,7 +214,8 @@ def classify_space_group(
         if not compute or not nav_shape:
             raise ValueError("`output` is for scans, and needs `compute=True`")
         output = check_output(output, resume)
-    model = get_model(model)
+    n_patterns = math.prod(nav_shape)
+    model, runner = select_engine(model, engine, n_patterns, stored_engine(output))
     options = _check_map_options(model, space_groups, min_probability, keep_n) | {
         "separate_enantiomorphs": separate_enantiomorphs,
         "keep_probabilities": keep_probabilities,
@@ -216,11 +235,11 @@ def classify_space_group(
         )
 
     # Blocks are larger on a GPU
-    batch_size = getattr(model, "batch_size", 1)
+    batch_size = getattr(runner, "batch_size", 1)
     patterns = blocks_of_patterns(
         patterns, nav_shape, sig_shape, chunk_patterns, batch_size
     )
-    how = (model, background, inside, navigation_mask, reject_implausible, centers)
+    how = (runner, background, inside, navigation_mask, reject_implausible, centers)
     probabilities = map_model(patterns, *how)
     if not compute:
         return probabilities
@@ -228,7 +247,7 @@ def classify_space_group(
     # Lazy until here
     run = {
         "show_progressbar": _shows_progressbar(show_progressbar),
-        "threads": n_threads(model),
+        "threads": n_threads(runner),
     }
     start = perf_counter()
     if output is None:
@@ -237,8 +256,9 @@ def classify_space_group(
     else:
         header = store_header(patterns, *how)
         computed = compute_into(output, header, probabilities, scan, patterns, **run)
-    _log_speed(computed, navigation_mask, perf_counter() - start)
-    return _make_map_of_scan(computed, signal, model, navigation_mask, options)
+    _log_speed(computed, navigation_mask, perf_counter() - start, runner)
+    xmap = _make_map_of_scan(computed, signal, model, navigation_mask, options)
+    return record_engine(xmap, engine_of(runner))
 
 
 def compute_classification_map(
@@ -301,7 +321,7 @@ def compute_classification_map(
     """
     nav_shape, _ = check_signal(signal)
     navigation_mask = check_mask(navigation_mask, nav_shape, "navigation_mask")
-    model = get_model(model)
+    model, runner = select_engine(model)
     options = _check_map_options(model, space_groups, min_probability, keep_n) | {
         "separate_enantiomorphs": separate_enantiomorphs,
         "keep_probabilities": keep_probabilities,
@@ -316,7 +336,7 @@ def compute_classification_map(
     computed = compute_lazy(
         da.asarray(probabilities),
         _shows_progressbar(show_progressbar),
-        n_threads(model),
+        n_threads(runner),
     )
     _log_speed(computed, navigation_mask, perf_counter() - start)
     return _make_map_of_scan(computed, signal, model, navigation_mask, options)
@@ -351,12 +371,17 @@ def _shows_progressbar(show_progressbar: bool | None) -> bool:
 
 
 def _log_speed(
-    computed: np.ndarray, navigation_mask: np.ndarray | None, seconds: float
+    computed: np.ndarray,
+    navigation_mask: np.ndarray | None,
+    seconds: float,
+    runner: "SpaceGroupModel | None" = None,
 ) -> None:
-    """Log the number of patterns that were classified, and how many per second."""
+    """Log how many patterns were classified, how many per second, and by what."""
     n_masked = 0 if navigation_mask is None else navigation_mask.sum()
     n = computed[..., 0].size - n_masked
-    _logger.info("Classified %i patterns, %.0f patterns/s", n, n / seconds)
+    how = None if runner is None else engine_of(runner)
+    by = "" if how is None else f", {describe_engine(*how)}"
+    _logger.info("Classified %i patterns, %.0f patterns/s%s", n, n / seconds, by)
 
 
 def _make_map_of_scan(

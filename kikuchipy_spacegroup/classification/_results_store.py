@@ -122,9 +122,11 @@ def open_store(
             key for key in header | before if header.get(key) != before.get(key)
         )
         if different or store.shape != probabilities.shape:
+            engine = before.get("engine", "keras")
+            of = f" (they are of {engine!r})" if "engine" in different else ""
             raise ValueError(
-                f"{path} has results of something else: {', '.join(different)} differ. "
-                "Give the same scan, model and options, or another `output`"
+                f"{path} has results of something else: {', '.join(different)} "
+                f"differ{of}. Give the same scan, model and options, or another `output`"
             )
         return store
     # Moved to its place when its header is complete
@@ -140,6 +142,34 @@ def open_store(
     )
     part.rename(path)
     return zarr.open_array(path, mode="r+")
+
+
+def stored_engine(path: Path | None) -> tuple[str, str] | None:
+    """Return the engine and precision of the results in a store.
+
+    Parameters
+    ----------
+    path
+        Path from :func:`check_output`, or None.
+
+    Returns
+    -------
+    how
+        Engine and precision, or None without a store. A store that names
+        none is of Keras.
+    """
+    if path is None or not path.exists():
+        return None
+    import zarr
+
+    try:
+        attributes = dict(zarr.open_array(path, mode="r").attrs)
+        engine, precision = (
+            attributes["kikuchipy_spacegroup"].get("engine", "keras float32").split()
+        )
+    except (OSError, KeyError, ValueError, TypeError, AttributeError):
+        return None  # Which is an error when it is opened
+    return engine, precision
 
 
 def missing_blocks(store: "zarr.Array") -> list[tuple[int, ...]]:

@@ -20,6 +20,7 @@ from kikuchipy_spacegroup.classification._results_store import (
     missing_blocks,
     open_store,
 )
+from kikuchipy_spacegroup.models._engine_choice import engine_of
 from kikuchipy_spacegroup.models._fingerprint import fingerprint
 from kikuchipy_spacegroup.patterns._scan import (
     first_unreadable,
@@ -130,6 +131,10 @@ def store_header(
 ) -> dict[str, str]:
     """Return fingerprints of all that must be the same to go on with results."""
     sample = sample_patterns(patterns, navigation_mask)[::20]
+    how = engine_of(model)
+    of_keras = getattr(model, "keras_fingerprint", None)
+    # As in stores of before there were engines, if it is that of the model
+    named = how is not None and (of_keras is not None or how[0] == "openvino")
     # Not the prior of the model, which is in maps and not in results.
     # As in stores of before images were rejected, if none are
     rejection = [str(reject_implausible)] if reject_implausible else []
@@ -138,7 +143,8 @@ def store_header(
     centers = {"projection_centers": fingerprint(projection_centers)}
     return (centers if uses_center else {}) | {
         "scan": fingerprint(sample, list(patterns.shape)),
-        "model": model.fingerprint(),
+        "model": of_keras or model.fingerprint(),
+        **({"engine": " ".join(how)} if named else {}),
         "background": fingerprint(background, inside, *rejection),
         "navigation_mask": fingerprint(navigation_mask),
     }

@@ -31,6 +31,28 @@ def available_models() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.keras"))
 
 
+def exported_models() -> list[Path]:
+    """Return the ONNX forms of models that come with the package.
+
+    Returns
+    -------
+    paths
+        Files for ONNX Runtime and OpenVINO, which need no Keras. They know
+        which model file they were written from.
+
+    See Also
+    --------
+    available_models, kikuchipy_spacegroup.models.save_onnx
+
+    Examples
+    --------
+    >>> import kikuchipy_spacegroup as kpsg
+    >>> [path.name for path in kpsg.data.exported_models()]
+    ['m-3m.onnx']
+    """
+    return sorted(_FOLDER.glob("*.onnx"))
+
+
 def model_path(name: str = "default") -> Path:
     """Return the file of a model that comes with the package.
 

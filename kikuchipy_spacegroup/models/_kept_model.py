@@ -133,19 +133,47 @@ def clear_model_cache() -> None:
 def _read_or_keep(path_or_name: str | Path) -> Any:
     """Return the model of a file or name, read or kept."""
     if Path(path_or_name).suffix == ".onnx":
-        from kikuchipy_spacegroup.models._onnx import OnnxModel as read
+        return keep_model(Path(path_or_name), "onnxruntime")
+    from kikuchipy_spacegroup._keras import keras
+    from kikuchipy_spacegroup.models._model import load_model
 
-        path, backend = Path(path_or_name), "onnx"
-    else:
-        from kikuchipy_spacegroup._keras import keras
-        from kikuchipy_spacegroup.models._model import load_model as read
+    path = data.find_model(path_or_name).absolute()
+    key = (path, keras.backend.backend(), stat_file(path))
+    return _kept.get(key, lambda: load_model(path))
 
-        path, backend = data.find_model(path_or_name), keras.backend.backend()
+
+def keep_model(
+    path: Path,
+    engine: str,
+    precision: str = "float32",
+    read: Callable[[], Any] | None = None,
+) -> Any:
+    """Return the model of a file in an engine for ONNX files, read or kept.
+
+    Parameters
+    ----------
+    path
+        Model file.
+    engine, precision
+        See :class:`~kikuchipy_spacegroup.models.OnnxModel`.
+    read
+        Function that returns the model. If not given, the file is an ONNX
+        file and is read.
+
+    Returns
+    -------
+    model
+        Model, which is not to be changed.
+    """
+    from kikuchipy_spacegroup.models._onnx import OnnxModel
+
     path = path.absolute()
-    return _kept.get((path, backend, _stat_file(path)), lambda: read(path))
+    if read is None:
+        read = lambda: OnnxModel(path, engine=engine, precision=precision)  # noqa: E731
+    return _kept.get((path, engine, precision, stat_file(path)), read)
 
 
-def _stat_file(path: Path) -> tuple[int, ...] | None:
+def stat_file(path: Path) -> tuple[int, ...] | None:
     """Return inode, size and times, which change if a file is written to."""
     try:
         stat = path.stat()

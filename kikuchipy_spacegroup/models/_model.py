@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A network with its preprocessing, its classes and where it is from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 import json
 import logging
@@ -17,7 +17,7 @@ from kikuchipy_spacegroup import data
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup._keras import keras, ops
 from kikuchipy_spacegroup.io._replacing import replacing
-from kikuchipy_spacegroup.models._chain_softmax import check_temperature
+from kikuchipy_spacegroup.models._engines import check_engine, describe_engine
 from kikuchipy_spacegroup.models._fingerprint import fingerprint
 from kikuchipy_spacegroup.models._fork import check_not_forked
 from kikuchipy_spacegroup.models._inference import (
@@ -36,6 +36,7 @@ from kikuchipy_spacegroup.models._predict import (
     predict_in_batches,
 )
 from kikuchipy_spacegroup.models._rebuild import NETWORK, PREPARE, read_model
+from kikuchipy_spacegroup.models._temperature import check_temperature
 from kikuchipy_spacegroup.patterns import PreparePatterns
 from kikuchipy_spacegroup.patterns._projection_centers import (
     check_projection_centers,
@@ -116,6 +117,8 @@ class SpaceGroupModel:
     """
 
     _mixed_precision = False
+    _engine = "auto"
+    _runner: tuple[Any, Any] = (None, None)
 
     def __init__(
         self,
@@ -212,6 +215,7 @@ class SpaceGroupModel:
             metadata=json.loads(json.dumps(self.metadata)),
         )
         copy.mixed_precision = self.mixed_precision
+        copy.engine = self.engine
         return copy
 
     def __repr__(self) -> str:
@@ -225,6 +229,7 @@ class SpaceGroupModel:
             f"  temperature {_format_temperature(self.temperature)}, "
             f"min_probability {self.min_probability:.3g}",
             f"  trained on: {self.metadata.get('trained_on', 'nothing yet')}",
+            f"  engine for scans: {self._describe_engine()}",
         ]
         if self.uses_projection_center:
             lines.insert(3, "  uses the projection center")
@@ -322,6 +327,47 @@ class SpaceGroupModel:
     def mixed_precision(self, value: bool) -> None:
         self._mixed_precision = bool(value)
         self._call = compiled(self._graph, self._mixed_precision)
+
+    @property
+    def engine(self) -> str:
+        """Return or set what runs the model when scans are classified.
+
+        ``"auto"``, ``"keras"``, ``"onnxruntime"`` or ``"openvino"``, see
+        :func:`~kikuchipy_spacegroup.classification.classify_space_group`. Not
+        kept in files. All methods of the model are run by Keras.
+        """
+        return self._engine
+
+    @engine.setter
+    def engine(self, value: str) -> None:
+        check_engine(value)
+        self._engine = value
+
+    def _describe_engine(self) -> str:
+        """Return the engine, and the one it was for the last scan."""
+        key, _ = self._runner
+        return self.engine + ("" if key is None else f", {describe_engine(*key[-2:])}")
+
+    def _keep_runner(self, key: tuple[str, ...], read: Callable[[], Any]) -> Any:
+        """Return the model in another engine, which is kept while the key is the same.
+
+        Parameters
+        ----------
+        key
+            Fingerprint, engine and precision.
+        read
+            Function that returns the model.
+
+        Returns
+        -------
+        runner
+            Model with the same probabilities.
+        """
+        known, runner = self._runner
+        if known != key:
+            runner = read()
+            self._runner = (key, runner)
+        return runner
 
     @property
     def batch_size(self) -> int:
@@ -488,7 +534,8 @@ class SpaceGroupModel:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
             self.save(path)
-            return _from_bytes, (path.read_bytes(), self.mixed_precision)
+            content = path.read_bytes()
+        return _from_bytes, (content, self.mixed_precision, self.engine)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model to one file.
@@ -530,6 +577,7 @@ def load_model(
     path_or_name: str | Path | None = None,
     *,
     custom_objects: Mapping[str, type] | None = None,
+    engine: str = "auto",
 ) -> SpaceGroupModel:
     """Return a model from a file.
 
@@ -545,6 +593,9 @@ def load_model(
         Layers of your own that the file may use, by the name Keras has
         registered them under. The file decides how they are made and
         called, so pass this only for files you trust.
+    engine
+        What runs the model when scans are classified, see
+        :func:`~kikuchipy_spacegroup.classification.classify_space_group`.
 
     Returns
     -------
@@ -559,7 +610,9 @@ def load_model(
         If the file is not one of our models, is damaged, or is of a
         newer format, if its network has layers other than those known
         to be safe or is larger than the file, or if there is no bundled
-        model of this name.
+        model or no engine of this name.
+    ImportError
+        If the engine is not installed.
 
     See Also
     --------
@@ -571,17 +624,24 @@ def load_model(
     >>> kpsg.load_model().space_groups
     (221, 222, 223, 224, 225, 226, 227, 228, 229, 230)
     """
+    check_engine(engine)
     path = data.find_model("default" if path_or_name is None else path_or_name)
     # Keras may leave the weights open if they do not fit, as Windows minds
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        return read_model(path, Path(folder), custom_objects, SpaceGroupModel)
+        model = read_model(path, Path(folder), custom_objects, SpaceGroupModel)
+    model.engine = engine
+    return model
 
 
-def _from_bytes(content: bytes, mixed_precision: bool = False) -> SpaceGroupModel:
+def _from_bytes(
+    content: bytes, mixed_precision: bool = False, engine: str = "auto"
+) -> SpaceGroupModel:
     """Return the model of a file, to unpickle it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)
         model = load_model(path)
     model.mixed_precision = mixed_precision
+    # Which need not be installed here
+    model._engine = engine
     return model

@@ -8,8 +8,8 @@ from typing import Any
 
 from kikuchipy_spacegroup.io._archive import read_archive
 from kikuchipy_spacegroup.io._hdf5_file import check_hdf5
-from kikuchipy_spacegroup.models._chain_softmax import check_temperature
 from kikuchipy_spacegroup.models._fork import check_not_forked
+from kikuchipy_spacegroup.models._temperature import check_temperature
 
 # Name of the member and the newest version of it that can be read
 MEMBER = "space_groups.json"

@@ -10,11 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kikuchipy_spacegroup import data
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.io._replacing import replacing
+from kikuchipy_spacegroup.models._engines import (
+    OnnxRuntimeSession,
+    OpenVinoSession,
+    check_engine,
+    describe_engine,
+)
 from kikuchipy_spacegroup.models._fingerprint import fingerprint
+from kikuchipy_spacegroup.models._fork import remember_process
 from kikuchipy_spacegroup.models._model_file import FORMAT_VERSION, MEMBER, parse_header
-from kikuchipy_spacegroup.models._onnx_file import check_seal, read_onnx_file, sealed
+from kikuchipy_spacegroup.models._onnx_file import (
+    check_seal,
+    read_metadata,
+    read_onnx_file,
+    sealed,
+)
 from kikuchipy_spacegroup.models._predict import (
     check_patterns,
     most_probable,
@@ -29,11 +42,13 @@ if TYPE_CHECKING:
     from kikuchipy_spacegroup.models._model import SpaceGroupModel
 
 OPSET = 15
+# Keys of metadata: where the network begins and ends, and what a file is of
+PARTS, SOURCE = "parts", "source"
 
 
 def save_onnx(
     path: str | Path,
-    model: "SpaceGroupModel",
+    model: "SpaceGroupModel | str",
     *,
     calibration_patterns: np.ndarray | None = None,
     overwrite: bool = False,
@@ -45,7 +60,8 @@ def save_onnx(
     path
         File name ending with ``.onnx``.
     model
-        Model to write.
+        Model to write, path to a model file, or name of a bundled model.
+        The file knows what it was written from.
     calibration_patterns
         Raw patterns of shape (n, height, width), like those to be
         classified. If given, the convolutions are done with integers of
@@ -94,7 +110,6 @@ def save_onnx(
     >>> s = kp.data.nickel_ebsd_small()
     >>> xmap = s.classify_space_group("model.onnx", show_progressbar=False)
     """
-    refuse_projection_centers(model, "Export to ONNX")
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"File name must end with '.onnx', but is {path.name!r}")
@@ -118,24 +133,65 @@ def save_onnx(
             f"{keras.backend.backend()}. Save the model, set KERAS_BACKEND=tensorflow, "
             "and load it in a new process"
         )
+    source = {"file": None, "calibrated": calibration_patterns is not None}
+    if isinstance(model, str | Path):
+        from kikuchipy_spacegroup.models._model import load_model
+
+        file = data.find_model(model)
+        source["file"] = fingerprint(file.read_bytes())
+        model = load_model(file)
+    refuse_projection_centers(model, "Export to ONNX")
+    source["fingerprint"] = model.fingerprint()
     signature = keras.InputSpec(
         shape=(None, None, None, 1), dtype="float32", name="patterns"
     )
     with replacing(path) as part:
-        model.graph.export(
+        export_graph(model).export(
             part,
             format="onnx",
             verbose=False,
             input_signature=[signature],
             opset_version=OPSET,
         )
+        content = onnx.load(part)
+        # The outputs of export_graph(), of which two are only marks
+        prepared, logits = (end.name for end in content.graph.output[1:])
+        del content.graph.output[1:]
+        onnx.save(content, part)
         if calibration_patterns is not None:
             _quantize_convolutions(part, calibration_patterns)
-        content = onnx.load(part)
+            content = onnx.load(part)
         content.producer_name = "kikuchipy-spacegroup"
         header = model.header() | {"format_version": FORMAT_VERSION}
-        content.metadata_props.add(key=MEMBER, value=json.dumps(header))
+        texts = {MEMBER: header, PARTS: [prepared, logits], SOURCE: source}
+        for key, value in texts.items():
+            content.metadata_props.add(key=key, value=json.dumps(value))
         part.write_bytes(sealed(content.SerializeToString()))
+
+
+def export_graph(model: "SpaceGroupModel") -> Any:
+    """Return the graph of a model with three outputs.
+
+    Parameters
+    ----------
+    model
+        Model.
+
+    Returns
+    -------
+    graph
+        Keras model from raw patterns to probabilities, prepared patterns
+        and logits, in this order.
+    """
+    from kikuchipy_spacegroup._keras import keras
+    from kikuchipy_spacegroup.models._inference import layers_of
+
+    inputs = keras.Input((None, None, 1), name="patterns")
+    prepared = model.prepare(inputs)
+    x = logits = model.network(prepared)
+    for layer in layers_of(model.graph)[2:]:
+        x = layer(x)
+    return keras.Model(inputs, [x, prepared, logits])
 
 
 def _quantize_convolutions(path: Path, patterns: np.ndarray) -> None:
@@ -174,7 +230,7 @@ def _quantize_convolutions(path: Path, patterns: np.ndarray) -> None:
 
 
 class OnnxModel:
-    """A model that ONNX Runtime runs.
+    """A model that ONNX Runtime or OpenVINO runs.
 
     It can be used wherever a
     :class:`~kikuchipy_spacegroup.models.SpaceGroupModel` classifies, but
@@ -187,15 +243,24 @@ class OnnxModel:
     providers
         Execution providers of ONNX Runtime in order of preference. If
         not given, all those installed, the fastest first.
+    engine
+        ``"onnxruntime"``, or ``"openvino"``, which uses the CPU.
+    precision
+        Precision of the network under OpenVINO: ``"float32"``,
+        ``"bfloat16"`` or ``"float16"``, as the processor can. Preparation
+        and probabilities are calculated in float32, and so is the network
+        for patterns whose two best probabilities differ by less than 0.08,
+        or whose best one is close to ``min_probability``.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ImportError
-        If onnxruntime is not installed.
+        If the package of the engine is not installed.
     ValueError
-        If the file is damaged or truncated, was changed or not written
+        If the processor, or ONNX Runtime, cannot do with the precision, or
+        the file is damaged or truncated, was changed or not written
         with :func:`save_onnx`, or has more in it than operators of ONNX
         and their weights.
 
@@ -225,18 +290,23 @@ class OnnxModel:
     True
     """
 
-    def __init__(self, path: str | Path, *, providers: list[str] | None = None) -> None:
+    # Of the model it stands for, if it was exported to classify faster
+    keras_fingerprint: str | None = None
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        providers: list[str] | None = None,
+        engine: str = "onnxruntime",
+        precision: str = "float32",
+    ) -> None:
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"There is no model file {path}")
-        if find_spec("onnxruntime") is None:
-            raise ImportError(
-                "onnxruntime is needed to run ONNX files. Install it with `pip install "
-                "onnxruntime`"
-            )
-        import onnxruntime
-
-        providers = providers or onnxruntime.get_available_providers()
+        _check_how(engine, precision, providers)
+        # Its threads are not forked
+        remember_process()
         content = read_onnx_file(path)
         if MEMBER.encode() not in content:
             raise ValueError(
@@ -244,20 +314,32 @@ class OnnxModel:
                 "known. Write it with `kikuchipy_spacegroup.models.save_onnx()`"
             )
         check_seal(content, path)
+        texts = read_metadata(content)
+        header = parse_header(texts[MEMBER], path)
+        parts = json.loads(texts.get(PARTS, "null"))
+        if precision != "float32" and parts is None:
+            raise ValueError(
+                f"{path} does not say where its network begins, so it cannot be run in "
+                f"{precision}. Write it again with "
+                "`kikuchipy_spacegroup.models.save_onnx()`"
+            )
         try:
-            # From memory, so that no other file can be referred to
-            session = onnxruntime.InferenceSession(content, providers=providers)
+            if engine == "openvino":
+                lowest = header["min_probability"]
+                session = OpenVinoSession(content, precision, parts, lowest)
+            else:
+                session = OnnxRuntimeSession(content, providers)
         except Exception as error:
             raise ValueError(
-                f"{path} cannot be run by ONNX Runtime: {str(error)[:500]}"
+                f"{path} cannot be run by {describe_engine(engine, precision)}: "
+                f"{str(error)[:500]}"
             ) from None
-        header = parse_header(
-            session.get_modelmeta().custom_metadata_map.get(MEMBER), path
-        )
-        _check_ends(session, len(header["space_groups"]), path)
-        self._file = path.name, content, providers
+        _check_ends(session.find_ends(), len(header["space_groups"]), path)
+        self._file = path.name, content, providers, engine, precision
         self._session = session
-        self._input = session.get_inputs()[0].name
+        self._engine = engine
+        self._precision = "int8" if b"QuantizeLinear" in content else precision
+        self._source = json.loads(texts.get(SOURCE, "{}"))
         self._space_groups = tuple(header["space_groups"])
         self.min_probability: float = header["min_probability"]
         self.conformal_thresholds: dict[float, dict[int, float] | float] = header[
@@ -270,7 +352,8 @@ class OnnxModel:
         numbers = [f"{n} ({sg.symbol(n)})" for n in self.space_groups]
         text = (
             f"{type(self).__name__} {self.metadata.get('name', '(unnamed)')} of "
-            f"{len(numbers)} space groups: {', '.join(numbers)}"
+            f"{len(numbers)} space groups: {', '.join(numbers)}. Engine: "
+            f"{describe_engine(self.engine, self.precision)}"
         )
         # What a file says is shown, and does not command the terminal
         return "".join(c if c.isprintable() else "?" for c in text)
@@ -290,6 +373,45 @@ class OnnxModel:
         """
         return self._prior.copy()
 
+    @property
+    def engine(self) -> str:
+        """Return what runs the model, ``"onnxruntime"`` or ``"openvino"``."""
+        return self._engine
+
+    def _run_by(self, engine: str, precision: str = "float32") -> "OnnxModel":
+        """Return the same model in another engine.
+
+        Parameters
+        ----------
+        engine, precision
+            See :class:`OnnxModel`.
+
+        Returns
+        -------
+        model
+            New model of the same file.
+
+        """
+        name, content, *_ = self._file
+        model = _from_bytes(name, content, None, engine, precision)
+        model.keras_fingerprint = self.keras_fingerprint
+        return model
+
+    @property
+    def precision(self) -> str:
+        """Return the precision of the network, ``"int8"`` if it was calibrated so."""
+        return self._precision
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Return what the file was written from.
+
+        The SHA-256 of a model file (``"file"``, or None if it was a model
+        in memory), the fingerprint of the model and whether it was
+        calibrated. Files written by earlier versions say nothing.
+        """
+        return dict(self._source)
+
     def fingerprint(self) -> str:
         """Return a hash of all that the model's probabilities depend on.
 
@@ -308,7 +430,7 @@ class OnnxModel:
         return _from_bytes, self._file
 
     def predict_proba(
-        self, patterns: np.ndarray, *, batch_size: int = 64
+        self, patterns: np.ndarray, *, batch_size: int | None = None
     ) -> np.ndarray:
         """Return the probability of every space group for every pattern.
 
@@ -317,7 +439,8 @@ class OnnxModel:
         patterns
             Patterns of shape (n, height, width).
         batch_size
-            Number of patterns that pass the network at a time.
+            Number of patterns that pass the network at a time. If not
+            given, 64 with ONNX Runtime and 128 with OpenVINO.
 
         Returns
         -------
@@ -330,13 +453,17 @@ class OnnxModel:
         kikuchipy_spacegroup.models.SpaceGroupModel.predict_proba
         """
 
+        remember_process()
+
         def call(x):
-            x = x.astype("float32", copy=False)
-            return self._session.run(None, {self._input: x})[0]
+            return self._session(x.astype("float32", copy=False))
 
-        return predict_in_batches(call, patterns, len(self.space_groups), batch_size)
+        n = self._session.batch_size if batch_size is None else batch_size
+        return predict_in_batches(call, patterns, len(self.space_groups), n)
 
-    def predict(self, patterns: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
+    def predict(
+        self, patterns: np.ndarray, *, batch_size: int | None = None
+    ) -> np.ndarray:
         """Return the most probable space group of every pattern.
 
         Parameters
@@ -344,7 +471,7 @@ class OnnxModel:
         patterns
             Patterns of shape (n, height, width).
         batch_size
-            Number of patterns that pass the network at a time.
+            See :meth:`predict_proba`.
 
         Returns
         -------
@@ -360,24 +487,45 @@ class OnnxModel:
         return most_probable(probabilities, self.space_groups, self.min_probability)
 
 
-def _check_ends(session: Any, n_classes: int, path: Path) -> None:
-    """Raise an error if a network is not from patterns to probabilities."""
-    ends = [
-        [(end.type, len(end.shape), end.shape[-1:]) for end in side]
-        for side in (session.get_inputs(), session.get_outputs())
-    ]
-    kind = "tensor(float)"
-    if ends != [[(kind, 4, [1])], [(kind, 2, [n_classes])]]:
+def _check_how(engine: str, precision: str, providers: list[str] | None) -> None:
+    """Raise an error if an engine cannot run ONNX files like this."""
+    check_engine(engine)
+    if engine not in ("onnxruntime", "openvino"):
         raise ValueError(
-            f"{path} has inputs and outputs (type, dimensions, length of the last) of "
-            f"{ends}, which cannot be patterns and the probabilities of {n_classes} "
-            "space groups"
+            f"ONNX files are run by 'onnxruntime' or 'openvino', not by {engine!r}"
+        )
+    if precision not in ("float32", "bfloat16", "float16"):
+        raise ValueError(
+            f"precision must be 'float32', 'bfloat16' or 'float16', not {precision!r}"
+        )
+    if engine == "onnxruntime" and precision != "float32":
+        raise ValueError(
+            f"ONNX Runtime runs networks as they are in the file, not in {precision}. "
+            "Give engine='openvino', or write the file with `calibration_patterns`"
+        )
+    if engine == "openvino" and providers is not None:
+        raise ValueError("`providers` are of ONNX Runtime, but engine is 'openvino'")
+
+
+def _check_ends(ends: list[list[tuple]], n_classes: int, path: Path) -> None:
+    """Raise an error if a network is not from patterns to probabilities."""
+    if ends != [[(True, 4, 1)], [(True, 2, n_classes)]]:
+        raise ValueError(
+            f"{path} has inputs and outputs (of float32, dimensions, length of the "
+            f"last) of {ends}, which cannot be patterns and the probabilities of "
+            f"{n_classes} space groups"
         )
 
 
-def _from_bytes(name: str, content: bytes, providers: list[str]) -> OnnxModel:
+def _from_bytes(
+    name: str,
+    content: bytes,
+    providers: list[str] | None,
+    engine: str = "onnxruntime",
+    precision: str = "float32",
+) -> OnnxModel:
     """Return the model of a file, to unpickle it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)
-        return OnnxModel(path, providers=providers)
+        return OnnxModel(path, providers=providers, engine=engine, precision=precision)

@@ -134,6 +134,27 @@ def check_seal(content: bytes, path: Path) -> None:
         )
 
 
+def read_metadata(content: bytes) -> dict[str, str]:
+    """Return the metadata of an ONNX file.
+
+    Parameters
+    ----------
+    content
+        The file, checked.
+
+    Returns
+    -------
+    metadata
+        Texts by key. The last one of a key counts.
+    """
+    metadata = {}
+    for number, value in _read_fields(memoryview(content)):
+        if number == 14:
+            entry = {i: bytes(text).decode() for i, text in _read_fields(value)}
+            metadata[entry.get(1, "")] = entry.get(2, "")
+    return metadata
+
+
 class _RefusedError(ValueError):
     """An error: what a file has is no damage, but is not allowed."""
 

@@ -393,12 +393,15 @@ def _calculate_participation_ratio(details: np.ndarray, usable: np.ndarray) -> f
 
 
 def _average_pixels(array: np.ndarray, n: int) -> np.ndarray:
-    """Return means of n x n pixels of an array (..., height, width)."""
+    """Return means of n x n pixels of an array (..., height, width), or the array."""
+    if array.dtype.kind not in "fc":
+        array = array.astype("float64")
+    if n == 1:
+        return array
     height, width = (i // n * n for i in array.shape[-2:])
-    blocks = array[..., :height, :width].reshape(
-        *array.shape[:-2], height // n, n, width // n, n
-    )
-    return blocks.mean(axis=(-3, -1))
+    # Sums of rows, then of columns: four times as fast as a mean over two axes
+    rows = sum(array[..., i:height:n, :width] for i in range(n))
+    return sum(rows[..., i::n] for i in range(n)) / n**2
 
 
 def background_from_patterns(

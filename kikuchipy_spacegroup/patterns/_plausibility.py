@@ -17,6 +17,8 @@ _FEWEST_PIXELS = 1500
 # Width of the window of the local contrast as a share of the side, its floor
 # and the largest value, as in PreparePatterns
 _SIGMA, _FLOOR, _CLIP = 1 / 8, 0.25, 3
+# Images at a time, few enough for the cache of a processor
+_PART = 64
 
 
 def implausible_patterns(divided: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -65,6 +67,15 @@ def implausible_patterns(divided: np.ndarray, inside: np.ndarray) -> np.ndarray:
     >>> implausible_patterns(patterns, np.ones((60, 60), dtype=bool))
     array([False,  True, False])
     """
+    parts = [
+        _find_implausible(divided[i : i + _PART], inside)
+        for i in range(0, len(divided), _PART)
+    ]
+    return np.concatenate([np.zeros(0, dtype=bool), *parts])
+
+
+def _find_implausible(divided: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Return which of a few images have values no diffraction pattern has."""
     flattened = flatten_patterns(divided, inside)
     height, width = flattened.shape[1:]
     side = min(height, width)

@@ -77,12 +77,12 @@ print("parent gives", classify(), flush=True)
 """
 
 
-def run(script: str, backend: str = "tensorflow") -> list[str]:
+def run(script: str, backend: str = "tensorflow", arguments=()) -> list[str]:
     """Return the lines that a script prints, if it does not hang."""
     if find_spec(backend) is None:
         pytest.skip(f"no {backend}")
     found = subprocess.run(
-        [sys.executable, "-c", SCRIPT + script],
+        [sys.executable, "-c", SCRIPT + script, *arguments],
         env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
         stdout=subprocess.PIPE,
         text=True,
@@ -120,3 +120,30 @@ def test_forks_with_a_kept_model(backend):
     assert parent == again == "parent gives (2, 2)"
     assert refused(kept, "kept")
     assert cleared == "cleared gives None"
+
+
+ONNX = """
+import sys
+from kikuchipy_spacegroup import data
+from kikuchipy_spacegroup.models import OnnxModel
+path = data.exported_models()[0]
+load = lambda: OnnxModel(path, engine=sys.argv[1])
+in_child("early", lambda: load().predict_proba(patterns).shape)
+model = load()
+in_child("unused", lambda: model.predict_proba(patterns))
+model.predict_proba(patterns)
+in_child("used", lambda: model.predict_proba(patterns))
+in_child("loaded", load)
+print("parent gives", model.predict_proba(patterns).shape, flush=True)
+"""
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_forks_of_other_engines(engine):
+    if find_spec(engine) is None:
+        pytest.skip(f"no {engine}")
+    early, *late, parent = run(ONNX, arguments=[engine])
+    assert early == "early gives (4, 10)"
+    for line, name in zip(late, ("unused", "used", "loaded"), strict=True):
+        assert refused(line, name)
+    assert parent == "parent gives (4, 10)"

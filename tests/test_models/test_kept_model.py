@@ -183,7 +183,7 @@ from kikuchipy_spacegroup.models import _model as model_module
 read, reads = model_module.read_model, []
 model_module.read_model = lambda *args: reads.append(1) or read(*args)
 s = kp.data.nickel_ebsd_small()
-options = {"keep_probabilities": True, "show_progressbar": False}
+options = {"keep_probabilities": True, "show_progressbar": False, "engine": "keras"}
 n = 6 if sys.argv[1] == "tensorflow" else 2
 maps = [s.classify_space_group(**options) for _ in range(n)]
 print(len(reads), *maps[0].top_space_groups[:, 0])
