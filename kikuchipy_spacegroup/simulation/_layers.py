@@ -584,7 +584,11 @@ def _standardize_patterns(patterns):
 
 
 def pattern_inputs(
-    *, blend: bool = False, strain: bool = False, batch_size: int | None = None
+    *,
+    blend: bool = False,
+    strain: bool = False,
+    centers: bool = False,
+    batch_size: int | None = None,
 ) -> dict[str, keras.KerasTensor]:
     """Return the inputs of a graph that simulates patterns.
 
@@ -594,6 +598,9 @@ def pattern_inputs(
         Whether there are inputs for master patterns to blend with.
     strain
         Whether there is an input for strains.
+    centers
+        Whether there is an input for projection centers as they are known,
+        with errors or not at all, beside those of the geometries.
     batch_size
         Number of patterns per batch, if it is always the same.
 
@@ -627,6 +634,8 @@ def pattern_inputs(
         }
     if strain:
         kinds["strain"] = ((3, 3), "float32")
+    if centers:
+        kinds["projection_centers"] = ((3,), "float32")
     return {
         name: keras.Input(shape, batch_size, dtype=dtype, name=name)
         for name, (shape, dtype) in kinds.items()

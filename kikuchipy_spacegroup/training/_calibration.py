@@ -284,6 +284,8 @@ def calibrate(
     coverage: Sequence[float] = (0.9, 0.95),
     per_level: bool = False,
     acquisition: "Acquisition | None" = None,
+    center_error: float = 0.0,
+    unknown_center_share: float = 0.0,
     seed: int = 0,
 ) -> None:
     """Calibrate a model: set its temperature and its thresholds.
@@ -315,6 +317,9 @@ def calibrate(
     acquisition
         Ranges of what the camera does. They should be those of the
         patterns to be classified.
+    center_error, unknown_center_share
+        How well projection centers are known to a model that uses them, see
+        :class:`~kikuchipy_spacegroup.training.SimulatedDataset`.
     seed
         Seed of the random numbers.
 
@@ -330,8 +335,10 @@ def calibrate(
 
     Notes
     -----
-    ``model.prior`` stays as it is, although a temperature other than 1
-    changes what the network says of patterns that say nothing.
+    A temperature other than 1 changes what the network says of a pattern
+    that says nothing, which is what it was trained to be, the shares of the
+    space groups in training. So ``model.prior`` becomes these shares at the
+    new temperature. They stay in ``model.metadata["training_prior"]``.
 
     Examples
     --------
@@ -347,7 +354,13 @@ def calibrate(
     [0.9, 0.95]
     """
     logits, labels, phases = simulate_logits(
-        model, library, n_patterns=n_patterns, acquisition=acquisition, seed=seed
+        model,
+        library,
+        n_patterns=n_patterns,
+        acquisition=acquisition,
+        center_error=center_error,
+        unknown_center_share=unknown_center_share,
+        seed=seed,
     )
     known = labels >= 0
     of_known = logits[known], labels[known]
@@ -355,6 +368,7 @@ def calibrate(
         model.temperature = fit_chain_temperatures(*of_known, model.space_groups)
     else:
         model.temperature = fit_temperature(*of_known)
+    _calibrate_prior(model)
     # As maps have them, the two of an enantiomorphic pair are one
     probabilities, kept = merge_enantiomorphs(
         model.logits_to_probabilities(logits), model.space_groups
@@ -392,6 +406,14 @@ def calibrate(
     )
 
 
+def _calibrate_prior(model: "SpaceGroupModel") -> None:
+    """Set the prior of a model to what a pattern that says nothing gets."""
+    shares = model.metadata.get("training_prior", model.prior.tolist())
+    model.metadata["training_prior"] = shares
+    logits = np.log(shares).astype("float32")[None]
+    model.prior = model.logits_to_probabilities(logits)[0]
+
+
 @frees_graphs
 def simulate_logits(
     model: "SpaceGroupModel",
@@ -401,6 +423,8 @@ def simulate_logits(
     outlier_share: float = 0.1,
     acquisition: "Acquisition | None" = None,
     geometry: "Geometry | None" = None,
+    center_error: float = 0.0,
+    unknown_center_share: float = 0.0,
     seed: int = 0,
     batch_size: int = 50,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -421,6 +445,8 @@ def simulate_logits(
         Ranges of what the camera does.
     geometry
         Ranges of detector geometries.
+    center_error, unknown_center_share
+        How well projection centers are known, see :func:`calibrate`.
     seed
         Seed of the random numbers.
     batch_size
@@ -478,9 +504,14 @@ def simulate_logits(
         steps=steps,
         outlier_share=outlier_share,
         geometry=geometry,
+        center_error=center_error,
+        unknown_center_share=unknown_center_share,
         seed=seed,
     )
-    graph = training_graph(model, library, acquisition=acquisition, seed=seed)
+    centers = max(center_error, unknown_center_share) > 0
+    graph = training_graph(
+        model, library, acquisition=acquisition, centers=centers, seed=seed
+    )
     index = np.array([model.space_groups.index(n) for n in there])
     phase_of_image = np.zeros(len(library.data), dtype=int)
     phase_of_image[np.asarray(library.upper)] = library.phase_index

@@ -12,6 +12,7 @@ from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.patterns import LabelledPatterns
+from kikuchipy_spacegroup.patterns._checks import check_probability
 from kikuchipy_spacegroup.patterns._labelled_patterns import class_indices
 from kikuchipy_spacegroup.simulation import (
     Geometry,
@@ -78,6 +79,10 @@ class SimulatedDataset(keras.utils.PyDataset):
         the space group, see
         :func:`~kikuchipy_spacegroup.simulation.random_strains`. With 0,
         lattices are those of the library.
+    center_error, unknown_center_share
+        Standard deviation of the projection centers that a model that uses
+        them is given, and share of patterns that it is given none of. If
+        both are 0, it gets the right ones.
     seed
         Seed of the random numbers. Batch ``i`` of epoch ``j`` is the
         same whatever was drawn before it.
@@ -138,12 +143,19 @@ class SimulatedDataset(keras.utils.PyDataset):
         geometry: Geometry | None = None,
         blend_share: float = 0.0,
         strain_scale: float = 0.0,
+        center_error: float = 0.0,
+        unknown_center_share: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
         if not 0 <= strain_scale < np.inf:
             raise ValueError(f"strain_scale must not be negative, not {strain_scale}")
+        if not 0 <= center_error < np.inf:
+            raise ValueError(f"center_error must not be negative, not {center_error}")
+        check_probability("unknown_center_share", unknown_center_share)
         self.strain_scale = strain_scale
+        self.center_error = center_error
+        self.unknown_center_share = unknown_center_share
         self.library = library
         self.space_groups = tuple(space_groups)
         self.batch_size = batch_size
@@ -336,6 +348,8 @@ class SimulatedDataset(keras.utils.PyDataset):
         if self.strain_scale:
             groups = np.asarray(self.library.space_groups)[phases]
             recipe["strain"] = random_strains(groups, self.strain_scale, rng)
+        if self.center_error or self.unknown_center_share:
+            recipe["projection_centers"] = self._guess_centers(recipe, rng)
         if self.blend_share:
             partners = np.array([rng.choice(self._partners[i]) for i in entries])
             shares = rng.uniform(*_PARTNER_SHARE, n) * (
@@ -347,6 +361,13 @@ class SimulatedDataset(keras.utils.PyDataset):
                 "partner_share": shares.astype("float32"),
             }
         return recipe
+
+    def _guess_centers(self, recipe: dict, rng: np.random.Generator) -> np.ndarray:
+        """Return projection centers (n, 3) with errors, NaN where unknown."""
+        centers = recipe["geometry"][:, :3]
+        centers = centers + self.center_error * rng.standard_normal(centers.shape)
+        centers[rng.random(len(centers)) < self.unknown_center_share] = np.nan
+        return centers.astype("float32")
 
 
 class ExperimentalDataset(keras.utils.PyDataset):

@@ -295,7 +295,11 @@ def fit_kaufmann2020(
 
 def _inputs_of(sampling: Sampling) -> dict[str, bool]:
     """Return which inputs beside the common ones simulated patterns need."""
-    return {"blend": sampling.blend_share > 0, "strain": sampling.strain_scale > 0}
+    return {
+        "blend": sampling.blend_share > 0,
+        "strain": sampling.strain_scale > 0,
+        "centers": max(sampling.center_error, sampling.unknown_center_share) > 0,
+    }
 
 
 def training_graph(
@@ -306,6 +310,7 @@ def training_graph(
     acquisition: Acquisition | None = None,
     blend: bool = False,
     strain: bool = False,
+    centers: bool = False,
     seed: int = 0,
 ) -> keras.Model:
     """Return the Keras model from batches of a dataset to logits.
@@ -325,6 +330,9 @@ def training_graph(
         Whether there are inputs for master patterns to blend with.
     strain
         Whether there is an input for strains.
+    centers
+        Whether there is an input for projection centers as they are known.
+        If not, the right ones are used.
     seed
         Seed of the random numbers.
 
@@ -355,11 +363,16 @@ def training_graph(
     >>> graph.output_shape
     (None, 2)
     """
+    if centers and not model.uses_projection_center:
+        raise ValueError(
+            "center_error and unknown_center_share are for models that use the "
+            "projection center, and this one does not"
+        )
     size = model.size
     prepare, network = Borrowed(model.prepare), Borrowed(model.network)
     inputs, prepared = {}, []
     if library is not None:
-        inputs = pattern_inputs(blend=blend, strain=strain)
+        inputs = pattern_inputs(blend=blend, strain=strain, centers=centers)
         camera = SimulateCamera(acquisition, size=size, seed=seed, name="camera")
         x = simulate_patterns(library, inputs, size, camera)
         x = keras.layers.Reshape((size, size, 1), name="channel")(x)
@@ -380,7 +393,8 @@ def _join_centers(inputs: dict[str, Any], prepared: list) -> Any:
     centers = []
     if "geometry" in inputs:
         # Simulated patterns are square
-        centers.append(inputs["geometry"][:, :3])
+        right = inputs["geometry"][:, :3]
+        centers.append(inputs.get("projection_centers", right))
     if "patterns" in inputs:
         centers.append(keras.ops.full_like(prepared[-1][:, 0, :3, 0], np.nan))
     return keras.ops.concatenate(centers, axis=0) if centers[1:] else centers[0]

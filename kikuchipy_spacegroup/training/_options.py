@@ -27,6 +27,9 @@ class Sampling:
         Share of patterns of outliers, how often phases and space groups
         are simulated, share of blended master patterns, and strains, see
         :class:`~kikuchipy_spacegroup.training.SimulatedDataset`.
+    center_error, unknown_center_share
+        How well projection centers are known, see
+        :class:`~kikuchipy_spacegroup.training.SimulatedDataset`.
 
     Raises
     ------
@@ -52,6 +55,8 @@ class Sampling:
     space_group_weights: Mapping[int, float] | None = None
     blend_share: float = 0.0
     strain_scale: float = 0.0
+    center_error: float = 0.0
+    unknown_center_share: float = 0.0
 
     def __post_init__(self) -> None:
         share = self.experimental_share

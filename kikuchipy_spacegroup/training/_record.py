@@ -73,7 +73,8 @@ def _record_prior(model: "SpaceGroupModel", class_shares: np.ndarray) -> None:
     Space groups that are not in it keep the prior they had, as what the
     model says of them is from before.
     """
-    kept = np.where(class_shares > 0, 0, model.prior)
+    before = np.array(model.metadata.pop("training_prior", model.prior))
+    kept = np.where(class_shares > 0, 0, before)
     prior = kept + (1 - kept.sum()) * class_shares
     # So that rounding does not make equal shares differ
     model.prior = np.round(prior, 12)

@@ -44,6 +44,8 @@ def training_set(
             geometry=geometry,
             blend_share=sampling.blend_share,
             strain_scale=sampling.strain_scale,
+            center_error=sampling.center_error,
+            unknown_center_share=sampling.unknown_center_share,
             **common,
         )
         if experimental is None:

@@ -21,6 +21,8 @@ SEED = 7
 N_PATTERNS = 12_000
 # Of the patterns identified, how many must be right
 PRECISION = 0.5
+# How well projection centers are known
+CENTER_ERROR, UNKNOWN_SHARE = 0.01, 0.5
 
 
 def main() -> None:
@@ -43,6 +45,8 @@ def main() -> None:
         n_patterns=args.n,
         precision=PRECISION,
         per_level=True,
+        center_error=CENTER_ERROR,
+        unknown_center_share=UNKNOWN_SHARE,
         seed=SEED,
     )
     model.metadata["calibrated_on"] = list(library.phase_names)

@@ -21,6 +21,7 @@ from kikuchipy_spacegroup.plot import plot_interactive
 from kikuchipy_spacegroup.simulation import Geometry
 from kikuchipy_spacegroup.space_groups import CHAIN
 from kikuchipy_spacegroup.training import (
+    Sampling,
     adapt_normalization,
     calibrate,
     match_acquisition,
@@ -274,6 +275,23 @@ class TestElsewhere:
         assert (logits[:, :3].std(axis=0) > 1e-3).all()
         assert (logits[:, 3] == 0).all()
 
+    def test_simulated_patterns_with_errors_or_without_a_center(
+        self, library, center_model
+    ):
+        narrow = Geometry(pcx=(0.4, 0.401), pcy=(0.2, 0.201), pcz=(0.6, 0.601))
+        logits, *_ = simulate_logits(
+            center_model,
+            library,
+            n_patterns=200,
+            geometry=narrow,
+            center_error=0.03,
+            unknown_center_share=0.4,
+        )
+        is_unknown = np.isnan(logits[:, :3]).all(axis=1)
+        assert is_unknown.mean() == pytest.approx(0.4, abs=0.12)
+        error = logits[~is_unknown, :3] - (0.4, 0.2, 0.6)
+        assert error.std(axis=0) == pytest.approx(0.03, rel=0.3)
+
     @pytest.mark.parametrize("order", ["list", "dict"])
     def test_training_and_calibration(self, library, patterns, order):
         model = two_input_model(order)
@@ -286,6 +304,7 @@ class TestElsewhere:
             epochs=1,
             steps_per_epoch=2,
             batch_size=8,
+            sampling=Sampling(center_error=0.01, unknown_center_share=0.5),
             show_progressbar=False,
         )
         assert np.isfinite(history.history["loss"]).all()

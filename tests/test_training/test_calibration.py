@@ -223,8 +223,13 @@ class TestCalibrate:
         before = model.predict_proba(patterns)
         model.prior = [0.5, 0.2, 0.3]
         calibration.calibrate(model, library, n_patterns=120, precision=0.5)
-        assert model.prior.tolist() == [0.5, 0.2, 0.3]
         assert model.temperature != 1
+        # What a pattern that says nothing gets, and again if calibrated again
+        logits = np.log([[0.5, 0.2, 0.3]]) / model.temperature
+        assert model.prior == pytest.approx(softmax(logits[0]), abs=1e-6)
+        model.temperature = 1.0
+        calibration.calibrate(model, library, n_patterns=120, precision=0.5)
+        assert model.prior == pytest.approx(softmax(logits[0]), abs=1e-6)
         assert set(model.conformal_thresholds) == {0.9, 0.95}
         for thresholds in model.conformal_thresholds.values():
             assert tuple(thresholds) == model.space_groups

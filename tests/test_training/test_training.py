@@ -126,6 +126,27 @@ class TestDataset:
         with pytest.raises(ValueError, match="blend_share must be between 0 and 1"):
             SimulatedDataset(library, [225], blend_share=2)
 
+    def test_centers_as_they_are_known(self, library):
+        dataset = SimulatedDataset(
+            library,
+            [229, 225],
+            batch_size=2000,
+            center_error=0.02,
+            unknown_center_share=0.3,
+        )
+        inputs, _ = dataset[0]
+        error = inputs["projection_centers"] - inputs["geometry"][:, :3]
+        is_unknown = np.isnan(error)
+        assert (is_unknown.all(axis=1) == is_unknown.any(axis=1)).all()
+        assert is_unknown.mean() == pytest.approx(0.3, abs=0.04)
+        assert np.nanstd(error, axis=0) == pytest.approx(0.02, rel=0.1)
+        with pytest.raises(ValueError, match="center_error must not be negative"):
+            SimulatedDataset(library, [225], center_error=-1)
+        with pytest.raises(ValueError, match="unknown_center_share must be in"):
+            SimulatedDataset(library, [225], unknown_center_share=2)
+        with pytest.raises(ValueError, match="models that use the projection center"):
+            training_graph(new_model(), library, centers=True)
+
     def test_strains_are_those_of_the_space_group(self, library):
         dataset = SimulatedDataset(
             library, [194, 225], batch_size=50, strain_scale=0.1, seed=2

@@ -69,8 +69,13 @@ def logits_of(
     acquisition: Acquisition | None = None,
     geometry: Geometry | None = None,
     mixed: bool = False,
+    center_error: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return logits and space groups of n patterns per phase."""
+    """Return logits and space groups of n patterns per phase.
+
+    To a model that uses projection centers they are given with normal errors of this
+    standard deviation, or as unknown.
+    """
     groups = sorted(set(library.space_groups.tolist()))
     dataset = SimulatedDataset(library, groups, geometry=geometry)
     phases = np.repeat(np.arange(library.n_phases), n)
@@ -82,7 +87,16 @@ def logits_of(
     camera = SimulateCamera(acquisition, size=side, seed=SEED)
     x = simulate_patterns(library, inputs, side, camera)
     x = keras.layers.Reshape((side, side, 1))(x)
-    graph = keras.Model(inputs, model.network(model.prepare(x)))
+    prepared = model.prepare(x)
+    if model.uses_projection_center:
+        inputs["projection_centers"] = keras.Input((3,), name="projection_centers")
+        prepared = [prepared, inputs["projection_centers"]]
+        centers = np.full((len(phases), 3), np.nan, "float32")
+        if center_error is not None:
+            errors = center_error * rng.standard_normal(centers.shape)
+            centers = (recipe["geometry"][:, :3] + errors).astype("float32")
+        recipe["projection_centers"] = centers
+    graph = keras.Model(inputs, model.network(prepared))
     logits = graph.predict(recipe, batch_size=50, verbose=0)
     return logits, library.space_groups[phases]
 
