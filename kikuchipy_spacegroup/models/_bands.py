@@ -184,7 +184,8 @@ class FindBands(keras.layers.Layer):
         response = self._filter(radon)
         # 2. The strongest local maxima
         is_peak = ops.cast(response >= self._largest_near(response), "float32")
-        peaks = ops.where(is_peak * self._is_long > 0.5, response, -9.0)
+        is_long = ops.convert_to_tensor(self._is_long)
+        peaks = ops.where(is_peak * is_long > 0.5, response, -9.0)
         flat = ops.reshape(peaks, (-1, self.n_angles * self.size))
         strengths, index = ops.top_k(flat, self.n_bands)
         angle_index = index // self.size
@@ -202,7 +203,8 @@ class FindBands(keras.layers.Layer):
         normals, along = self._to_normals(angles, distances, centers)
         profiles = self._sample(radon, angle_index, distances, along)
         is_band = ops.cast(strengths > _LEAST_RESPONSE, "float32")
-        lengths = ops.sum(one_hot * self._lengths, axis=-1) / self.size
+        lengths = one_hot * ops.convert_to_tensor(self._lengths / self.size)
+        lengths = ops.sum(lengths, axis=-1)
         offset, height = along
         scalars = [
             lengths,
@@ -259,7 +261,7 @@ class FindBands(keras.layers.Layer):
         smooth = (wrapped[:, :-2] + 2 * wrapped[:, 1:-1] + wrapped[:, 2:]) / 4
         both = ops.matmul(smooth, self._filters)
         response = ops.maximum(both[..., : self.size], both[..., self.size :])
-        response = response * self._is_long
+        response = response * ops.convert_to_tensor(self._is_long)
         power = ops.mean(response**2, axis=(1, 2), keepdims=True)
         return response / ops.maximum(ops.sqrt(power), 1e-6)
 
@@ -315,13 +317,14 @@ class FindBands(keras.layers.Layer):
     def _sample(self, radon, angle_index, distances, along):
         """Return profiles (n, bands, steps) at equal angles from lattice planes."""
         offset, height = along
-        tilt = ops.arctan2(offset, height)[..., None] + self._profile_angles
+        steps = ops.convert_to_tensor(self._profile_angles)
+        tilt = ops.arctan2(offset, height)[..., None] + steps
         shift = height[..., None] * ops.tan(ops.clip(tilt, -1.45, 1.45))
         shift = (shift - offset[..., None]) * self.size
         rows = ops.take_along_axis(radon, angle_index[..., None], axis=1)
         # Mean along a line, from sums over the root of its length
         scale = self._is_long / np.sqrt(np.maximum(self._lengths, _SHORTEST))
-        rows = 3 * rows * scale.astype("float32")
+        rows = rows * ops.convert_to_tensor((3 * scale).astype("float32"))
         # Linear interpolation by hat functions
         distance = (distances[..., None] + shift)[..., None]
         grid = ops.arange(self.size, dtype="float32")
@@ -453,7 +456,7 @@ class CompareBands(keras.layers.Layer):
         """Return Gaussians of the angles between bands, (n, bands, bands, k)."""
         cosines = ops.abs(ops.matmul(normals, ops.transpose(normals, (0, 2, 1))))
         angles = ops.arccos(ops.clip(cosines, 0.0, 1 - 1e-6)) * (180 / np.pi)
-        centers = np.linspace(0, 90, self.n_angles).astype("float32")
+        centers = ops.linspace(0.0, 90.0, self.n_angles)
         return ops.exp(-0.5 * ((angles[..., None] - centers) / self.width) ** 2)
 
     def compute_output_shape(self, input_shape):

@@ -10,7 +10,8 @@ where LIBRARIES is the folder written by ``library.py`` and PRETRAINED a model o
 ``bands/pretrain.py``. The learning rate follows the clock, so that the time is given
 beforehand. The same command goes on after an interruption, from a backup in OUTPUT.
 Patterns are made and their bands are found by TensorFlow, on one core, and PyTorch trains
-the rest of the network.
+the rest of the network. With ``KERAS_BACKEND=torch`` and a GPU, all is done there: give it
+larger batches.
 """
 
 import argparse
@@ -25,14 +26,19 @@ import torch
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
-from kikuchipy_spacegroup.simulation import Acquisition, ProjectPatterns, SimulateCamera
+from kikuchipy_spacegroup.simulation import (
+    Acquisition,
+    ProjectPatterns,
+    SimulateCamera,
+    random_strains,
+)
 from kikuchipy_spacegroup.training import SimulatedDataset
 from recipes.default_model.structures.library import no_diffraction
 from recipes.default_model.training.clock import Clock
 from recipes.default_model.training.train import copy_weights, log_to
 from recipes.default_model.training.train_torch import camera
 from recipes.general_model.bands.draw import CENTER_ERRORS, UNKNOWN_SHARE
-from recipes.general_model.bands.trainer import BandTrainer, smooth
+from recipes.general_model.bands.trainer import BandTrainer, best_device, smooth
 from recipes.general_model.library import BANDS
 from recipes.general_model.structures.structure_table import read_structures
 
@@ -97,6 +103,60 @@ class FoundBands:
         bands = self.make(recipe, self.tensor(centers))
         bands = tuple(torch.from_numpy(i.numpy()) for i in bands)
         return bands, smooth(torch.from_numpy(np.asarray(targets)))
+
+
+class FoundBandsOnDevice:
+    """Bands found in patterns that PyTorch makes on a device.
+
+    Parameters
+    ----------
+    model, dataset, acquisition
+        See :class:`FoundBands`.
+    device
+        PyTorch's device.
+    """
+
+    def __init__(
+        self,
+        model: SpaceGroupModel,
+        dataset: SimulatedDataset,
+        acquisition: Acquisition,
+        device: str,
+    ) -> None:
+        from recipes.default_model.training.torch_patterns import DevicePatterns
+
+        nobody = np.arange(len(dataset.library))[:, None]
+        where = torch.device(device)
+        self.patterns = DevicePatterns(model, dataset, nobody, where, acquisition)
+        self.find = model.network.get_layer("find_bands")
+        self.groups = np.asarray(dataset.library.space_groups)
+        self.phases = np.asarray(dataset.library.phase_index)
+        self.errors = torch.tensor(CENTER_ERRORS, device=device)
+        self.rng = np.random.default_rng(dataset.seed)
+        self.scale = dataset.strain_scale
+
+    def __call__(self, step: int) -> tuple[tuple, torch.Tensor]:
+        """Return bands of a batch, and the targets of shape (n, k)."""
+        from recipes.default_model.training.torch_patterns import NumbersOnDevice
+
+        patterns = self.patterns
+        with torch.no_grad(), NumbersOnDevice():
+            recipe, entries = patterns.draw()
+            groups = self.groups[self.phases[entries.cpu().numpy()]]
+            strains = random_strains(groups, self.scale, self.rng)
+            recipe["strain"] = torch.as_tensor(strains, device=entries.device)
+            made = patterns.camera.call(patterns.project.call(recipe))
+            prepared = patterns.prepare.call(made[..., None])
+            bands = self.find.call([prepared, self.centers(recipe["geometry"])])
+        return tuple(bands), patterns.targets[entries]
+
+    def centers(self, geometry: torch.Tensor) -> torch.Tensor:
+        """Return projection centers (n, 3) with errors, NaN where unknown."""
+        n, device = len(geometry), geometry.device
+        errors = self.errors[torch.randint(len(self.errors), (n, 1), device=device)]
+        centers = geometry[:, :3] + errors * torch.randn((n, 3), device=device)
+        is_unknown = torch.rand((n, 1), device=device) < UNKNOWN_SHARE
+        return torch.where(is_unknown, torch.nan, centers)
 
 
 def describe(model: SpaceGroupModel, library: MasterPatternLibrary, seed: int) -> None:
@@ -197,12 +257,19 @@ def main() -> None:
     )
     if args.start is not None:
         copy_weights(load_model(args.start).network, model.network)
-    found = FoundBands(model, dataset, args.camera)
-    clock = Clock(args.output, args.minutes * 60)
-    trainer = BandTrainer(model.network, dataset.space_groups, args.learning_rate)
+    clock, device = Clock(args.output, args.minutes * 60), best_device()
+    if keras.backend.backend() == "torch":
+        found = FoundBandsOnDevice(model, dataset, args.camera, device)
+    else:
+        found = FoundBands(model, dataset, args.camera)
+    trainer = BandTrainer(
+        model.network, dataset.space_groups, args.learning_rate, device
+    )
     if clock.backup.exists():
         trainer.load(clock.backup)
-    watched = watch(model, args.libraries, args.camera)
+    watched = {}
+    if keras.backend.backend() == "tensorflow":
+        watched = watch(model, args.libraries, args.camera)
     text = "%s structures, %s space groups, from step %s"
     _logger.info(text, library.n_phases, len(dataset.space_groups), trainer.step)
     clock.start()

@@ -68,6 +68,7 @@ values = {"probabilities": probabilities, "projected": projected}
 values["separable_maps"] = separable_maps
 values["half"] = half
 values["of_centers"], values["center_maps"] = of_centers, center_maps
+values["of_bands"] = load_model(folder + "/bands.keras").predict_proba(patterns, pc)
 np.savez(folder + "/other.npz", maps=maps, fine=fine, **values)
 recorded = np.load(folder + "/patterns.npy").astype("float16")
 recorded = LabelledPatterns(recorded, np.full(9, 225), np.full(9, "Ni"))
@@ -157,6 +158,10 @@ def folder(tmp_path_factory):
     values["of_centers"] = centered.predict_proba(patterns, pc)
     maps_of_centers = GradCAM(centered, "maps")(patterns, 225, projection_centers=pc)
     values["center_maps"] = maps_of_centers
+    kwargs = {"size": 32, "n_bands": 8, "units": 16, "blocks": 1}
+    bands = SpaceGroupModel.create([225, 229], network="bands", **kwargs)
+    bands.save(folder / "bands.keras")
+    values["of_bands"] = bands.predict_proba(patterns, pc)
     return folder, {**values, "maps": maps, "fine": fine}
 
 

@@ -81,7 +81,7 @@ class TestDraw:
             assert gaps.max() < 2e-3
 
     def test_lattices_are_varied_as_the_space_group_allows(self, drawer):
-        draws = [np.zeros(40, int), np.ones(40, int)]
+        draws = [torch.zeros(40, dtype=int), torch.ones(40, dtype=int)]
         varied = [drawer._vary(i, drawer.normals[i])[0] for i in draws]
         cubic, triclinic = (
             float((new - drawer.normals[i]).abs().max())

@@ -45,3 +45,32 @@ def test_all_is_drawn_by_torch():
     assert bool(torch.isfinite(made).all())
     assert targets.mean(dim=0).tolist() == pytest.approx([0.5, 0.5], abs=0.15)
     assert np.array_equal(keras.ops.convert_to_numpy(state), before)
+
+
+def test_bands_are_found_on_the_device():
+    """Finite, with centers as they are drawn, and the targets of the entries."""
+    import torch
+
+    from recipes.general_model.train import FoundBandsOnDevice
+
+    rng = np.random.default_rng(1)
+    library = MasterPatternLibrary(
+        rng.uniform(0.5, 1.5, (2, 21, 21)).astype("float16"),
+        phase_index=[0, 1],
+        upper=[0, 1],
+        lower=[0, 1],
+        energies=[20, 20],
+        phase_names=["a", "b"],
+        space_groups=[225, 194],
+    )
+    model = SpaceGroupModel.create([225, 194], size=32, network="bands", n_bands=8)
+    dataset = SimulatedDataset(library, [225, 194], batch_size=300, strain_scale=0.1)
+    found = FoundBandsOnDevice(model, dataset, None, "cpu")
+    (normals, features, is_band), targets = found(0)
+    assert normals.shape == (300, 8, 3)
+    assert features.shape == (300, 8, 36)
+    assert all(bool(torch.isfinite(i).all()) for i in (normals, features, is_band))
+    assert targets.mean(dim=0).tolist() == pytest.approx([0.5, 0.5], abs=0.15)
+    centers = found.centers(torch.full((1000, 5), 0.5))
+    unknown = torch.isnan(centers).all(dim=1).float().mean()
+    assert float(unknown) == pytest.approx(0.4, abs=0.06)

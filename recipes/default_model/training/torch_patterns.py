@@ -132,9 +132,13 @@ class DevicePatterns:
     def make(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return patterns of shape (n, 1, size, size) and their targets."""
         with torch.no_grad(), NumbersOnDevice():
-            return self._make()
+            recipe, entries = self.draw()
+            patterns = self.camera.call(self.project.call(recipe))
+            patterns = self.prepare.call(patterns[..., None])
+            return patterns.permute(0, 3, 1, 2), self.targets[entries]
 
-    def _make(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(self) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Return the recipe of a batch, and which entries of the library it is of."""
         n = self.batch_size
         drawn = torch.rand(n, device=self.device, dtype=torch.float64)
         entries = torch.searchsorted(self.cumulative, drawn * self.cumulative[-1])
@@ -153,9 +157,7 @@ class DevicePatterns:
             "partner_lower": self.lower[others],
             "partner_share": share,
         }
-        patterns = self.camera.call(self.project.call(recipe))
-        patterns = self.prepare.call(patterns[..., None])
-        return patterns.permute(0, 3, 1, 2), self.targets[entries]
+        return recipe, entries
 
     def _geometries(self, n: int) -> torch.Tensor:
         low, high = self.geometry

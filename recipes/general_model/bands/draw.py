@@ -64,6 +64,8 @@ class BandDrawer:
         Number of bands to return.
     seed
         Seed of the random numbers.
+    device
+        PyTorch's device.
     """
 
     def __init__(
@@ -73,19 +75,29 @@ class BandDrawer:
         space_groups: np.ndarray,
         n_bands: int,
         seed: int,
+        device: str = "cpu",
     ) -> None:
-        self.normals, self.profiles = torch.tensor(normals), torch.tensor(profiles)
+        self.device = device
+        self.normals, self.profiles = self._send(normals), self._send(profiles)
         self.amplitudes = self.profiles.float().square().mean(-1).sqrt()
         self.space_groups = np.asarray(space_groups)
-        self.families = torch.tensor(family_numbers(profiles))
+        self.families = self._send(family_numbers(profiles))
         self.n_bands = n_bands
         self.rng = np.random.default_rng(seed)
-        self.random = torch.Generator().manual_seed(seed)
+        self.random = torch.Generator(device).manual_seed(seed)
         self.geometry = Geometry()
+
+    def _send(self, values) -> torch.Tensor:
+        """Return values as a tensor on the device."""
+        return torch.as_tensor(np.asarray(values), device=self.device)
 
     def normal(self, *shape: int) -> torch.Tensor:
         """Return standard normal deviates."""
-        return torch.randn(shape, generator=self.random)
+        return torch.randn(shape, generator=self.random, device=self.device)
+
+    def uniform(self, *shape: int) -> torch.Tensor:
+        """Return random numbers from 0 to 1."""
+        return torch.rand(shape, generator=self.random, device=self.device)
 
     def draw(
         self, structures: np.ndarray, vary: bool = True
@@ -104,16 +116,16 @@ class BandDrawer:
         normals, features, is_band
             See :class:`kikuchipy_spacegroup.models.FindBands`.
         """
-        n = len(structures)
+        n, structures = len(structures), self._send(structures)
         normals, amplitudes = self.normals[structures], self.amplitudes[structures]
         there = normals.norm(dim=-1) > 0.5
-        factors, width = torch.ones_like(amplitudes), torch.ones(n, 1)
+        factors, width = torch.ones_like(amplitudes), torch.ones_like(amplitudes[:, :1])
         if vary:
             normals, factors = self._vary(structures, normals)
             width = torch.exp(WIDTH * self.normal(n, 1))
         # 1. Lines that planes make on the detector: x cos + y sin = rho from the middle
-        turned = normals @ torch.tensor(random_rotation_matrices(n, self.rng))
-        pc = torch.tensor(self.geometry.sample(n, self.rng)[:, :3]).float()[:, None]
+        turned = normals @ self._send(random_rotation_matrices(n, self.rng))
+        pc = self._send(self.geometry.sample(n, self.rng)[:, None, :3]).float()
         nx, ny, nz = turned.unbind(-1)
         across = torch.hypot(nx, ny).clamp_min(1e-6)
         cos, sin = nx / across, -ny / across
@@ -122,13 +134,13 @@ class BandDrawer:
         length = 2 * (0.25 - rho**2).clamp_min(0).sqrt() * there
         seen = amplitudes * factors * length.sqrt()
         typical = seen.topk(6, 1).values.mean(1, keepdim=True).clamp_min(1e-3)
-        noise = torch.exp(torch.empty(n, 1).uniform_(-3.5, -1.4, generator=self.random))
+        noise = torch.exp(2.1 * self.uniform(n, 1) - 3.5)
         score = seen / typical * torch.exp(0.25 * self.normal(*seen.shape))
         score = score + noise * self.normal(*seen.shape)
         score, best = torch.where(length > 0.3, score, -9.0).topk(self.n_bands, 1)
         rows = cos, sin, rho, length, factors
         cos, sin, rho, length, factors = (i.gather(1, best) for i in rows)
-        profiles = self.profiles[torch.as_tensor(structures)[:, None], best].float()
+        profiles = self.profiles[structures[:, None], best].float()
         profiles = profiles * factors[..., None]
         # 3. Their normals, with errors of the line and of the center
         error = (1 + 2 * noise) / length.clamp_min(0.3)
@@ -152,7 +164,7 @@ class BandDrawer:
             strength / 4,
             (offset / height).abs(),
             torch.log(height * (1 + (offset / height) ** 2)),
-            *torch.rand((2, *rho.shape), generator=self.random) / 2,
+            *(self.uniform(2, *rho.shape) / 2),
             strength / strength[:, :1].clamp_min(1e-3),
         ]
         half, reverse = profiles.shape[-1] // 2, profiles.flip(-1)
@@ -163,8 +175,8 @@ class BandDrawer:
 
     def _vary(self, structures, normals):
         """Return normals of other lattices and factors of the intensities of families."""
-        groups = self.space_groups[structures]
-        strains = torch.tensor(random_strains(groups, STRAIN, self.rng))
+        groups = self.space_groups[structures.cpu().numpy()]
+        strains = self._send(random_strains(groups, STRAIN, self.rng))
         normals = normals @ strains
         normals = normals / normals.norm(dim=-1, keepdim=True).clamp_min(1e-6)
         factors = torch.exp(INTENSITY * self.normal(*normals.shape[:2]))
@@ -173,16 +185,16 @@ class BandDrawer:
     def _guess_centers(self, pc):
         """Return projection centers (n, 1, 3) with errors, or that for unknown ones."""
         n = len(pc)
-        errors = torch.tensor(self.rng.choice(CENTER_ERRORS, (n, 1, 1))).float()
+        errors = self._send(self.rng.choice(CENTER_ERRORS, (n, 1, 1))).float()
         known = pc + errors * self.normal(n, 1, 3)
-        is_unknown = torch.rand((n, 1, 1), generator=self.random) < UNKNOWN_SHARE
-        return torch.where(is_unknown, torch.tensor(UNKNOWN_CENTER), known)
+        common = self._send(np.float32(UNKNOWN_CENTER))
+        return torch.where(self.uniform(n, 1, 1) < UNKNOWN_SHARE, common, known)
 
     def _blur(self, profiles, pcz):
         """Return profiles blurred by pixels and camera."""
         sigma = 0.8 / pcz * torch.exp(0.3 * self.normal(len(pcz)))
         sigma = sigma.clamp(0.3, 3)[:, None, None]
-        point = torch.arange(profiles.shape[-1]) * STEP
+        point = torch.arange(profiles.shape[-1], device=self.device) * STEP
         kernel = torch.exp(-0.5 * ((point[:, None] - point) / sigma) ** 2)
         return profiles @ (kernel / kernel.sum(-1, keepdim=True))
 
@@ -206,7 +218,8 @@ def _stretch(profiles: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
     """Return profiles (n, bands, points) of which angles are divided by widths (n, 1)."""
     points = profiles.shape[-1]
     middle = points // 2
-    place = middle + (torch.arange(points) - middle) * width
+    place = torch.arange(points, device=width.device)
+    place = middle + (place - middle) * width
     below = place.floor().clamp(0, points - 2)
     share = (place - below).clamp(0, 1)[:, None]
     index = below.long()[:, None].expand(-1, profiles.shape[1], -1)

@@ -8,7 +8,8 @@ Usage::
 
 where BANDS.npz is written by ``table.py``. The learning rate follows the clock, so that
 the time is given beforehand. The same command goes on after an interruption, from a
-backup in OUTPUT.
+backup in OUTPUT. With ``KERAS_BACKEND=torch`` and a GPU, all is done there: give it
+larger batches.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from recipes.default_model.training.clock import Clock
 from recipes.default_model.training.train import copy_weights, log_to
 from recipes.general_model.bands.draw import BandDrawer
-from recipes.general_model.bands.trainer import BandTrainer, smooth
+from recipes.general_model.bands.trainer import BandTrainer, best_device, smooth
 from recipes.general_model.library import sampling_weights
 from recipes.general_model.structures.structure_table import (
     FURTHER,
@@ -52,14 +53,14 @@ def probabilities_of(structures: Sequence) -> np.ndarray:
 class Bands:
     """The bands of a table, by split."""
 
-    def __init__(self, path: Path, n_bands: int, seed: int) -> None:
+    def __init__(self, path: Path, n_bands: int, seed: int, device: str) -> None:
         rows = [s for p in (TABLE, FURTHER) for s in read_structures(p)]
         by_name = {s.identifier: s for s in rows}
         with np.load(path) as file:
             self.structures = [by_name[i] for i in file["identifiers"].tolist()]
             groups = np.array([s.space_group for s in self.structures])
             self.drawer = BandDrawer(
-                file["normals"], file["profiles"], groups, n_bands, seed
+                file["normals"], file["profiles"], groups, n_bands, seed, device
             )
         self.groups = groups
         self.split = np.array([s.extra["split"] for s in self.structures])
@@ -67,7 +68,7 @@ class Bands:
         self.probabilities = probabilities_of(
             [self.structures[i] for i in self.training]
         )
-        self.targets = smooth(torch.eye(len(ALL_GROUPS)))
+        self.targets = smooth(torch.eye(len(ALL_GROUPS), device=device))
 
     def batch(self, n: int) -> tuple[tuple, torch.Tensor]:
         """Return bands of n patterns and their targets."""
@@ -108,11 +109,12 @@ def main() -> None:
     if args.start is not None:
         copy_weights(load_model(args.start).network, model.network)
     clock = Clock(args.output, args.minutes * 60)
-    trainer = BandTrainer(model.network, ALL_GROUPS, args.learning_rate)
+    device = best_device()
+    trainer = BandTrainer(model.network, ALL_GROUPS, args.learning_rate, device)
     if clock.backup.exists():
         trainer.load(clock.backup)
     # Another seed after an interruption, so that nothing is drawn again
-    bands = Bands(args.bands, args.n_bands, args.seed + trainer.step)
+    bands = Bands(args.bands, args.n_bands, args.seed + trainer.step, device)
     splits = ("validation_materials", "validation_types")
     watched = {split: bands.watched(split) for split in splits}
     _logger.info("%s structures, from step %s", len(bands.training), trainer.step)

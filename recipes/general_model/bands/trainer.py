@@ -24,6 +24,12 @@ WARM_UP_STEPS = 300
 LOGGED = "crystal_system", "laue_class", "laue_class_with_lattice", "diffraction_symbol"
 
 
+def best_device() -> str:
+    """Return PyTorch's device, a GPU if Keras runs on PyTorch too."""
+    on_gpu = keras.backend.backend() == "torch" and torch.cuda.is_available()
+    return "cuda" if on_gpu else "cpu"
+
+
 def smooth(targets: torch.Tensor) -> torch.Tensor:
     """Return targets (n, k) of which a part is shared by all classes."""
     return (1 - LABEL_SMOOTHING) * targets + LABEL_SMOOTHING / targets.shape[1]
@@ -40,14 +46,21 @@ class BandTrainer:
         Space groups in the order of its logits.
     rate
         Highest learning rate.
+    device
+        PyTorch's device.
     """
 
     def __init__(
-        self, network: keras.Model, space_groups: Sequence[int], rate: float
+        self,
+        network: keras.Model,
+        space_groups: Sequence[int],
+        rate: float,
+        device: str = "cpu",
     ) -> None:
-        self.network, self.space_groups = Bands(network), np.asarray(space_groups)
+        self.network = Bands(network).to(device)
+        self.space_groups, self.device = np.asarray(space_groups), device
         self.run = torch.compile(self.network)
-        self.loss = ChainLoss(space_groups)
+        self.loss = ChainLoss(space_groups, device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY
         )
@@ -63,7 +76,7 @@ class BandTrainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
         self.optimizer.step()
-        self.losses.append(float(loss.detach()))
+        self.losses.append(loss.detach())
         self.step += 1
 
     @torch.no_grad()
@@ -71,7 +84,8 @@ class BandTrainer:
         """Return how often levels are right, crystal systems in equal parts."""
         self.network.eval()
         parts = zip(*(part.split(512) for part in bands))
-        p = torch.cat([self.network(*part).softmax(1) for part in parts]).numpy()
+        p = torch.cat([self.network(*part).softmax(1) for part in parts])
+        p = p.cpu().numpy()
         self.network.train()
         systems = sg.coarsen(truth, "crystal_system")
         _, inverse, counts = np.unique(systems, return_inverse=True, return_counts=True)
@@ -87,7 +101,7 @@ class BandTrainer:
     def log(self, clock: Clock, batch_size: int, watched: Mapping[str, tuple]) -> None:
         """Log scores and write a backup."""
         rate = batch_size * len(self.losses) / clock.since_log()
-        mean = float(np.mean(self.losses)) if self.losses else math.nan
+        mean = float(torch.stack(self.losses).mean()) if self.losses else math.nan
         scores = {name: self.score(*given) for name, given in watched.items()}
         text = "%.0f s, step %s: %.4f, %.0f/s, %s"
         _logger.info(text, clock.seconds(), self.step, mean, rate, scores)
@@ -109,7 +123,7 @@ class BandTrainer:
 
     def load(self, path: Path) -> None:
         """Go on from a backup."""
-        state = torch.load(path)
+        state = torch.load(path, map_location=self.device)
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
