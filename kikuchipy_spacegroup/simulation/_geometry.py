@@ -146,7 +146,7 @@ def random_strains(
     Parameters
     ----------
     space_groups
-        n space group numbers in standard settings (unique axis b,
+        Space group numbers of n crystals in standard settings (unique axis b,
         hexagonal axes).
     scale
         Standard deviation of the logarithm of a stretch along one axis,
