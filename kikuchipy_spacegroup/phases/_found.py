@@ -53,6 +53,21 @@ class FoundPhases:
     See Also
     --------
     find_phases
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.maps import crystal_map
+    >>> from kikuchipy_spacegroup.phases import find_phases
+    >>> probabilities = np.tile([0.5, 0.45, 0.05], (40, 1))
+    >>> xmap = crystal_map(probabilities, [225, 229, 194], keep_probabilities=True)
+    >>> found = find_phases(xmap, grain_ids=np.arange(40) // 10)
+    >>> found.xmap.phases.names
+    ['phase 1 (m-3m)']
+    >>> found.chain["answer"].tolist()
+    ['Fm-3m', 'Fm-3m', 'm-3m, F---', 'm-3m, F', 'm-3m', 'cubic']
+    >>> found.probabilities.round(2).to_numpy()
+    array([[0.53, 0.45, 0.02]])
     """
 
     xmap: "CrystalMap"
