@@ -197,7 +197,7 @@ def find_phases(
     ... )
     >>> found = find_phases(xmap, grain_ids=np.arange(120) // 10)
     >>> found.xmap.phases.names
-    ['not_indexed', 'phase 1 (Fm-3m)', 'phase 2 (P63/mmc)']
+    ['not_indexed', 'phase 1 (P63/mmc)', 'phase 2 (Fm-3m)']
     >>> found.table[["n_points", "n_grains"]].to_numpy()
     array([[40,  4],
            [40,  4]])
@@ -223,7 +223,7 @@ def find_phases(
     responsibilities, precisions = _group_units(units, fractions, row, col, ids is None)
     log_pooled = _pool_phases(units, responsibilities, precisions, correlation)
     pooled = softmax(log_pooled + np.log(prior), axis=1)
-    order = _sort_phases(units, responsibilities, pooled)
+    order = _sort_phases(units, responsibilities, pooled, numbers)
     of_points = _spread_to_points(responsibilities[:, order], units)
     prop = {} if ids is None else {"grain_id": ids}
     _logger.info("Found %i phases in %i points", len(order), xmap.size)
@@ -325,15 +325,19 @@ def _pool_phases(
 
 
 def _sort_phases(
-    units: Units, responsibilities: np.ndarray, pooled: np.ndarray
+    units: Units,
+    responsibilities: np.ndarray,
+    pooled: np.ndarray,
+    numbers: Sequence[int],
 ) -> np.ndarray:
-    """Return indices of phases, of the largest one first."""
+    """Return indices of phases, of the largest one first, then by space group."""
     is_crystal = responsibilities.any(axis=1)
     n_points = np.zeros(len(pooled))
     if len(pooled):
         best = responsibilities[is_crystal].argmax(axis=1)
         n_points = np.bincount(best, units.sizes[is_crystal], minlength=len(pooled))
-    return np.lexsort((*np.sort(pooled, axis=1).T, -n_points))
+    best_group = np.array(numbers)[pooled.argmax(axis=1)]
+    return np.lexsort((-pooled.max(axis=1, initial=0), best_group, -n_points))
 
 
 def _spread_to_points(responsibilities: np.ndarray, units: Units) -> np.ndarray:

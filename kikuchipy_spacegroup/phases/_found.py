@@ -66,8 +66,8 @@ class FoundPhases:
     ['phase 1 (m-3m)']
     >>> found.chain["answer"].tolist()
     ['Fm-3m', 'Fm-3m', 'm-3m, F---', 'm-3m, F', 'm-3m', 'cubic']
-    >>> found.probabilities.round(2).to_numpy()
-    array([[0.53, 0.45, 0.02]])
+    >>> found.probabilities.round(1).to_numpy()
+    array([[0.5, 0.5, 0. ]])
     """
 
     xmap: "CrystalMap"

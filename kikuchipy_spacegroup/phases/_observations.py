@@ -23,6 +23,8 @@ _FLOOR = 0.01
 _LEAST_INFORMATION = 0.15
 # Directions in which phases may differ
 _N_DIRECTIONS = 5
+# Points of a grain that weighs half of a large one in finding these
+_HALF_WEIGHT = 5
 # Points farther apart than where correlation falls below this are independent
 _UNCORRELATED = 0.05
 
@@ -93,25 +95,28 @@ class Units:
         information = (np.exp(log_p) * (log_p - log_prior)).sum(axis=1)
         return information >= _LEAST_INFORMATION
 
-    def noise(self) -> float:
-        """Return the variance of points in a grain, summed over directions.
+    def noise(self, directions: np.ndarray) -> float:
+        """Return the mean variance of points in a grain in some directions.
 
         Without grains of several points, it is that of neighbors.
+
+        Parameters
+        ----------
+        directions
+            Orthonormal vectors of shape (d, k).
         """
+        values = self.centered @ directions.T
         if self.is_grain.any() and self.sizes.max() > 1:
             here = self.of_point >= 0
             index = self.of_point[here]
-            means = self.log_likelihoods - self.log_likelihoods.mean(
-                axis=1, keepdims=True
-            )
-            squares = np.square(self.centered[here] - means[index]).sum()
-            return float(squares / (len(index) - len(self.sizes)))
+            means = self.log_likelihoods @ directions.T
+            squares = np.square(values[here] - means[index]).sum(axis=0)
+            return float(squares.mean() / (len(index) - len(self.sizes)))
         first, second = self._pairs
         both = (self.of_point[first] >= 0) & (self.of_point[second] >= 0)
         if not both.any():
             return 0.0
-        steps = self.centered[first[both]] - self.centered[second[both]]
-        return float(np.square(steps).sum(axis=1).mean() / 2)
+        return float(np.square(values[first[both]] - values[second[both]]).mean() / 2)
 
 
 def _find_pairs(row: np.ndarray, col: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -149,8 +154,8 @@ def make_observations(
     they are is a matter of the patterns' quality more than of the phase,
     so all are given the same length :math:`\bar{r}`, and those which
     were shorter count less. With the variance :math:`b` of grains of a
-    phase and that of points in a grain, :math:`w`, the precision of a
-    grain of n points is
+    phase and that of points in a grain, :math:`w`, both per direction,
+    the precision of a grain of n points is
 
     .. math::
 
@@ -163,17 +168,19 @@ def make_observations(
     x = units.log_likelihoods[chosen]
     x = x - x.mean(axis=1, keepdims=True)
     n_directions = min(_N_DIRECTIONS, x.shape[1])
-    noise = units.noise() / n_directions
-    precisions = SCATTER**2 / (SCATTER**2 + noise / units.sizes[chosen])
     lengths = np.maximum(np.linalg.norm(x, axis=1), 1e-3)
+    sizes = units.sizes[chosen]
+    # Directions in feature space (d, k), in which large grains weigh more
+    weights = sizes / (sizes + _HALF_WEIGHT)
+    scaled = x / lengths[:, None]
+    directions = np.linalg.svd((scaled.T * weights) @ scaled)[2][:n_directions]
+    noise = units.noise(directions)
+    precisions = SCATTER**2 / (SCATTER**2 + noise / sizes)
     mean_length = np.sqrt((precisions * lengths**2).sum() / precisions.sum())
     precisions = precisions * np.minimum(1, (lengths / mean_length) ** 2)
-    x = x * (mean_length / lengths)[:, None]
-    # Directions in feature space, (k, d)
-    _, _, directions = np.linalg.svd((x.T * precisions) @ x)
     first = units.first_points[chosen]
     return Observations(
-        features=x @ directions[:n_directions].T,
+        features=mean_length * scaled @ directions.T,
         precisions=precisions,
         weight=1.0,
         fractions=fractions[first],

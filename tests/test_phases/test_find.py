@@ -42,8 +42,9 @@ def simulate(phases, dose=1.0, seed=0, scatter=0.4, noise=0.8):
     n = grains.max() + 1
     # All phases are there, in equal parts
     truth = rng.permutation(np.arange(n) % len(phases))
-    logs = np.array(phases)[truth] + rng.normal(0, scatter, (n, len(GROUPS)))
-    logs = logs[grains] + rng.normal(0, noise, (*SHAPE, len(GROUPS)))
+    logs = np.array(phases)[truth]
+    logs = logs + rng.normal(0, scatter, logs.shape)
+    logs = logs[grains] + rng.normal(0, noise, (*SHAPE, logs.shape[1]))
     p = softmax(logs * np.broadcast_to(dose, SHAPE)[..., None], axis=-1)
     return p, grains, truth[grains]
 
@@ -100,6 +101,21 @@ class TestGrains:
         p, grains, truth = simulate([FCC, BCC], np.linspace(0.5, 1.5, SHAPE[1]))
         found = find_phases(make_map(p), grain_ids=grains)
         assert adjusted_rand_score(truth.ravel(), found.xmap.phase_id) == 1
+
+    def test_all_space_groups(self):
+        """So does a model of 230 space groups."""
+        rng = np.random.default_rng(0)
+        answers = rng.normal(-4, 1, (3, 230))
+        answers[np.arange(3), [224, 61, 193]] = 3
+        p, grains, truth = simulate(answers, noise=1.2)
+        xmap = make_map(p, np.arange(1, 231))
+        for ids in (grains, None):
+            found = find_phases(xmap, grain_ids=ids)
+            assert adjusted_rand_score(truth.ravel(), found.xmap.phase_id) > 0.95
+            assert sorted(found.table["space_group"]) == [62, 194, 225]
+        # The levels of Laue class and crystal system differ now
+        laue = found.chain.query("level == 'laue_class'")["answer"]
+        assert sorted(laue) == ["6/mmm", "m-3m", "mmm"]
 
     def test_small_phase(self):
         """One of two grains is found, and a stray point is no phase."""
