@@ -126,7 +126,7 @@ def identify_phases(
     See Also
     --------
     candidate_probabilities, kikuchipy_spacegroup.crystals.load_phase
-    kikuchipy_spacegroup.maps.combine
+    kikuchipy_spacegroup.maps.combine, kikuchipy_spacegroup.phases.find_phases
     orix.crystal_map.CrystalMap
 
     Notes

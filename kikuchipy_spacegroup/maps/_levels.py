@@ -186,7 +186,7 @@ def symmetry_map(
     for i in found_ids.tolist():
         level, number = divmod(i, 1000)
         phases[i] = Phase(color=colors[i])
-        _describe_symmetry(phases[i], number, sg.CHAIN[level])
+        describe_symmetry(phases[i], number, sg.CHAIN[level])
     return map_like(xmap, phase_id, PhaseList(phases), prop)
 
 
@@ -234,15 +234,24 @@ def _make_phases(names: tuple[str, ...], ids: list[int], level: str) -> PhaseLis
         return sg.phase_list(ids, classes=ids)
     phases = PhaseList(names=list(names), ids=ids)
     for i in ids:
-        _describe_symmetry(phases[i], i, level)
+        describe_symmetry(phases[i], i, level)
     return phases
 
 
-def _describe_symmetry(phase: Phase, number: int, level: str) -> None:
+def describe_symmetry(phase: Phase, number: int, level: str) -> None:
     """Name a phase after the symmetry of a space group at a level.
 
     Its space group, point group or that of its Laue class is set where
     it is known.
+
+    Parameters
+    ----------
+    phase
+        Phase, which is changed.
+    number
+        Space group number.
+    level
+        One of ``space_groups.LEVELS``.
     """
     phase.name = str(sg.coarsen(number, level))
     if level == "space_group":

@@ -229,7 +229,7 @@ def fit_correlation(
     if (right_classes[index] != labels).any():
         raise ValueError("Patterns of the same grain have different labels")
     relative = relative_prior(check_prior(prior, probabilities.shape[1]))
-    mean, size = _average_logarithms(probabilities[used] / relative, index, len(grains))
+    mean, size = average_logarithms(probabilities[used] / relative, index, len(grains))
     rows = np.arange(len(grains))
 
     def loss(correlation: float) -> float:
@@ -308,19 +308,38 @@ def _pool_probabilities(
     These are of shapes (n_grains, k) and (n_grains,). Probabilities are
     zero where there is no such point.
     """
-    mean, size = _average_logarithms(probabilities / relative, index, n_grains)
+    mean, size = average_logarithms(probabilities / relative, index, n_grains)
     n = effective_number(size, correlation)
     pooled = softmax(n[:, None] * mean + np.log(relative), axis=1)
     return np.where(size[:, None] > 0, pooled, 0), size
 
 
-def _average_logarithms(
-    likelihoods: np.ndarray, index: np.ndarray, n_grains: int
+def average_logarithms(
+    likelihoods: np.ndarray, index: np.ndarray, n_grains: int, floor: float = _FLOOR
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean log-likelihoods (n_grains, k) and numbers of points (n_grains,)."""
+    """Return mean log-likelihoods and numbers of points of grains.
+
+    Parameters
+    ----------
+    likelihoods
+        Array of shape (n, k), probabilities over relative priors. Rows
+        of zeros are not classified and do not count.
+    index
+        Grain of each point of shape (n,), from 0.
+    n_grains
+        Number of grains.
+    floor
+        Likelihoods below count as this.
+
+    Returns
+    -------
+    mean, size
+        Arrays of shapes (n_grains, k) and (n_grains,), 0 where no point
+        of a grain is classified.
+    """
     classified = likelihoods.any(axis=1)
     index = index[classified]
     size = np.bincount(index, minlength=n_grains)
-    logs = np.log(np.maximum(likelihoods[classified], _FLOOR))
+    logs = np.log(np.maximum(likelihoods[classified], floor))
     sums = [np.bincount(index, weights=i, minlength=n_grains) for i in logs.T]
     return np.stack(sums, axis=1) / np.maximum(size, 1)[:, None], size

@@ -1,9 +1,13 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
+from ._find import find_phases
+from ._found import FoundPhases
 from ._result import StructureSearch
 from ._search import search_structures
 
 __all__ = [
+    "FoundPhases",
     "StructureSearch",
+    "find_phases",
     "search_structures",
 ]
