@@ -346,6 +346,12 @@ def training_graph(
         Its layers ``"project"``, ``"camera"`` and ``"prepare_patterns"``
         make the patterns.
 
+    Raises
+    ------
+    ValueError
+        If there is an input for projection centers, and the model does not
+        use them.
+
     See Also
     --------
     SimulatedDataset, recalibrate
