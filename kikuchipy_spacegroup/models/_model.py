@@ -401,7 +401,7 @@ class SpaceGroupModel:
         projection_centers
             PCx, PCy and PCz of each pattern of shape (n, 3), or of all of
             shape (3,), as in
-            :attr:`kikuchipy.detectors.EBSDDetector.pc`: from the left in
+            ``pc`` of :class:`kikuchipy.detectors.EBSDDetector`: from the left in
             units of the width, from the top in units of the height, and
             in units of the height. If not given, or NaN, they are unknown.
             Ignored unless the model uses them, see

@@ -180,8 +180,8 @@ def random_strains(
     >>> strains = random_strains([225, 194], 0.1, np.random.default_rng(1))
     >>> strains.round(2)[0].tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-    >>> np.diag(strains[1]).round(2).tolist()
-    [1.0, 1.0, 1.05]
+    >>> print(np.diag(strains[1]).round(2))
+    [1.   1.   0.92]
     """
     systems = coarsen(np.asarray(space_groups), "crystal_system")
     n = len(systems)
