@@ -33,7 +33,7 @@ from recipes.default_model.scores.real_patterns import load_real
 from recipes.general_model.scoreboard import LEVELS, multiply_likelihoods
 
 # Only reported: never to choose, stop or calibrate by
-REPORTED_ONLY = "GaN"
+REPORTED_ONLY = "gan"
 
 
 def score_map(model: SpaceGroupModel, s: EBSD, right: list[int]) -> dict:
@@ -93,7 +93,7 @@ def main() -> None:
     write_table(args.output / "real.csv", rows)
     for row in rows:
         print({k: v for k, v in row.items() if k != "date"})
-    judged = [row for row in rows if REPORTED_ONLY not in row["map"]]
+    judged = [row for row in rows if REPORTED_ONLY not in row["map"].lower()]
     n = sum(row["n"] for row in judged)
     for level in ("crystal_system", "laue_class"):
         share = sum(row["n"] * row[level] for row in judged) / n
