@@ -41,21 +41,14 @@ class ChainLoss:
         k space group numbers in the order of the logits.
     device
         PyTorch's device.
-    weights
-        Weight of each level of the chain, from the finest. The same if not given.
     """
 
-    def __init__(
-        self,
-        space_groups: Sequence[int],
-        device: str = "cpu",
-        weights: Sequence[float] | None = None,
-    ) -> None:
-        weights = np.ones(len(CHAIN)) if weights is None else np.asarray(weights)
+    def __init__(self, space_groups: Sequence[int], device: str = "cpu") -> None:
         members = [membership(space_groups, level) for level in CHAIN]
         # All levels side by side, of shape (k, m), to be summed up in one product
         self.members = torch.as_tensor(np.concatenate(members, axis=1), device=device)
-        shares = np.repeat(weights / weights.sum(), [m.shape[1] for m in members])
+        levels = np.full(len(CHAIN), 1 / len(CHAIN))
+        shares = np.repeat(levels, [m.shape[1] for m in members])
         self.shares = torch.as_tensor(shares.astype("float32"), device=device)
 
     def __call__(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

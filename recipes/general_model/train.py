@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
+from kikuchipy_spacegroup.models import SpaceGroupModel
 from kikuchipy_spacegroup.simulation import (
     Acquisition,
     ProjectPatterns,
@@ -35,10 +35,16 @@ from kikuchipy_spacegroup.simulation import (
 from kikuchipy_spacegroup.training import SimulatedDataset
 from recipes.default_model.structures.library import no_diffraction
 from recipes.default_model.training.clock import Clock
-from recipes.default_model.training.train import copy_weights, log_to
+from recipes.default_model.training.train import log_to
 from recipes.default_model.training.train_torch import camera
 from recipes.general_model.bands.draw import CENTER_ERRORS, UNKNOWN_SHARE
-from recipes.general_model.bands.trainer import BandTrainer, best_device, smooth
+from recipes.general_model.bands.trainer import (
+    BandTrainer,
+    add_options,
+    best_device,
+    create_model,
+    smooth,
+)
 from recipes.general_model.library import BANDS
 from recipes.general_model.structures.structure_table import read_structures
 
@@ -222,17 +228,7 @@ def parse() -> argparse.Namespace:
     """Return the arguments of the command."""
     parser = argparse.ArgumentParser(description="Train a general model")
     parser.add_argument("libraries", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--start", type=Path, help="model to take weights from")
-    parser.add_argument("--units", type=int, default=64)
-    parser.add_argument("--blocks", type=int, default=3)
-    parser.add_argument("--n-bands", type=int, default=16)
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--learning-rate", type=float, default=8e-4)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--log-every", type=int, default=500, help="steps")
+    add_options(parser, batch_size=128, learning_rate=8e-4)
     parser.add_argument(
         "--camera", type=camera, default="{}", help="what differs, JSON"
     )
@@ -243,20 +239,10 @@ def main() -> None:
     """Train and save the model."""
     args = parse()
     log_to(args.output)
-    keras.utils.set_random_seed(args.seed)
     library = MasterPatternLibrary.load(args.libraries / "training.npz")
     weights = json.loads((args.libraries / "weights.json").read_text())
     dataset = make_dataset(library, weights, args)
-    model = SpaceGroupModel.create(
-        dataset.space_groups,
-        size=args.size,
-        network="bands",
-        units=args.units,
-        blocks=args.blocks,
-        n_bands=args.n_bands,
-    )
-    if args.start is not None:
-        copy_weights(load_model(args.start).network, model.network)
+    model = create_model(dataset.space_groups, args)
     clock, device = Clock(args.output, args.minutes * 60), best_device()
     if keras.backend.backend() == "torch":
         found = FoundBandsOnDevice(model, dataset, args.camera, device)
@@ -272,13 +258,7 @@ def main() -> None:
         watched = watch(model, args.libraries, args.camera)
     text = "%s structures, %s space groups, from step %s"
     _logger.info(text, library.n_phases, len(dataset.space_groups), trainer.step)
-    clock.start()
-    while clock.done < 1:
-        trainer.train(*found(trainer.step), clock.done)
-        if trainer.step % args.log_every == 0:
-            trainer.log(clock, args.batch_size, watched)
-    trainer.log(clock, args.batch_size, watched)
-    trainer.network.to_keras()
+    trainer.run(found, clock, args, watched)
     describe(model, library, args.seed)
     model.metadata["steps"] = trainer.step
     model.prior = dataset.class_shares

@@ -18,22 +18,27 @@ if not (Path(__file__).parents[2] / "recipes" / "default_model").is_dir():
     pytest.skip("no recipes", allow_module_level=True)
 
 
-def test_all_is_drawn_by_torch():
-    """Keras' random numbers are not recorded in a graph: replayed, they repeat."""
-    import torch
-
-    from recipes.default_model.training.torch_patterns import DevicePatterns
-
+def noise_of(*space_groups):
+    """Library of two master patterns of noise."""
     rng = np.random.default_rng(1)
-    library = MasterPatternLibrary(
+    return MasterPatternLibrary(
         rng.uniform(0.5, 1.5, (2, 21, 21)).astype("float16"),
         phase_index=[0, 1],
         upper=[0, 1],
         lower=[0, 1],
         energies=[20, 20],
         phase_names=["a", "b"],
-        space_groups=[225, 229],
+        space_groups=list(space_groups),
     )
+
+
+def test_all_is_drawn_by_torch():
+    """Keras' random numbers are not recorded in a graph: replayed, they repeat."""
+    import torch
+
+    from recipes.default_model.training.torch_patterns import DevicePatterns
+
+    library = noise_of(225, 229)
     model = SpaceGroupModel.create([225, 229], size=32, filters=(4,), stem=4)
     dataset = SimulatedDataset(library, [225, 229], batch_size=200)
     partners, device = np.zeros((2, 1), int), torch.device("cpu")
@@ -53,16 +58,7 @@ def test_bands_are_found_on_the_device():
 
     from recipes.general_model.train import FoundBandsOnDevice
 
-    rng = np.random.default_rng(1)
-    library = MasterPatternLibrary(
-        rng.uniform(0.5, 1.5, (2, 21, 21)).astype("float16"),
-        phase_index=[0, 1],
-        upper=[0, 1],
-        lower=[0, 1],
-        energies=[20, 20],
-        phase_names=["a", "b"],
-        space_groups=[225, 194],
-    )
+    library = noise_of(225, 194)
     model = SpaceGroupModel.create([225, 194], size=32, network="bands", n_bands=8)
     dataset = SimulatedDataset(library, [225, 194], batch_size=300, strain_scale=0.1)
     found = FoundBandsOnDevice(model, dataset, None, "cpu")

@@ -17,7 +17,7 @@ simulations are like, and more often right for a camera unlike those in training
 """
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 import json
 import logging
@@ -89,9 +89,8 @@ class Trainer:
         average: float = AVERAGE,
         flat: bool = False,
         device: str = "cpu",
-        loss: Callable = functional.cross_entropy,
     ) -> None:
-        self.device, self.loss = device, loss
+        self.device = device
         on_gpu = device != "cpu"
         self.schedule = flattened if flat else warmed_cosine
         self.n_averaged = 0 if flat else None
@@ -137,7 +136,7 @@ class Trainer:
 
     def make_step(self, patterns: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Change the weights and return the loss."""
-        loss = self.loss(self.logits(patterns).float(), targets)
+        loss = functional.cross_entropy(self.logits(patterns).float(), targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

@@ -17,15 +17,19 @@ from collections.abc import Sequence
 import logging
 from pathlib import Path
 
-import keras
 import numpy as np
 import torch
 
-from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from recipes.default_model.training.clock import Clock
-from recipes.default_model.training.train import copy_weights, log_to
+from recipes.default_model.training.train import log_to
 from recipes.general_model.bands.draw import BandDrawer
-from recipes.general_model.bands.trainer import BandTrainer, best_device, smooth
+from recipes.general_model.bands.trainer import (
+    BandTrainer,
+    add_options,
+    best_device,
+    create_model,
+    smooth,
+)
 from recipes.general_model.library import sampling_weights
 from recipes.general_model.structures.structure_table import (
     FURTHER,
@@ -35,7 +39,6 @@ from recipes.general_model.structures.structure_table import (
 
 _logger = logging.getLogger("general_model")
 ALL_GROUPS = tuple(range(1, 231))
-SIZE = 64
 WATCHED_EACH = 12
 
 
@@ -85,29 +88,10 @@ def main() -> None:
     """Train and save the model."""
     parser = argparse.ArgumentParser(description="Pretrain the band network")
     parser.add_argument("bands", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--start", type=Path, help="model to take weights from")
-    parser.add_argument("--units", type=int, default=64)
-    parser.add_argument("--blocks", type=int, default=3)
-    parser.add_argument("--n-bands", type=int, default=16)
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--log-every", type=int, default=500, help="steps")
+    add_options(parser, batch_size=256, learning_rate=1.5e-3)
     args = parser.parse_args()
     log_to(args.output)
-    keras.utils.set_random_seed(args.seed)
-    model = SpaceGroupModel.create(
-        ALL_GROUPS,
-        size=SIZE,
-        network="bands",
-        units=args.units,
-        blocks=args.blocks,
-        n_bands=args.n_bands,
-    )
-    if args.start is not None:
-        copy_weights(load_model(args.start).network, model.network)
+    model = create_model(ALL_GROUPS, args)
     clock = Clock(args.output, args.minutes * 60)
     device = best_device()
     trainer = BandTrainer(model.network, ALL_GROUPS, args.learning_rate, device)
@@ -118,13 +102,7 @@ def main() -> None:
     splits = ("validation_materials", "validation_types")
     watched = {split: bands.watched(split) for split in splits}
     _logger.info("%s structures, from step %s", len(bands.training), trainer.step)
-    clock.start()
-    while clock.done < 1:
-        trainer.train(*bands.batch(args.batch_size), clock.done)
-        if trainer.step % args.log_every == 0:
-            trainer.log(clock, args.batch_size, watched)
-    trainer.log(clock, args.batch_size, watched)
-    trainer.network.to_keras()
+    trainer.run(lambda step: bands.batch(args.batch_size), clock, args, watched)
     shares = np.bincount(bands.groups[bands.training], bands.probabilities, 231)[1:]
     model.prior = np.maximum(shares, 1e-6)
     model.metadata["steps"] = trainer.step

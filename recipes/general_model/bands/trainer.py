@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train the band network on bands, drawn or found."""
 
-from collections.abc import Mapping, Sequence
+import argparse
+from collections.abc import Callable, Mapping, Sequence
 import logging
 import math
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 import torch
 
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from recipes.default_model.training.clock import Clock
+from recipes.default_model.training.train import copy_weights
 from recipes.general_model.bands.torch_network import Bands
 from recipes.general_model.chain_loss import ChainLoss
 
@@ -33,6 +36,41 @@ def best_device() -> str:
 def smooth(targets: torch.Tensor) -> torch.Tensor:
     """Return targets (n, k) of which a part is shared by all classes."""
     return (1 - LABEL_SMOOTHING) * targets + LABEL_SMOOTHING / targets.shape[1]
+
+
+def add_options(
+    parser: argparse.ArgumentParser, batch_size: int, learning_rate: float
+) -> None:
+    """Add what both trainings of the network can be told."""
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--start", type=Path, help="model to take weights from")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--units", type=int, default=64)
+    parser.add_argument("--blocks", type=int, default=3)
+    parser.add_argument("--n-bands", type=int, default=16)
+    parser.add_argument("--batch-size", type=int, default=batch_size)
+    parser.add_argument("--learning-rate", type=float, default=learning_rate)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--log-every", type=int, default=500, help="steps")
+
+
+def create_model(
+    space_groups: Sequence[int], args: argparse.Namespace
+) -> SpaceGroupModel:
+    """Return a model with a band network, random or with the weights to start from."""
+    keras.utils.set_random_seed(args.seed)
+    model = SpaceGroupModel.create(
+        space_groups,
+        size=args.size,
+        network="bands",
+        units=args.units,
+        blocks=args.blocks,
+        n_bands=args.n_bands,
+    )
+    if args.start is not None:
+        copy_weights(load_model(args.start).network, model.network)
+    return model
 
 
 class BandTrainer:
@@ -59,7 +97,7 @@ class BandTrainer:
     ) -> None:
         self.network = Bands(network).to(device)
         self.space_groups, self.device = np.asarray(space_groups), device
-        self.run = torch.compile(self.network)
+        self.compiled = torch.compile(self.network)
         self.loss = ChainLoss(space_groups, device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY
@@ -71,13 +109,29 @@ class BandTrainer:
         rise = min(1.0, (self.step + 1) / WARM_UP_STEPS)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * rise * (1 + math.cos(math.pi * min(done, 1))) / 2
-        loss = self.loss(self.run(*bands), targets)
+        loss = self.loss(self.compiled(*bands), targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
         self.optimizer.step()
         self.losses.append(loss.detach())
         self.step += 1
+
+    def run(
+        self,
+        make_batch: Callable[[int], tuple[tuple, torch.Tensor]],
+        clock: Clock,
+        args: argparse.Namespace,
+        watched: Mapping[str, tuple],
+    ) -> None:
+        """Train until the time is over, and write the weights to Keras' network."""
+        clock.start()
+        while clock.done < 1:
+            self.train(*make_batch(self.step), clock.done)
+            if self.step % args.log_every == 0:
+                self.log(clock, args.batch_size, watched)
+        self.log(clock, args.batch_size, watched)
+        self.network.to_keras()
 
     @torch.no_grad()
     def score(self, bands: tuple, truth: np.ndarray) -> dict[str, float]:
