@@ -14,6 +14,12 @@ os.environ["KIKUCHIPY_SPACEGROUP_CACHE_DIR"] = ""
 
 from pathlib import Path
 
+# Numba's cache is not safe where processes compile at once: read half written, it makes
+# Python crash. So each process of pytest-xdist has one of its own
+if "PYTEST_XDIST_WORKER" in os.environ:
+    cache = Path(__file__).parent / ".pytest_cache" / "numba"
+    os.environ["NUMBA_CACHE_DIR"] = str(cache / os.environ["PYTEST_XDIST_WORKER"])
+
 import pytest
 
 # It has no examples, and imports PyTorch, which may be missing and makes TensorFlow
