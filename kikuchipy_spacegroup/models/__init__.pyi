@@ -1,6 +1,6 @@
 # Copyright 2026 the kikuchipy-spacegroup developers
 # SPDX-License-Identifier: GPL-3.0-or-later
-from ._bands import band_network
+from ._band_network import band_network
 from ._kept_model import clear_model_cache
 from ._model import SpaceGroupModel, load_model
 from ._network import build_network, residual_network, xception

@@ -302,8 +302,7 @@ class FindBands(keras.layers.Layer):
 
     def _to_normals(self, angles, distances, centers):
         """Return normals (n, bands, 3), and offset and height of the center."""
-        unknown = ops.any(ops.isnan(centers), axis=-1, keepdims=True)
-        centers = ops.where(unknown, ops.convert_to_tensor(_UNKNOWN_CENTER), centers)
+        centers = known_centers(centers)
         pcx, pcy, pcz = (centers[:, i : i + 1] for i in range(3))
         cos, sin = ops.cos(angles), ops.sin(angles)
         rho = (distances + 0.5) / self.size - 0.5
@@ -344,6 +343,12 @@ class FindBands(keras.layers.Layer):
         """Return the arguments that make the same layer again."""
         names = "n_bands", "n_angles", "reach", "n_steps"
         return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+def known_centers(centers):
+    """Return projection centers (n, 3) with a common one where they are unknown."""
+    unknown = ops.any(ops.isnan(centers), axis=-1, keepdims=True)
+    return ops.where(unknown, ops.convert_to_tensor(_UNKNOWN_CENTER), centers)
 
 
 def _vertex(before, here, after):
@@ -497,65 +502,3 @@ class PoolBands(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         """Return the shape of the output."""
         return (input_shape[0][0], 2 * input_shape[0][2])
-
-
-def band_network(
-    input_shape,
-    n_classes: int,
-    *,
-    n_bands: int = 20,
-    units: int = 96,
-    blocks: int = 3,
-    heads: int = 4,
-    dropout: float = 0.1,
-) -> keras.Model:
-    """Return a network that finds bands and compares them.
-
-    Parameters
-    ----------
-    input_shape
-        Shape of the network input (height, width, 1), a square.
-    n_classes
-        Number of classes.
-    n_bands
-        Number of bands to find.
-    units
-        Length of the features of a band.
-    blocks
-        Number of times that bands are compared.
-    heads
-        Number of heads of the attention.
-    dropout
-        Rate of dropout before the last layer.
-
-    Returns
-    -------
-    network
-        Network of patterns and projection centers, with ``n_classes``
-        logits (no softmax) as output.
-
-    See Also
-    --------
-    build_network, residual_network
-
-    Examples
-    --------
-    >>> from kikuchipy_spacegroup.models import band_network
-    >>> network = band_network((64, 64, 1), 230)
-    >>> [i.name for i in network.inputs]
-    ['prepared_patterns', 'projection_centers']
-    """
-    patterns = keras.Input(tuple(input_shape), name="prepared_patterns")
-    centers = keras.Input((3,), dtype="float32", name="projection_centers")
-    normals, x, is_band = FindBands(n_bands, name="find_bands")([patterns, centers])
-    x = layers.Dense(units, activation="gelu", name="embed_1")(x)
-    x = layers.Dense(units, name="embed_2")(x)
-    for i in range(1, blocks + 1):
-        compare = CompareBands(units, heads, name=f"compare_{i}")
-        x = compare([x, normals, is_band])
-    x = PoolBands(name="pool")([x, is_band])
-    x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
-    x = layers.Dense(3 * units, activation="gelu", name="hidden")(x)
-    x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(n_classes, dtype="float32", name="logits")(x)
-    return keras.Model([patterns, centers], logits, name="band_network")

@@ -5,7 +5,7 @@
 from collections.abc import Callable, Sequence
 
 from kikuchipy_spacegroup._keras import keras, layers
-from kikuchipy_spacegroup.models._bands import band_network
+from kikuchipy_spacegroup.models._band_network import band_network
 
 
 def residual_network(

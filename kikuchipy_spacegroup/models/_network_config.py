@@ -58,6 +58,7 @@ _ALLOWED: dict[str | None, Collection[str]] = {
     "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
     "keras.src.ops.numpy": set(_OPERATIONS),
     "kikuchipy_spacegroup.models._bands": {"CompareBands", "FindBands", "PoolBands"},
+    "kikuchipy_spacegroup.models._zone_axes": {"FindZoneAxes"},
     "kikuchipy_spacegroup.models._chain_softmax": {"ChainSoftmax"},
     "kikuchipy_spacegroup.patterns._preprocessing": {"PreparePatterns"},
     # Where it was before the rooms: files that say so are read for good
@@ -70,6 +71,7 @@ _OURS = {
         "ChainSoftmax",
         "CompareBands",
         "FindBands",
+        "FindZoneAxes",
         "PoolBands",
         "PreparePatterns",
     )

@@ -15,6 +15,7 @@ larger batches.
 """
 
 import argparse
+from collections.abc import Callable
 from datetime import date
 import json
 import logging
@@ -56,6 +57,20 @@ STRAIN_SCALE = 0.1
 WATCHED = 3000
 
 
+def find_layers(model: SpaceGroupModel) -> Callable[[list], tuple]:
+    """Return what finds bands, and zone axes if the network uses them."""
+    layers = {layer.name: layer for layer in model.network.layers}
+    find_bands, find_axes = layers["find_bands"], layers.get("find_zone_axes")
+
+    def find(inputs: list) -> tuple:
+        bands = tuple(find_bands.call(inputs))
+        if find_axes is None:
+            return bands
+        return bands + tuple(find_axes.call([*inputs, *bands]))
+
+    return find
+
+
 class FoundBands:
     """Bands found in batches of simulated patterns.
 
@@ -84,7 +99,7 @@ class FoundBands:
         self.project = ProjectPatterns(dataset.library, (model.size,) * 2)
         self.camera = SimulateCamera(acquisition, size=model.size, seed=dataset.seed)
         self.prepare = model.prepare
-        self.find = model.network.get_layer("find_bands")
+        self.find = find_layers(model)
         self.tensor = tf.convert_to_tensor
         self.make = tf.function(self._make)
 
@@ -134,7 +149,7 @@ class FoundBandsOnDevice:
         nobody = np.arange(len(dataset.library))[:, None]
         where = torch.device(device)
         self.patterns = DevicePatterns(model, dataset, nobody, where, acquisition)
-        self.find = model.network.get_layer("find_bands")
+        self.find = find_layers(model)
         self.groups = np.asarray(dataset.library.space_groups)
         self.phases = np.asarray(dataset.library.phase_index)
         self.errors = torch.tensor(CENTER_ERRORS, device=device)
@@ -153,7 +168,7 @@ class FoundBandsOnDevice:
             recipe["strain"] = torch.as_tensor(strains, device=entries.device)
             made = patterns.camera.call(patterns.project.call(recipe))
             prepared = patterns.prepare.call(made[..., None])
-            bands = self.find.call([prepared, self.centers(recipe["geometry"])])
+            bands = self.find([prepared, self.centers(recipe["geometry"])])
         return tuple(bands), patterns.targets[entries]
 
     def centers(self, geometry: torch.Tensor) -> torch.Tensor:
@@ -228,7 +243,7 @@ def parse() -> argparse.Namespace:
     """Return the arguments of the command."""
     parser = argparse.ArgumentParser(description="Train a general model")
     parser.add_argument("libraries", type=Path)
-    add_options(parser, batch_size=128, learning_rate=8e-4)
+    add_options(parser, batch_size=128, learning_rate=8e-4, n_axes=20)
     parser.add_argument(
         "--camera", type=camera, default="{}", help="what differs, JSON"
     )

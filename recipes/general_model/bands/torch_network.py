@@ -9,6 +9,8 @@ import keras
 import torch
 from torch import nn
 
+DENSE = "embed_1", "embed_2", "embed_axes_1", "embed_axes_2", "hidden", "logits"
+
 
 class Compare(nn.Module):
     """Self-attention of bands that sees angles, as ``CompareBands``."""
@@ -64,29 +66,41 @@ class Bands(nn.Module):
         self.width = first.width
         centers = torch.linspace(0, 90, first.n_angles)
         self.register_buffer("centers", centers, persistent=False)
-        self.embed_1, self.embed_2, self.hidden, self.logits = (
-            nn.Linear(*layers[name].kernel.shape)
-            for name in ("embed_1", "embed_2", "hidden", "logits")
+        self.dense = nn.ModuleDict(
+            {name: nn.Linear(*layers[name].kernel.shape) for name in DENSE if name in layers}
         )
         self.compare = nn.ModuleList(Compare(layers[name]) for name in compared)
         self.norm = nn.LayerNorm(2 * first.units)
         self.dropout = nn.Dropout(layers["dropout"].rate)
         self._copy(to_keras=False)
 
-    def forward(self, normals, features, is_band):
-        """Return logits of what ``FindBands`` returns."""
-        cosines = (normals @ normals.transpose(1, 2)).abs().clamp(max=1 - 1e-6)
+    def forward(self, directions, features, is_there, *of_axes):
+        """Return logits of what ``FindBands`` and, if used, ``FindZoneAxes`` return."""
+        if of_axes:
+            axes, of_axes, is_axis, of_bands = of_axes
+            features = torch.cat([features, of_bands], -1)
+        x = self._embed("embed", features)
+        if "embed_axes_1" in self.dense:
+            x = torch.cat([x, self._embed("embed_axes", of_axes)], 1)
+            directions = torch.cat([directions, axes], 1)
+            is_there = torch.cat([is_there, is_axis], 1)
+        cosines = (directions @ directions.transpose(1, 2)).abs().clamp(max=1 - 1e-6)
         angles = torch.rad2deg(torch.acos(cosines))[..., None]
         angles = torch.exp(-0.5 * ((angles - self.centers) / self.width) ** 2)
-        mask = -1e4 * (1 - is_band)[:, None, None]
-        x = self.embed_2(nn.functional.gelu(self.embed_1(features)))
+        mask = -1e4 * (1 - is_there)[:, None, None]
         for layer in self.compare:
             x = layer(x, angles, mask)
-        weight = is_band[..., None]
+        weight = is_there[..., None]
         mean = (x * weight).sum(1) / weight.sum(1).clamp_min(1)
         largest = torch.where(weight > 0.5, x, -9.0).amax(1)
         x = self.norm(torch.cat([mean, largest], -1))
-        return self.logits(self.dropout(nn.functional.gelu(self.hidden(x))))
+        hidden = nn.functional.gelu(self.dense["hidden"](x))
+        return self.dense["logits"](self.dropout(hidden))
+
+    def _embed(self, name, features):
+        """Return features (n, bands or axes, units)."""
+        hidden = nn.functional.gelu(self.dense[f"{name}_1"](features))
+        return self.dense[f"{name}_2"](hidden)
 
     def to_keras(self) -> None:
         """Write the weights to the network they came from."""
@@ -103,10 +117,8 @@ class Bands(nn.Module):
 
     def _pairs(self):
         """Yield parameters, those of Keras, and whether one is the other transposed."""
-        modules = [
-            (getattr(self, name), self.sources[name])
-            for name in ("embed_1", "embed_2", "norm", "hidden", "logits")
-        ]
+        modules = [(module, self.sources[name]) for name, module in self.dense.items()]
+        modules.append((self.norm, self.sources["norm"]))
         for i, module in enumerate(self.compare, 1):
             layer = self.sources[f"compare_{i}"]
             yield module.angle_values, layer.angle_values, False

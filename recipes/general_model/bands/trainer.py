@@ -17,6 +17,7 @@ from kikuchipy_spacegroup.models import SpaceGroupModel, load_model
 from recipes.default_model.training.clock import Clock
 from recipes.default_model.training.train import copy_weights
 from recipes.general_model.bands.torch_network import Bands
+from recipes.general_model.bands.widen import widen
 from recipes.general_model.chain_loss import ChainLoss
 
 _logger = logging.getLogger("general_model")
@@ -39,7 +40,10 @@ def smooth(targets: torch.Tensor) -> torch.Tensor:
 
 
 def add_options(
-    parser: argparse.ArgumentParser, batch_size: int, learning_rate: float
+    parser: argparse.ArgumentParser,
+    batch_size: int,
+    learning_rate: float,
+    n_axes: int = 0,
 ) -> None:
     """Add what both trainings of the network can be told."""
     parser.add_argument("output", type=Path)
@@ -49,6 +53,7 @@ def add_options(
     parser.add_argument("--units", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--n-bands", type=int, default=16)
+    parser.add_argument("--n-axes", type=int, default=n_axes)
     parser.add_argument("--batch-size", type=int, default=batch_size)
     parser.add_argument("--learning-rate", type=float, default=learning_rate)
     parser.add_argument("--seed", type=int, default=1)
@@ -67,10 +72,32 @@ def create_model(
         units=args.units,
         blocks=args.blocks,
         n_bands=args.n_bands,
+        n_axes=args.n_axes,
     )
     if args.start is not None:
-        copy_weights(load_model(args.start).network, model.network)
+        start_from(load_model(args.start).network, model.network)
     return model
+
+
+def start_from(source: keras.Model, target: keras.Model) -> None:
+    """Start a network from one that may see less, compare less often and be narrower.
+
+    Weights of features that are new are zero, and blocks that are new change nothing.
+    """
+    old = {layer.name: layer for layer in source.layers}
+    units = [n.get_layer("embed_2").kernel.shape[1] for n in (source, target)]
+    if units[1] == 2 * units[0]:
+        widen(source, target)
+    else:
+        copy_weights(source, target)
+        kernel, bias = old["embed_1"].get_weights()
+        more = target.get_layer("embed_1").kernel.shape[0] - len(kernel)
+        kernel = np.pad(kernel, ((0, more), (0, 0)))
+        target.get_layer("embed_1").set_weights([kernel, bias])
+    for layer in target.layers:
+        if layer.name.startswith("compare_") and layer.name not in old:
+            for dense in (layer.combine, layer.contract):
+                dense.set_weights([np.zeros_like(w) for w in dense.get_weights()])
 
 
 class BandTrainer:
