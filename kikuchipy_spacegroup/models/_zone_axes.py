@@ -32,7 +32,7 @@ def sample_points(size: int, n_points: int) -> np.ndarray:
     radius = (size / 2 - 1.5) * np.sqrt(i / n_points)
     angle = np.pi * (1 + np.sqrt(5)) * i
     points = np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)
-    return np.rint(points + size / 2 - 0.5).astype(int)
+    return np.rint(points + size / 2 - 0.5).astype("int32")
 
 
 def blur_matrix(size: int) -> np.ndarray:
@@ -111,6 +111,7 @@ class FindZoneAxes(keras.layers.Layer):
         """
         patterns, centers, normals, features, is_band = inputs
         centers = known_centers(centers)
+        # The second of the seven scalars of a band
         strengths = ops.maximum(features[..., -6], 0.0) * is_band
         # 1. Where bands cross
         axes, scores, position = self._cross(normals, strengths, centers)
@@ -130,17 +131,23 @@ class FindZoneAxes(keras.layers.Layer):
         of_axes = ops.concatenate([*both, ops.stack(scalars, axis=-1)], axis=-1)
         of_bands = ops.stack([correlation[:, n_turned:], cover[:, n_turned:]], axis=-1)
         of_bands = ops.reshape(of_bands, (-1, n_bands, 2))
-        return axes, of_axes * is_axis[..., None], is_axis, of_bands * is_band[..., None]
+        return (
+            axes,
+            of_axes * is_axis[..., None],
+            is_axis,
+            of_bands * is_band[..., None],
+        )
 
     def _cross(self, normals, strengths, centers):
         """Return axes (n, axes, 3), scores, and distances from the middle (n, axes)."""
-        first, second = (ops.take(normals, i, axis=1) for i in self._pairs)
+        pairs = [ops.convert_to_tensor(i) for i in self._pairs]
+        first, second = (ops.take(normals, i, axis=1) for i in pairs)
         axes = _cross_product(first, second)
         length = ops.sqrt(ops.sum(axes**2, axis=-1, keepdims=True) + 1e-12)
         axes = axes / length
         # 1. Seen, and of two bands that are not nearly parallel
         position = self._distances(axes, centers)
-        weakest = ops.minimum(*(ops.take(strengths, i, axis=1) for i in self._pairs))
+        weakest = ops.minimum(*(ops.take(strengths, i, axis=1) for i in pairs))
         is_good = ops.logical_and(position < _FARTHEST, weakest > 0)
         is_good = ops.logical_and(is_good, length[..., 0] > np.sin(_LEAST_ANGLE))
         # 2. Those through which the most bands go
@@ -163,7 +170,7 @@ class FindZoneAxes(keras.layers.Layer):
         weights = self._passing(axes, normals, strengths)
         spread = ops.einsum("nab,nbi,nbj->naij", weights, normals, normals)
         trace = ops.sum(weights, axis=-1)[..., None, None]
-        inverse = 1.001 * np.eye(3, dtype="float32") - spread / (trace + 1e-6)
+        inverse = 1.001 * ops.eye(3, dtype="float32") - spread / (trace + 1e-6)
         for _ in range(3):
             inverse = ops.matmul(inverse, inverse)
         axes = ops.matmul(inverse, axes[..., None])[..., 0]
@@ -190,9 +197,13 @@ class FindZoneAxes(keras.layers.Layer):
         flat = ops.reshape(image, (-1, size * size))
         # 1. Values (n, points) and directions (n, 3, points) of pixels
         row, column = self._points.T
-        values = ops.take(flat, row * size + column, axis=1)
-        x = (column + 0.5).astype("float32") / size - centers[:, :1]
-        y = centers[:, 1:2] - (row + 0.5).astype("float32") / size
+        values = ops.take(flat, ops.convert_to_tensor(row * size + column), axis=1)
+        row, column = (
+            ops.convert_to_tensor(((i + 0.5) / size).astype("float32"))
+            for i in (row, column)
+        )
+        x = column - centers[:, :1]
+        y = centers[:, 1:2] - row
         z = centers[:, 2:] * ops.ones_like(x)
         directions = ops.stack([x, y, z], axis=1)
         # 2. Where they are after rotation, (n, rotations, points), of either sign
@@ -262,7 +273,8 @@ def _rotations(axes, cos, sin):
     n_axes = axes.shape[1]
     crossing = ops.reshape(crossing, (-1, n_axes, 1, 3, 3))
     outer = (axes[..., :, None] * axes[..., None, :])[:, :, None]
-    cos, sin = (i[:, None, None] for i in (cos, sin))
+    n_angles = len(cos)
+    cos, sin = (ops.convert_to_tensor(i[:, None, None]) for i in (cos, sin))
     # Rodrigues' rotation formula
-    matrices = cos * np.eye(3, dtype="float32") + sin * crossing + (1 - cos) * outer
-    return ops.reshape(matrices, (-1, n_axes * len(cos), 3, 3))
+    matrices = cos * ops.eye(3, dtype="float32") + sin * crossing + (1 - cos) * outer
+    return ops.reshape(matrices, (-1, n_axes * n_angles, 3, 3))

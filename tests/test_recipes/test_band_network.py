@@ -91,23 +91,66 @@ class TestDraw:
         assert triclinic > 0.1
 
 
-def test_weights_in_pytorch_are_those_of_keras():
-    """The same logits both ways, from what the layer finds in patterns."""
-    keras.utils.set_random_seed(1)
-    network = band_network((64, 64, 1), 7, n_bands=N_BANDS, units=16, blocks=2)
+@pytest.fixture
+def inputs():
+    """Patterns without bands, and projection centers of which one is unknown."""
     rng = np.random.default_rng(2)
     patterns = rng.normal(size=(3, 64, 64, 1)).astype("float32")
     centers = np.array([[0.5, 0.4, 0.6], [0.4, 0.2, 0.8], [np.nan] * 3], "float32")
-    found = network.get_layer("find_bands")([patterns, centers])
+    return [patterns, centers]
+
+
+@pytest.mark.parametrize("n_axes", [0, 6])
+def test_weights_in_pytorch_are_those_of_keras(inputs, n_axes):
+    """The same logits both ways, from what the layers find in patterns."""
+    keras.utils.set_random_seed(1)
+    given = {"n_bands": N_BANDS, "n_axes": n_axes, "units": 16, "blocks": 2}
+    network = band_network((64, 64, 1), 7, **given)
+    found = network.get_layer("find_bands")(inputs)
+    if n_axes:
+        found = [*found, *network.get_layer("find_zone_axes")([*inputs, *found])]
     bands = [torch.as_tensor(keras.ops.convert_to_numpy(i).copy()) for i in found]
     ours = module("torch_network").Bands(network).eval()
     with torch.no_grad():
-        expected = keras.ops.convert_to_numpy(network([patterns, centers]))
+        expected = keras.ops.convert_to_numpy(network(inputs))
         assert ours(*bands).numpy() == pytest.approx(expected, abs=1e-4)
         for parameter in ours.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
         changed = ours(*bands).numpy()
     assert np.abs(changed - expected).max() > 0.05
     ours.to_keras()
-    again = keras.ops.convert_to_numpy(network([patterns, centers]))
+    again = keras.ops.convert_to_numpy(network(inputs))
     assert again == pytest.approx(changed, abs=1e-4)
+
+
+class TestStart:
+    """A network starts from a smaller one."""
+
+    def start(self, inputs, **more):
+        """Return logits of a network, and of one that started from it."""
+        keras.utils.set_random_seed(1)
+        given = {"n_bands": N_BANDS, "n_axes": 0, "units": 16, "blocks": 1}
+        old = band_network((64, 64, 1), 7, **given)
+        for weight in old.trainable_weights:
+            weight.assign(weight + 0.1 * keras.random.normal(weight.shape))
+        new = band_network((64, 64, 1), 7, **(given | more))
+        module("trainer").start_from(old, new)
+        return [keras.ops.convert_to_numpy(i(inputs)) for i in (old, new)], new
+
+    @pytest.mark.parametrize("more", [{}, {"blocks": 3}, {"units": 32}])
+    def test_logits_are_the_same(self, inputs, more):
+        (old, new), _ = self.start(inputs, **more)
+        assert new == pytest.approx(old, abs=1e-4)
+
+    def test_what_is_twice_becomes_different(self, inputs):
+        _, network = self.start(inputs, units=32)
+        kernel = keras.ops.convert_to_numpy(network.get_layer("embed_2").kernel)
+        assert np.abs(kernel[:16] - kernel[16:]).max() > 0.01
+
+    def test_bands_see_symmetry_later(self, inputs):
+        """New features count nothing at first, for networks of both widths."""
+        for units in (16, 32):
+            _, network = self.start(inputs, units=units, n_axes=4)
+            kernel = keras.ops.convert_to_numpy(network.get_layer("embed_1").kernel)
+            assert np.abs(kernel[:-2]).max(axis=0).all()
+            assert not kernel[-2:].any()

@@ -67,7 +67,11 @@ class Bands(nn.Module):
         centers = torch.linspace(0, 90, first.n_angles)
         self.register_buffer("centers", centers, persistent=False)
         self.dense = nn.ModuleDict(
-            {name: nn.Linear(*layers[name].kernel.shape) for name in DENSE if name in layers}
+            {
+                name: nn.Linear(*layers[name].kernel.shape)
+                for name in DENSE
+                if name in layers
+            }
         )
         self.compare = nn.ModuleList(Compare(layers[name]) for name in compared)
         self.norm = nn.LayerNorm(2 * first.units)
