@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from kikuchipy.signals import EBSD
     from orix.crystal_map import CrystalMap
+    import pandas as pd
+
+    from kikuchipy_spacegroup.phases import FoundPhases, StructureSearch
+
+# Not of this module's name, which is "__main__" in a shell
+_logger = logging.getLogger("kikuchipy_spacegroup.phases")
 
 # Lines of the summary
 _N_SYMMETRIES = 8
+# Candidates printed for a phase
+_N_CANDIDATES = 10
 
 
 def summary(xmap: "CrystalMap") -> str:
@@ -73,6 +82,57 @@ def summary(xmap: "CrystalMap") -> str:
     return "\n".join(lines)
 
 
+def summary_of_phases(
+    found: "FoundPhases", candidates: "pd.DataFrame | None" = None
+) -> str:
+    """Return a table of phases found in a scan, and of what they may be.
+
+    Parameters
+    ----------
+    found
+        Phases from :func:`~kikuchipy_spacegroup.phases.find_phases`.
+    candidates
+        Structures from
+        :func:`~kikuchipy_spacegroup.phases.list_candidates`.
+
+    Returns
+    -------
+    table
+        One line per phase, the largest first, and one for what is no
+        crystal. Below each phase are its candidates, ten at most, with
+        the probability of their space group.
+    """
+    from kikuchipy_spacegroup.space_groups import symbol
+
+    width = max(16, *(len(name) for name in [*found.table["name"], ""]))
+    head = f"{'phase':{width}}  share  grains  probability  finest symmetry"
+    lines = [head]
+    for i, row in found.table.iterrows():
+        level = row["level"].replace("_", " ")
+        answer, probability = f"{row['symmetry']} ({level})", row["probability"]
+        if not level:
+            probability = row["space_group_probability"]
+            answer = f"not sure, {symbol(row['space_group'])} is best"
+        lines.append(
+            f"{row['name']:{width}} {row['fraction']:6.1%}  {row['n_grains']:6d}  "
+            f"{probability:11.2f}  {answer}"
+        )
+        if candidates is None:
+            continue
+        mine = candidates[candidates["phase"] == i]
+        for _, structure in mine[:_N_CANDIDATES].iterrows():
+            text = f"{structure['candidate']}, {structure['formula']}, "
+            text += f"{symbol(structure['space_group'])} ({structure['identifier']})"
+            lines.append(f"{'':{width + 17}}{structure['probability']:11.2f}  {text}")
+        if (n := len(mine) - _N_CANDIDATES) > 0:
+            lines.append(f"{'':{width + 30}}and {n} more")
+        if not len(mine):
+            lines.append(f"{'':{width + 30}}no candidate among the structures")
+    none = float((found.xmap.phase_id == -1).mean())
+    lines.append(f"{'no crystal':{width}} {none:6.1%}")
+    return "\n".join(lines)
+
+
 def _make_parser() -> argparse.ArgumentParser:
     """Return the parser of the arguments in a shell."""
     parser = argparse.ArgumentParser(
@@ -92,7 +152,7 @@ def _make_parser() -> argparse.ArgumentParser:
         "--png",
         type=Path,
         help="write the picture to this file (default: beside the output, else "
-        "space_groups.png)",
+        "space_groups.png, or phases.png with --phases)",
     )
     parser.add_argument("--model", help="model file (default: the bundled model)")
     parser.add_argument(
@@ -115,7 +175,30 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an existing output file"
     )
+    _add_phase_arguments(parser)
     return parser
+
+
+def _add_phase_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments to find phases."""
+    group = parser.add_argument_group("phases without any candidates")
+    group.add_argument(
+        "--phases",
+        action="store_true",
+        help="find the phases of the scan, print a table and draw a page of them",
+    )
+    group.add_argument(
+        "--elements",
+        nargs="+",
+        metavar="ELEMENT",
+        help="elements that may occur, to list structures the phases may be",
+    )
+    group.add_argument(
+        "--structures",
+        metavar="FOLDER",
+        help="folder of CIFs to search for structures, or another source of "
+        "search_structures() (default: amcsd, which needs larixite)",
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -187,29 +270,80 @@ def _classify_file(args: argparse.Namespace) -> None:
 
     picture = args.png
     if picture is None:
-        picture = (args.output or Path("space_groups")).with_suffix(".png")
+        default = "phases" if args.phases else "space_groups"
+        picture = (args.output or Path(default)).with_suffix(".png")
     _check_paths(args, picture)
+    _check_phase_arguments(args)
     s = kp.data.nickel_ebsd_small() if args.scan is None else load_scan(args.scan)
     if args.output is not None:
         n_points = math.prod(s.axes_manager.navigation_shape)
         check_map_path(args.output, overwrite=args.overwrite, n_points=n_points)
     n_points = math.prod(s.axes_manager.navigation_shape)
     model, runner = select_engine(args.model, args.engine, n_points)
+    structures = _search_structures(args)
     print(model, end="\n\n")
     xmap = classify_space_group(
         s,
         model,
         space_groups=args.space_groups,
         min_probability=args.min_probability,
+        keep_probabilities=args.phases,
         engine=engine_of(runner)[0],
     )
     print(xmap, summary(xmap), sep="\n\n")
-    figure = plot.plot_patterns(s, xmap)
+    if args.phases:
+        found = _find_phases(s, xmap, structures)
+        xmap, figure = found.xmap, plot.plot_phases(found, s)
+    else:
+        figure = plot.plot_patterns(s, xmap)
     figure.savefig(picture, dpi=150)
     print(f"\nPicture written to {picture}")
     if args.output is not None:
         save_map(args.output, xmap, overwrite=args.overwrite)
         print(f"Map written to {args.output}")
+
+
+def _check_phase_arguments(args: argparse.Namespace) -> None:
+    """Raise an error if arguments to find phases do not go together."""
+    if args.elements is not None and not args.phases:
+        raise ValueError("--elements are those of phases: give --phases, too")
+    if args.structures is not None and args.elements is None:
+        raise ValueError(
+            "--structures are searched by elements: give --phases and --elements, such "
+            "as --elements Fe Cr C"
+        )
+
+
+def _search_structures(args: argparse.Namespace) -> "StructureSearch | None":
+    """Return the structures of some elements, if there are elements."""
+    from kikuchipy_spacegroup.phases import search_structures
+
+    if args.elements is None:
+        return None
+    try:
+        search = search_structures(args.elements, source=args.structures or "amcsd")
+    except ImportError as error:
+        raise ImportError(
+            f"{error} Or give a folder of CIFs to --structures"
+        ) from error
+    print(f"{len(search)} structures of {', '.join(args.elements)}", end="\n\n")
+    return search
+
+
+def _find_phases(
+    s: "EBSD", xmap: "CrystalMap", structures: "StructureSearch | None"
+) -> "FoundPhases":
+    """Find the phases of a scan, and print what they may be."""
+    from kikuchipy_spacegroup.maps import grains_from_patterns
+    from kikuchipy_spacegroup.phases import find_phases, list_candidates
+
+    _logger.info("Finding grains in %i patterns", xmap.is_in_data.size)
+    grain_ids = grains_from_patterns(s)
+    _logger.info("Finding phases in %i grains", grain_ids.max(initial=-1) + 1)
+    found = find_phases(xmap, grain_ids=grain_ids)
+    candidates = None if structures is None else list_candidates(found, structures)
+    print(f"\n{summary_of_phases(found, candidates)}")
+    return found
 
 
 if __name__ == "__main__":

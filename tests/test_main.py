@@ -340,6 +340,60 @@ def test_onnx(tmp_path, tiny_model, nickel, monkeypatch, capsys):
     assert "mean probability" in out
 
 
+CIF = """data_nickel
+_cell_length_a 3.52
+_cell_length_b 3.52
+_cell_length_c 3.52
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'F m -3 m'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Ni1 Ni 0 0 0
+"""
+
+
+def test_phases(tmp_path, monkeypatch, capsys):
+    (tmp_path / "cifs").mkdir()
+    (tmp_path / "cifs" / "nickel.cif").write_text(CIF)
+    monkeypatch.chdir(tmp_path)
+    options = ["--phases", "--elements", "Ni", "Al", "--structures", "cifs"]
+    assert main([*options, "-o", "map.h5"]) == 0
+    out = capsys.readouterr().out
+    assert "1 structures of Ni, Al" in out
+    table = out[out.index("grains  probability") :]
+    assert re.search(r"\nphase 1.* 2 +0\.\d\d  .*Fm-3m", table)
+    assert re.search(r"0\.\d\d  nickel, Ni, Fm-3m \(nickel.cif\)\n", table)
+    assert re.search(r"\nno crystal +0.0%\n", table)
+    assert plt.imread(tmp_path / "map.png").ndim == 3
+    assert io.load("map.h5").phases[1].name.startswith("phase 1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["--elements", "Ni"], "give --phases"),
+        (["--phases", "--structures", "."], "give --phases and --elements"),
+        (["--phases", "--elements", "Xx", "--structures", "."], "'Xx'"),
+        (["--phases", "--elements", "Ni", "--structures", "."], "no CIFs in"),
+        (["--phases", "--elements", "Ni", "--structures", "no"], "'no'"),
+    ],
+)
+def test_arguments_of_phases(arguments, match, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "kikuchipy_spacegroup.classify_space_group", lambda *_, **__: pytest.fail()
+    )
+    assert main(arguments) == 2
+    assert match in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_summary():
     p = np.array([[0.9, 0.1], [0.8, 0.2], [0.45, 0.55]])
     lines = summary(crystal_map(p, [225, 229], min_probability=0.6)).splitlines()

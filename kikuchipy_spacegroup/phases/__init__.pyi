@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from ._find import find_phases
 from ._found import FoundPhases
+from ._list_candidates import list_candidates
 from ._result import StructureSearch
 from ._search import search_structures
 
@@ -9,5 +10,6 @@ __all__ = [
     "FoundPhases",
     "StructureSearch",
     "find_phases",
+    "list_candidates",
     "search_structures",
 ]
