@@ -3,6 +3,7 @@
 """Static background, aperture and unusable patterns; arrays only."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from scipy.ndimage import (
@@ -33,6 +34,8 @@ _COARSE, _PART_BYTES = 16, 32 * 2**20
 # Outside of the aperture are pixels darker than this share of the
 # median of the central half
 _DARK = 0.1
+# Eigenvalues of a blur below this share of the largest one are noise in float32
+_NEGLIGIBLE = 1e-7
 
 
 def unusable_patterns(patterns: np.ndarray) -> np.ndarray:
@@ -581,21 +584,75 @@ def flatten_patterns(
     True
     """
     n = max(1, min(inside.shape) // 60)
+    everywhere = inside.all()
+    # What is outside may be NaN, and counts as nothing
+    seen = patterns if everywhere else np.where(inside, patterns, np.float32(0))
+    flattened = _average_pixels(seen, n)
     share_inside = _average_pixels(inside, n).astype("float32")
-    usable = share_inside >= 0.5
-    share_inside[~usable] = 1
-    flattened = (
-        _average_pixels(np.where(inside, patterns, np.float32(0)), n)
-        / share_inside
-        * usable
-    )
-    flattened = (flattened - flattened[:, usable].mean(axis=1)[:, None, None]) * usable
+    usable = (share_inside >= 0.5).astype("float32")
+    if not everywhere:
+        flattened = flattened * (usable / np.maximum(share_inside, 0.5))
+    # Without the mean of what is seen, as a product of matrices
+    mean = flattened.reshape(len(flattened), -1) @ (usable / usable.sum()).ravel()
+    flattened = flattened - mean[:, None, None]
+    if not everywhere:
+        flattened *= usable
+    # Twice without the blur, all in the same memory
     width = sigma * min(usable.shape)
-    rows, columns = (
-        np.exp(-0.5 * (np.subtract.outer(i, i) / width) ** 2).astype("float32")
-        for i in map(np.arange, usable.shape)
-    )
-    weight = usable / np.maximum(rows @ usable.astype("float32") @ columns, 1e-6)
+    weight = usable / np.maximum(blur_images(usable[None], width)[0], 1e-6)
     for _ in range(2):
-        flattened = flattened - (rows @ flattened @ columns) * weight
+        blurred = blur_images(flattened, width)
+        blurred *= weight
+        flattened -= blurred
     return flattened.astype("float32", copy=False)
+
+
+def blur_images(images: np.ndarray, sigma: float) -> np.ndarray:
+    """Return sums of pixels with Gaussian weights, nothing being beyond the border.
+
+    Parameters
+    ----------
+    images
+        Images of shape (n, height, width) and dtype float32 or float64.
+    sigma
+        Standard deviation of the weights, 1 at the pixel itself, in
+        pixels.
+
+    Returns
+    -------
+    blurred
+        Images of the same shape and dtype, within about 1e-6 of the
+        largest value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kikuchipy_spacegroup.patterns._background import blur_images
+    >>> dot = np.zeros((1, 60, 60), dtype="float32")
+    >>> dot[0, 30, 30] = 1
+    >>> blur_images(dot, 6)[0, 30, 24:37:6].round(3)
+    array([0.607, 1.   , 0.607], dtype=float32)
+    """
+    n, height, width = images.shape
+    rows, columns = _factor_gaussian(height, sigma), _factor_gaussian(width, sigma)
+    # All rows of all images at once, then columns, which are few by now
+    coefficients = (images.reshape(-1, width) @ columns).reshape(n, height, -1)
+    coefficients = rows @ (rows.T @ coefficients)
+    blurred = coefficients.reshape(n * height, -1) @ columns.T
+    return blurred.reshape(images.shape)
+
+
+@lru_cache(maxsize=16)
+def _factor_gaussian(n: int, sigma: float) -> np.ndarray:
+    """Return F of shape (n, few), where F times its transpose is a Gaussian blur.
+
+    The matrix of a wide blur has few eigenvalues that are not negligible.
+    """
+    i = np.arange(n)
+    matrix = np.exp(-0.5 * (np.subtract.outer(i, i) / sigma) ** 2)
+    eigenvalues, vectors = np.linalg.eigh(matrix)
+    kept = eigenvalues > _NEGLIGIBLE * eigenvalues[-1]
+    factor = (vectors[:, kept] * np.sqrt(eigenvalues[kept])).astype("float32")
+    # The same array is given to all
+    factor.flags.writeable = False
+    return factor

@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from kikuchipy_spacegroup.patterns._background import flatten_patterns
+from kikuchipy_spacegroup.patterns._background import blur_images, flatten_patterns
 
 # What the values of patterns are like. Of 889 real and 3400 simulated patterns
 # all have a kurtosis of 2.5 to 5.4, a skewness of -0.7 to 1.4, and at least
@@ -17,6 +17,8 @@ _FEWEST_PIXELS = 1500
 # Width of the window of the local contrast as a share of the side, its floor
 # and the largest value, as in PreparePatterns
 _SIGMA, _FLOOR, _CLIP = 1 / 8, 0.25, 3
+# The smallest square of a local deviation, where the largest value is 1
+_LEAST_SQUARE = 1e-12
 # Images at a time, few enough for the cache of a processor
 _PART = 64
 
@@ -86,30 +88,58 @@ def _find_implausible(divided: np.ndarray, inside: np.ndarray) -> np.ndarray:
     if in_circle.sum() < _FEWEST_PIXELS:
         return np.zeros(len(divided), dtype=bool)
     # Squares of very large values would not be finite
-    flattened /= np.maximum(np.abs(flattened).max(axis=(1, 2), keepdims=True), 1e-30)
-    intensities = _even_contrast(flattened, in_circle)[:, in_circle]
-    intensities -= intensities.mean(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        intensities /= intensities.std(axis=1, keepdims=True)
-        squares = intensities**2
-        kurtosis = (squares**2).mean(axis=1)
-        skewness = (squares * intensities).mean(axis=1)
-        near_mean = (np.abs(intensities) < 0.1).mean(axis=1)
-        implausible = (kurtosis < _KURTOSIS[0]) | (kurtosis > _KURTOSIS[1])
-        implausible |= (skewness < _SKEWNESS[0]) | (skewness > _SKEWNESS[1])
+    largest = np.maximum(flattened.max(axis=(1, 2)), -flattened.min(axis=(1, 2)))
+    flattened /= np.maximum(largest, 1e-30)[:, None, None]
+    intensities = _even_contrast(flattened, in_circle)
+    kurtosis, skewness, near_mean = _describe_distributions(intensities)
+    implausible = (kurtosis < _KURTOSIS[0]) | (kurtosis > _KURTOSIS[1])
+    implausible |= (skewness < _SKEWNESS[0]) | (skewness > _SKEWNESS[1])
     implausible |= near_mean < _LEAST_NEAR_MEAN
     return implausible & np.isfinite(kurtosis)
 
 
 def _even_contrast(flat: np.ndarray, in_circle: np.ndarray) -> np.ndarray:
-    """Return flat patterns (n, height, width) over their local deviation, clipped."""
+    """Return flat patterns over their local deviation, clipped, in a circle.
+
+    From patterns (n, height, width) to intensities (n, pixels in circle).
+    """
     width = _SIGMA * min(in_circle.shape)
-    rows, columns = (
-        np.exp(-0.5 * (np.subtract.outer(i, i) / width) ** 2).astype("float32")
-        for i in map(np.arange, in_circle.shape)
-    )
-    weight = np.maximum(rows @ in_circle.astype("float32") @ columns, 1e-6)
+    mask = in_circle.astype("float32")
+    weight = np.maximum(blur_images(mask[None], width)[0], 1e-6)
+    # The local mean of squares
+    squares = flat * mask
+    np.square(squares, out=squares)
+    squares = blur_images(squares, width)
+    # From here on, only pixels in the circle, and all in the same memory
+    pixels = np.flatnonzero(in_circle)
+    spread = squares.reshape(len(flat), -1).take(pixels, axis=1)
+    spread *= 1 / weight[in_circle]
+    # Rounding may leave less than nothing
+    np.maximum(spread, _LEAST_SQUARE, out=spread)
+    np.sqrt(spread, out=spread)
+    # Its geometric mean is typical, and a share of it the floor
+    typical = np.exp(np.log(spread).mean(axis=1))
+    spread += _FLOOR * typical[:, None]
+    intensities = flat.reshape(len(flat), -1).take(pixels, axis=1)
+    intensities /= spread
+    return np.clip(intensities, -_CLIP, _CLIP, out=intensities)
+
+
+def _describe_distributions(
+    intensities: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return kurtosis, skewness and share of values near the mean, each (n,).
+
+    Intensities of shape (n, pixels) are overwritten.
+    """
+    n = intensities.shape[1]
+    intensities -= intensities.mean(axis=1, keepdims=True)
+    squares = np.square(intensities)
+    variance = squares.mean(axis=1)
+    near = np.abs(intensities) < 0.1 * np.sqrt(variance)[:, None]
+    near_mean = np.count_nonzero(near, axis=1) / n
+    # Sums of products, without an array of the products
+    fourth = np.einsum("ij,ij->i", squares, squares) / n
+    third = np.einsum("ij,ij->i", squares, intensities) / n
     with np.errstate(divide="ignore", invalid="ignore"):
-        spread = np.sqrt(rows @ (flat * in_circle) ** 2 @ columns / weight)
-        typical = np.exp(np.log(spread[:, in_circle]).mean(axis=1))[:, None, None]
-        return np.clip(flat / (spread + _FLOOR * typical), -_CLIP, _CLIP)
+        return fourth / variance**2, third / variance**1.5, near_mean
