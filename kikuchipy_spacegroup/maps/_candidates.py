@@ -172,7 +172,7 @@ def identify_phases(
     """
     probabilities, space_groups = probabilities_from_map(xmap)
     check_probability("min_probability", min_probability)
-    phases = _check_candidates(candidates)
+    phases = check_candidate_phases(candidates)
     prop = {}
     if grain_ids is not None:
         prop["grain_id"] = check_grain_ids(grain_ids, xmap)
@@ -322,7 +322,7 @@ def candidate_probabilities(
     array([[0.81, 0.09, 0.1 ],
            [0.09, 0.81, 0.1 ]], dtype=float32)
     """
-    phases = _check_candidates(candidates)
+    phases = check_candidate_phases(candidates)
     probabilities = np.nan_to_num(np.asarray(probabilities, dtype="float64"))
     if probabilities.ndim != 2 or probabilities.shape[1] != len(space_groups):
         raise ValueError(
@@ -355,8 +355,26 @@ def candidate_probabilities(
     return (posterior / posterior.sum(axis=1, keepdims=True)).astype("float32")
 
 
-def _check_candidates(candidates: Any) -> PhaseList:
-    """Return phases with IDs from 0 and different colors."""
+def check_candidate_phases(candidates: Any) -> PhaseList:
+    """Return phases with IDs from 0 and different colors.
+
+    Parameters
+    ----------
+    candidates
+        See :func:`identify_phases`.
+
+    Returns
+    -------
+    phases
+        Copies of the phases.
+
+    Raises
+    ------
+    TypeError
+        If it is a single phase.
+    ValueError
+        If a phase has no space group, or names are missing or the same.
+    """
     if isinstance(candidates, PhaseList):
         phases = [phase for i, phase in candidates if i != -1]
     elif isinstance(candidates, Phase | str | Path):
