@@ -183,7 +183,9 @@ def check_candidates(
     composition as in
     :func:`~kikuchipy_spacegroup.maps.candidate_probabilities`. For *none
     of these*, all factors but the prior are 1. The constants were chosen
-    by simulation on other materials than reported, see the user guide.
+    for Bloch waves, on four simulated materials. **With the kinematical
+    method, the probability of none of these is not calibrated**: only
+    the order of candidates is to be trusted.
 
     Examples
     --------
@@ -297,7 +299,9 @@ def _read_candidates(
     of_phase = {}
     for i, given in by_id.items():
         given = given.phases if isinstance(given, StructureSearch) else given
-        if not len(given):
+        if isinstance(given, PhaseList):
+            given = [phase for k, phase in given if k != -1]
+        if isinstance(given, Sequence) and not given:
             continue
         listed = [phase for _, phase in check_candidate_phases(given)]
         of_phase[i] = []

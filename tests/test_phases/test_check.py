@@ -5,13 +5,14 @@
 from diffpy.structure import Atom, Lattice, Structure
 import kikuchipy as kp
 import numpy as np
-from orix.crystal_map import Phase
+from orix.crystal_map import Phase, PhaseList
 from orix.quaternion import Orientation
+import pandas as pd
 import pytest
 
 from kikuchipy_spacegroup.maps import crystal_map
+from kikuchipy_spacegroup.phases import StructureSearch, check_candidates, find_phases
 from kikuchipy_spacegroup.phases import _check as check
-from kikuchipy_spacegroup.phases import check_candidates, find_phases
 from kikuchipy_spacegroup.phases._match import (
     add_inverted,
     laue_rotations,
@@ -98,8 +99,6 @@ class TestEvidence:
         assert evidence["none of these"] == 0
 
     def test_composition(self, found):
-        from orix.crystal_map import PhaseList
-
         measured = type(found)(
             found.xmap,
             found.table.assign(Ni=1.0, Fe=0.0),
@@ -152,6 +151,27 @@ class TestPatterns:
         phase = Phase("x", space_group=number)
         assert add_inverted(starts, phase).shape == (2, n, 4)
         assert laue_rotations(phase).size == n * phase.point_group.proper_subgroup.size
+
+
+class TestCandidates:
+    """Ways to give them."""
+
+    @pytest.mark.parametrize("kind", ["list", "phases", "search", "by ID"])
+    def test_kinds(self, found, kind):
+        phases = PhaseList([NICKEL, IRON])
+        given = {
+            "list": [NICKEL, IRON],
+            "phases": phases,
+            "search": StructureSearch(phases, pd.DataFrame(), pd.DataFrame()),
+            "by ID": {1: phases},
+        }[kind]
+        listed, of_phase = check._read_candidates(given, found)
+        assert listed.names == ["nickel", "iron"]
+        assert of_phase == {1: [0, 1]}
+
+    def test_nothing_found(self, found):
+        with pytest.raises(ValueError, match="no candidates"):
+            check._read_candidates(PhaseList(), found)
 
 
 class TestErrors:
