@@ -14,10 +14,15 @@ import numpy as np
 
 if TYPE_CHECKING:
     from kikuchipy.signals import EBSD
+    from matplotlib.figure import Figure
     from orix.crystal_map import CrystalMap
     import pandas as pd
 
-    from kikuchipy_spacegroup.phases import FoundPhases, StructureSearch
+    from kikuchipy_spacegroup.phases import (
+        CheckedCandidates,
+        FoundPhases,
+        StructureSearch,
+    )
 
 # Not of this module's name, which is "__main__" in a shell
 _logger = logging.getLogger("kikuchipy_spacegroup.phases")
@@ -133,6 +138,34 @@ def summary_of_phases(
     return "\n".join(lines)
 
 
+def summary_of_check(checked: "CheckedCandidates") -> str:
+    """Return a table of candidates that were matched with patterns.
+
+    Parameters
+    ----------
+    checked
+        Candidates from
+        :func:`~kikuchipy_spacegroup.phases.check_candidates`.
+
+    Returns
+    -------
+    table
+        The best ten answers for each phase.
+    """
+    from kikuchipy_spacegroup.space_groups import symbol
+
+    lines = ["phase  match  probability  candidate"]
+    for i, here in checked.table.groupby("phase", sort=False):
+        for row in here[:_N_CANDIDATES].to_dict("records"):
+            match = f"{row['match']:5.2f}" if row["formula"] else f"{'':5}"
+            text = row["candidate"]
+            if row["formula"]:
+                text += f", {row['formula']}, {symbol(row['space_group'])}"
+                text += f" ({row['simulation']})"
+            lines.append(f"{i:5d}  {match}  {row['probability']:11.2f}  {text}")
+    return "\n".join(lines)
+
+
 def _make_parser() -> argparse.ArgumentParser:
     """Return the parser of the arguments in a shell."""
     parser = argparse.ArgumentParser(
@@ -199,6 +232,15 @@ def _add_phase_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of CIFs to search for structures, or another source of "
         "search_structures() (default: amcsd, which needs larixite)",
     )
+    group.add_argument(
+        "--check",
+        action="store_true",
+        help="match these structures with the patterns of each phase, which needs a "
+        "calibrated detector in the scan",
+    )
+    group.add_argument(
+        "--energy", type=float, help="beam energy in keV, if the scan does not tell it"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -212,7 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     status
-        0 if all went well, 2 if the input was not usable.
+        0 if all went well, 2 if the input was not usable, 130 if it was
+        interrupted.
     """
     args = _make_parser().parse_args(arguments)
     logging.basicConfig(level="WARNING", format="%(message)s")
@@ -222,6 +265,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: what was written is kept", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -301,6 +347,26 @@ def _classify_file(args: argparse.Namespace) -> None:
     if args.output is not None:
         save_map(args.output, xmap, overwrite=args.overwrite)
         print(f"Map written to {args.output}")
+    if args.check:
+        # What is found is printed and written before
+        figure = _match_candidates(args, s, found, structures)
+        figure.savefig(picture, dpi=150)
+        print(f"\nPicture written again to {picture}, with orientations")
+
+
+def _match_candidates(
+    args: argparse.Namespace,
+    s: "EBSD",
+    found: "FoundPhases",
+    structures: "StructureSearch",
+) -> "Figure":
+    """Match structures with patterns, print how, and draw the page again."""
+    from kikuchipy_spacegroup import plot
+    from kikuchipy_spacegroup.phases import check_candidates
+
+    checked = check_candidates(s, found, structures, energy=args.energy)
+    print(f"\n{summary_of_check(checked)}")
+    return plot.plot_phases(found, s, checked)
 
 
 def _check_phase_arguments(args: argparse.Namespace) -> None:
@@ -311,6 +377,10 @@ def _check_phase_arguments(args: argparse.Namespace) -> None:
         raise ValueError(
             "--structures are searched by elements: give --phases and --elements, such "
             "as --elements Fe Cr C"
+        )
+    if args.check and args.elements is None:
+        raise ValueError(
+            "--check matches structures of some elements: give --phases and --elements"
         )
 
 

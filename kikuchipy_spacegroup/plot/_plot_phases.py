@@ -4,8 +4,12 @@
 
 from typing import TYPE_CHECKING
 
+from matplotlib.colors import to_hex
 import matplotlib.pyplot as plt
 import numpy as np
+import orix.plot  # noqa: F401, registers the projection "ipf"
+from orix.quaternion.symmetry import C2h
+from orix.vector import Vector3d
 
 from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.maps import probabilities_from_map
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from kikuchipy_spacegroup.phases import FoundPhases
+    from kikuchipy_spacegroup.phases import CheckedCandidates, FoundPhases
 
 # Patterns side by side, lines of a legend, and inches
 _N_COLUMNS = 4
@@ -27,7 +31,11 @@ _WIDTH, _PATTERN_HEIGHT = 8.3, 2.35
 
 
 def plot_phases(
-    found: "FoundPhases", signal: "EBSD", *, n_patterns: int = 12
+    found: "FoundPhases",
+    signal: "EBSD",
+    checked: "CheckedCandidates | None" = None,
+    *,
+    n_patterns: int = 12,
 ) -> "Figure":
     """Draw a page of the phases found in a scan.
 
@@ -37,6 +45,11 @@ def plot_phases(
         Phases from :func:`~kikuchipy_spacegroup.phases.find_phases`.
     signal
         The scan, of zero, one or two dimensions.
+    checked
+        Candidates from
+        :func:`~kikuchipy_spacegroup.phases.check_candidates`. If given,
+        an inverse pole figure of the sample normal is drawn of each phase
+        whose best candidate is not *none of these*.
     n_patterns
         Largest number of patterns to draw, of the largest phases.
 
@@ -89,8 +102,11 @@ def plot_phases(
     map_height = _WIDTH / 2 * float(np.clip(shape[0] / shape[1], 0.15, 1.2)) + 0.45
     n_entries = min(len(found.table) + 1, _MAX_ENTRIES + 1)
     heights = [map_height + 0.2 * n_entries, _PATTERN_HEIGHT * n_rows if shown else 0.5]
+    named = {} if checked is None else _named_phases(checked, shown)
+    if named:
+        heights.append(_PATTERN_HEIGHT * -(-len(named) // _N_COLUMNS))
     figure = plt.figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=heights)
+    above, below, *lowest = figure.subfigures(len(heights), 1, height_ratios=heights)
     left, right = above.subplots(1, 2)
     _draw_phases(found, left)
     _draw_confidence(found, right)
@@ -100,7 +116,44 @@ def plot_phases(
             ax.plot(column, row, "x", color="k", ms=6, mew=2.6)
             ax.plot(column, row, "x", color="w", ms=5, mew=1.2)
     _draw_patterns(found, signal, nav_shape, places, below)
+    if named:
+        _draw_orientations(found, checked, named, lowest[0])
     return figure
+
+
+def _named_phases(checked: "CheckedCandidates", shown: list[int]) -> dict[int, str]:
+    """Return the best candidates of phases, of those that have one."""
+    best = {i: name for i, name in checked.best.items() if i in shown}
+    return {i: name for i, name in best.items() if name in checked.orientations[i]}
+
+
+def _draw_orientations(
+    found: "FoundPhases",
+    checked: "CheckedCandidates",
+    named: dict[int, str],
+    figure: "SubFigure",
+) -> None:
+    """Draw inverse pole figures of the typical patterns of phases."""
+    color = colors(found.xmap)
+    n_rows = -(-len(named) // _N_COLUMNS)
+    rows = checked.table.drop_duplicates("phase").set_index("phase")
+    for k, (i, name) in enumerate(named.items(), start=1):
+        orientations = checked.orientations[i][name]
+        # orix does not know the Laue class of the point group m
+        symmetry = orientations.symmetry.laue or C2h
+        ax = figure.add_subplot(
+            n_rows, _N_COLUMNS, k, projection="ipf", symmetry=symmetry
+        )
+        ax.scatter(orientations * Vector3d.zvector(), c=to_hex(color[i]), s=25, ec="k")
+        ax.set_title(
+            f"{name}\nmatch {rows.loc[i, 'match']:.2f}, "
+            f"probability {rows.loc[i, 'probability']:.2f}",
+            fontsize="small",
+            pad=16,
+        )
+        # Of the corners, which are in the way otherwise
+        for text in ax.texts:
+            text.set_fontsize("small")
 
 
 def _draw_phases(found: "FoundPhases", ax: "Axes") -> None:
