@@ -60,6 +60,9 @@ N_PATTERNS = 5
 # Relative difference of lattice parameters of one phase
 SAME = 0.03
 STRETCH = 1.005
+# Constants of check_candidates()
+SLOPE, NONE_PRIOR = 60.0, 0.1
+EVEN = {"dynamical": 0.49, "two-beam": 0.40, "kinematical": 0.27}
 # Larger ones take long
 MOST_ATOMS = 60
 
@@ -177,35 +180,46 @@ def score_material(
         yield {k: round(v, 4) if isinstance(v, float) else v for k, v in line.items()}
 
 
+def log_weights(here: pd.DataFrame) -> np.ndarray:
+    """Return log-weights of the answers for a material, not normalized.
+
+    They are those of check_candidates(), from the matches, as probabilities in a table
+    are rounded. A column ``evidence`` is added, if there is one.
+    """
+    none = (here["candidate"] == "none of these").to_numpy()
+    even = here["simulation"].map(EVEN).to_numpy(dtype="float64")
+    logs = SLOPE * (here["match"].to_numpy(dtype="float64") - even)
+    logs += np.log((1 - NONE_PRIOR) / (~none).sum())
+    if "evidence" in here:
+        logs += here["evidence"].to_numpy(dtype="float64")
+    return np.where(none, np.log(NONE_PRIOR), logs)
+
+
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row per material: how the true phase does, and without it, none."""
     rows = []
     for (name, dose, seed), here in table.groupby(
         ["material", "dose", "seed"], sort=False
     ):
-        none = here["candidate"] == "none of these"
-        p_none = float(here["probability"][none].iloc[0])
-        candidates = here[~none].sort_values("match", ascending=False)
-        rank = int(np.flatnonzero(candidates["true"])[0]) + 1
-        best = here.sort_values("probability", ascending=False).iloc[0]
+        candidates = here[here["candidate"] != "none of these"]
+        candidates = candidates.sort_values("match", ascending=False)
         wrong = candidates[~candidates["true"]]
-        # The candidates share what is not the prior of none of them
-        n = len(candidates)
-        others = wrong["probability"].sum() * n / (n - 1)
+        best = here.iloc[log_weights(here).argmax()]
+        without = here[~here["true"]]
+        best_without = without.iloc[log_weights(without).argmax()]
         rows.append(
             {
                 "material": name,
                 "dose": dose,
                 "seed": seed,
-                "candidates": n,
-                "rank": rank,
+                "candidates": len(candidates),
+                "rank": int(np.flatnonzero(candidates["true"])[0]) + 1,
                 "match": float(candidates["match"][candidates["true"]].iloc[0]),
                 "best_wrong_match": float(wrong["match"].max()),
                 "best_wrong": f"{wrong['formula'].iloc[0]} {wrong['space_group'].iloc[0]}",
                 "answer_right": bool(best["true"]),
                 "none_with_it": best["candidate"] == "none of these",
-                "none_without_it": p_none / (p_none + others)
-                > wrong["probability"].max() * n / (n - 1) / (p_none + others),
+                "none_without_it": best_without["candidate"] == "none of these",
                 "seconds": float(here["seconds"].iloc[0]),
             }
         )
