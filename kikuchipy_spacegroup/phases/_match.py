@@ -186,6 +186,7 @@ def index_patterns(
     mean.shape = coarse.shape[1:]
     mean.pc = np.squeeze(patterns.detector.pc_average) * ratio[[1, 0, 0]]
     signal = EBSD(coarse)
+    signal.axes_manager[0].name = "x"
     scores, best = [], []
     for start in range(0, rotations.size, _N_AT_ONCE):
         with quiet():
