@@ -62,15 +62,20 @@ def make_optimizer(
 def compile_graph(
     graph: keras.Model, optimizer: Any, label_smoothing: float = 0.0
 ) -> None:
-    """Compile a graph for training, with the loss of logits."""
+    """Compile a graph for training, with the loss of logits.
+
+    All variables of the optimizer and of the metric are made here. TensorFlow
+    traces a step that makes some twice, which is most of a short training.
+    """
     if not isinstance(optimizer, str):
         _skip_all_reduce(optimizer)
+        optimizer.build(graph.trainable_variables)
     graph.compile(
         optimizer,
         keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=label_smoothing
         ),
-        metrics=["accuracy"],
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         # JAX would run every operation by itself, and XLA does not pay under others
         jit_compile=keras.backend.backend() == "jax",
     )

@@ -36,6 +36,8 @@ CLEAN = Acquisition(
     aperture_probability=0,
 )
 NARROW = Geometry(pcy=(0.05, 0.55), pcz=(0.42, 0.95))
+# Averages make a second graph, which takes as long as the first one
+PLAIN = {"optimization": Optimization(average=None)}
 
 
 @pytest.fixture(scope="module")
@@ -376,7 +378,7 @@ class TestWhatIsKnown:
             "accuracy": {"all": 0.99},
             "licence": "GPL",
         }
-        kwargs = {"epochs": 1, "steps_per_epoch": 2, "batch_size": 4}
+        kwargs = {"epochs": 1, "steps_per_epoch": 2, "batch_size": 4} | PLAIN
         for i in range(2):
             fit(model, experimental=noise, show_progressbar=False, **kwargs)
             calls = [m for m in caplog.messages if "Call `calibrate()`" in m]
@@ -408,7 +410,7 @@ class TestWhatIsKnown:
 
     def test_prior_is_the_shares_of_training(self, library, noise):
         model = new_model()
-        kwargs = {"epochs": 1, "steps_per_epoch": 1, "show_progressbar": False}
+        kwargs = {"epochs": 1, "steps_per_epoch": 1, "show_progressbar": False} | PLAIN
         fit(model, library, experimental=noise, **kwargs)
         assert np.array_equal(model.prior, [0.5, 0.5])
         weights = Sampling(space_group_weights={229: 3}, outlier_share=0.2)
@@ -424,7 +426,7 @@ class TestWhatIsKnown:
         model = SpaceGroupModel.create([225, 229, 194], size=32, filters=(8,), stem=8)
         model.prior = [0.2, 0.3, 0.5]
         some = recorded(["Ni", "Fe"], [225, 229])
-        kwargs = {"epochs": 1, "steps_per_epoch": 1, "show_progressbar": False}
+        kwargs = {"epochs": 1, "steps_per_epoch": 1, "show_progressbar": False} | PLAIN
         for _ in range(2):
             fit(model, experimental=some, **kwargs)
             assert model.prior == pytest.approx([0.25, 0.25, 0.5])
@@ -495,6 +497,22 @@ class TestFit:
         assert (model.predict(recorded.patterns) == 194).all()
         expected = "3 simulated phases and 20 experimental patterns of 1 material(s)"
         assert expected in repr(model)
+
+    def test_steps_are_traced_once(self, noise, monkeypatch):
+        """A step that makes variables is traced twice, which takes long."""
+        if keras.backend.backend() != "tensorflow":
+            pytest.skip("TensorFlow traces")
+        traced = []
+        train_step = keras.Model.train_step
+
+        def traced_step(self, data):
+            traced.append(self.name)
+            return train_step(self, data)
+
+        monkeypatch.setattr(keras.Model, "train_step", traced_step)
+        kwargs = {"epochs": 1, "steps_per_epoch": 2, "batch_size": 4} | PLAIN
+        fit(new_model(), None, noise, show_progressbar=False, **kwargs)
+        assert traced == ["trainer"]
 
     def test_wrong_numbers(self, library):
         with pytest.raises(ValueError, match="epochs must be at least 1, not 0"):
