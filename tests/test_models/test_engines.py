@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+from pathlib import Path
 import pickle
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from kikuchipy_spacegroup.models import (
     _engine_choice,
     _engines,
     _exported,
+    _onnx,
     _user_cache,
     save_onnx,
 )
@@ -39,9 +41,26 @@ OPTIONS = {"keep_probabilities": True, "show_progressbar": False}
 needs_openvino = pytest.mark.skipif("openvino" not in OTHERS, reason="no openvino")
 
 
+class ConvertedOnce:
+    """The graph of a model, converted to ONNX once, and as often as wanted written."""
+
+    contents: dict[str, bytes] = {}
+
+    def __init__(self, model, export_graph=_onnx.export_graph):
+        self.model, self.export_graph = model, export_graph
+
+    def export(self, path, **kwargs):
+        name = self.model.fingerprint()
+        if name not in self.contents:
+            self.export_graph(self.model).export(path, **kwargs)
+            self.contents[name] = Path(path).read_bytes()
+        Path(path).write_bytes(self.contents[name])
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """A cache of its own, and scans that are all worth to measure for."""
+    monkeypatch.setattr(_onnx, "export_graph", ConvertedOnce)
     monkeypatch.setenv(_user_cache.VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(_engine_choice, "WORTH_MEASURING", 1)
     kpsg.clear_model_cache()
