@@ -227,8 +227,7 @@ class FindZoneAxes(keras.layers.Layer):
         # 4. Correlation of both where both are seen
         count = ops.sum(seen, axis=-1)
         n = ops.maximum(count, 1.0)
-        columns = ops.stack([values, values**2], axis=-1)
-        sums = ops.matmul(seen, columns)
+        sums = ops.matmul(seen, ops.stack([values, values**2], axis=-1))
         mean, mean_other = sums[..., 0] / n, ops.sum(others, axis=-1) / n
         both = ops.matmul(others, values[..., None])[..., 0] / n - mean * mean_other
         variance = sums[..., 1] / n - mean**2

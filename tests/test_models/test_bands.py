@@ -4,13 +4,11 @@
 
 import keras
 from keras import ops
-import kikuchipy as kp
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 from skimage.transform import radon
 
-import kikuchipy_spacegroup as kpsg
 from kikuchipy_spacegroup.models import band_network
 from kikuchipy_spacegroup.models._bands import (
     CompareBands,
@@ -24,28 +22,6 @@ SIZE = 64
 
 def to_numpy(tensor):
     return np.asarray(ops.convert_to_numpy(tensor))
-
-
-@pytest.fixture(scope="module")
-def nickel():
-    """Prepared patterns, their centers, and matrices from detector to crystal."""
-    mp = kp.data.nickel_ebsd_master_pattern_small(
-        projection="lambert", hemisphere="both"
-    )
-    library = kpsg.MasterPatternLibrary.from_signals([mp], ["Ni"], half_width=100)
-    rng = np.random.default_rng(4)
-    n = 12
-    geometry = kpsg.simulation.Geometry(stretch=0, distortion=(0, 0)).sample(n, rng)
-    orientation = kpsg.simulation.random_rotation_matrices(n, rng)
-    inputs = {
-        "upper": library.upper[np.zeros(n, int)],
-        "lower": library.lower[np.zeros(n, int)],
-        "orientation": orientation,
-        "geometry": geometry,
-    }
-    patterns = kpsg.simulation.ProjectPatterns(library, (SIZE, SIZE)).call(inputs)
-    prepared = kpsg.patterns.PreparePatterns(size=SIZE)(to_numpy(patterns)[..., None])
-    return to_numpy(prepared), geometry[:, :3].astype("float32"), orientation
 
 
 def test_radon_transform_is_that_of_scikit_image():
@@ -147,7 +123,7 @@ def test_network_is_read_from_its_file(nickel, tmp_path):
     prepared, centers, _ = nickel
     network = band_network((SIZE, SIZE, 1), 5, units=16, blocks=1)
     expected = to_numpy(network([prepared, centers]))
-    assert expected.shape == (12, 5)
+    assert expected.shape == (len(prepared), 5)
     assert np.isfinite(expected).all()
     network.save(tmp_path / "a.keras")
     assert (tmp_path / "a.keras").stat().st_size < 200_000

@@ -3,7 +3,6 @@
 """The layer that finds zone axes, and says how symmetric patterns are about them."""
 
 from keras import ops
-import kikuchipy as kp
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
@@ -18,28 +17,6 @@ SIZE = 64
 
 def to_numpy(tensor):
     return np.asarray(ops.convert_to_numpy(tensor))
-
-
-@pytest.fixture(scope="module")
-def nickel():
-    """Prepared patterns, their centers, and matrices from detector to crystal."""
-    mp = kp.data.nickel_ebsd_master_pattern_small(
-        projection="lambert", hemisphere="both"
-    )
-    library = kpsg.MasterPatternLibrary.from_signals([mp], ["Ni"], half_width=100)
-    rng = np.random.default_rng(4)
-    n = 20
-    geometry = kpsg.simulation.Geometry(stretch=0, distortion=(0, 0)).sample(n, rng)
-    orientation = kpsg.simulation.random_rotation_matrices(n, rng)
-    inputs = {
-        "upper": library.upper[np.zeros(n, int)],
-        "lower": library.lower[np.zeros(n, int)],
-        "orientation": orientation,
-        "geometry": geometry,
-    }
-    patterns = kpsg.simulation.ProjectPatterns(library, (SIZE, SIZE)).call(inputs)
-    prepared = kpsg.patterns.PreparePatterns(size=SIZE)(to_numpy(patterns)[..., None])
-    return to_numpy(prepared), geometry[:, :3].astype("float32"), orientation
 
 
 def find(prepared, centers, n_bands=16):
