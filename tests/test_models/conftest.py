@@ -13,7 +13,7 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def nickel():
+def prepared_nickel():
     """Prepared patterns, their centers, and matrices from detector to crystal."""
     mp = kp.data.nickel_ebsd_master_pattern_small(
         projection="lambert", hemisphere="both"

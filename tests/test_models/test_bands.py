@@ -43,9 +43,9 @@ def test_radon_transform_is_that_of_scikit_image():
     assert np.corrcoef(ours.ravel(), theirs[:, inner].ravel())[0, 1] > 0.97
 
 
-def test_bands_are_lattice_planes(nickel):
+def test_bands_are_lattice_planes(prepared_nickel):
     """The strongest bands of nickel are those of its four strongest families."""
-    prepared, centers, orientation = nickel
+    prepared, centers, orientation = prepared_nickel
     normals, _, is_band = FindBands(n_bands=8)([prepared, centers])
     assert to_numpy(is_band).all()
     indices = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3), -1).reshape(-1, 3)
@@ -61,9 +61,9 @@ def test_bands_are_lattice_planes(nickel):
     assert (off[:, :5] < 1.5).mean() > 0.9
 
 
-def test_the_center_makes_angles_right(nickel):
+def test_the_center_makes_angles_right(prepared_nickel):
     """With another center, normals are no longer those of lattice planes."""
-    prepared, centers, _ = nickel
+    prepared, centers, _ = prepared_nickel
     find = FindBands(n_bands=4)
     right, *_ = find([prepared, centers])
     wrong, *_ = find([prepared, centers + np.float32([0.1, 0, 0])])
@@ -74,9 +74,9 @@ def test_the_center_makes_angles_right(nickel):
     assert 2 < np.rad2deg(np.arccos(cosines)).max() < 30
 
 
-def test_turned_patterns_have_the_same_features(nickel):
+def test_turned_patterns_have_the_same_features(prepared_nickel):
     """A quarter turn about the center of the pattern is exact."""
-    prepared, centers, _ = nickel
+    prepared, centers, _ = prepared_nickel
     centers = np.full_like(centers, (0.5, 0.5, 0.6))
     find = FindBands(n_bands=6)
     _, features, _ = find([prepared, centers])
@@ -119,8 +119,8 @@ def test_order_and_missing_bands_change_nothing(bands):
     assert np.allclose(others, expected, atol=1e-5)
 
 
-def test_network_is_read_from_its_file(nickel, tmp_path):
-    prepared, centers, _ = nickel
+def test_network_is_read_from_its_file(prepared_nickel, tmp_path):
+    prepared, centers, _ = prepared_nickel
     network = band_network((SIZE, SIZE, 1), 5, units=16, blocks=1)
     expected = to_numpy(network([prepared, centers]))
     assert expected.shape == (len(prepared), 5)

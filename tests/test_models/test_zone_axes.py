@@ -27,8 +27,8 @@ def find(prepared, centers, n_bands=16):
 
 
 @pytest.fixture(scope="module")
-def found(nickel):
-    return find(*nickel[:2])
+def found(prepared_nickel):
+    return find(*prepared_nickel[:2])
 
 
 def angles_to(directions, axes, orientation):
@@ -46,24 +46,24 @@ def equivalent(*indices):
     return [np.array(indices)[list(o)] * s for o in orders for s in signs]
 
 
-def test_axes_are_directions_of_the_lattice(nickel, found):
+def test_axes_are_directions_of_the_lattice(prepared_nickel, found):
     _, axes, of_axes, is_axis, _ = found
     low = [equivalent(*i) for i in ((0, 0, 1), (0, 1, 1), (1, 1, 1), (1, 1, 2))]
     low += [equivalent(*i) for i in ((0, 1, 2), (0, 1, 3), (1, 1, 4), (1, 2, 3))]
-    off = angles_to(np.concatenate(low), axes, nickel[2])[:, :4]
+    off = angles_to(np.concatenate(low), axes, prepared_nickel[2])[:, :4]
     assert is_axis[:, :4].all()
     assert np.median(off) < 0.7
     # The bands that go through an axis make it more precise and rank it
     assert (np.diff(of_axes[..., -3]) <= 0).all()
 
 
-def test_patterns_are_symmetric_about_axes_of_symmetry(nickel, found):
+def test_patterns_are_symmetric_about_axes_of_symmetry(prepared_nickel, found):
     """Of a fourfold, a threefold and a twofold axis of m-3m."""
     _, axes, of_axes, is_axis, _ = found
     correlations, covers = of_axes[..., :4], of_axes[..., 4:8]
     symmetric = {(0, 0, 1): (2, 4), (1, 1, 1): (3,), (0, 1, 1): (2,)}
     for direction, folds in symmetric.items():
-        off = angles_to(equivalent(*direction), axes, nickel[2])
+        off = angles_to(equivalent(*direction), axes, prepared_nickel[2])
         here = (off < 0.8) & (is_axis > 0)
         for k, fold in enumerate(FOLDS):
             values = correlations[..., k][here & (covers[..., k] > 0.3)]
@@ -74,19 +74,21 @@ def test_patterns_are_symmetric_about_axes_of_symmetry(nickel, found):
                 assert np.median(values) < 0.5
 
 
-def test_mirrors_are_half_turns_about_normals(nickel, found):
+def test_mirrors_are_half_turns_about_normals(prepared_nickel, found):
     """Planes {001} and {011} of m-3m are mirrors, {111} are none."""
     normals, *_, of_bands = found
     values, cover = of_bands[..., 0], of_bands[..., 1]
     for plane, is_mirror in (((0, 0, 1), 1), ((0, 1, 1), 1), ((1, 1, 1), 0)):
-        here = (angles_to(equivalent(*plane), normals, nickel[2]) < 0.8) & (cover > 0.3)
+        here = (angles_to(equivalent(*plane), normals, prepared_nickel[2]) < 0.8) & (
+            cover > 0.3
+        )
         assert here.sum() > 3
         assert (np.median(values[here]) > 0.6) == is_mirror
 
 
-def test_correlation_is_that_of_rotated_patterns(nickel, found):
+def test_correlation_is_that_of_rotated_patterns(prepared_nickel, found):
     """Rotations of SciPy, and patterns interpolated by it."""
-    prepared, centers, _ = nickel
+    prepared, centers, _ = prepared_nickel
     _, axes, of_axes, *_ = found
     row, column = sample_points(SIZE, 480).T
     ours, theirs = [], []
@@ -110,9 +112,9 @@ def test_correlation_is_that_of_rotated_patterns(nickel, found):
     assert np.abs(np.subtract(ours, theirs)).mean() < 0.08
 
 
-def test_turned_patterns_have_the_same_features(nickel):
+def test_turned_patterns_have_the_same_features(prepared_nickel):
     """A quarter turn about the center of the pattern is exact."""
-    prepared = nickel[0]
+    prepared = prepared_nickel[0]
     centers = np.full((len(prepared), 3), (0.5, 0.5, 0.6), "float32")
     here = find(prepared, centers)
     turned = find(np.rot90(prepared, axes=(1, 2)).copy(), centers)
@@ -122,9 +124,9 @@ def test_turned_patterns_have_the_same_features(nickel):
     assert close.mean() > 0.9
 
 
-def test_nothing_and_unknown_centers(nickel):
+def test_nothing_and_unknown_centers(prepared_nickel):
     """No bands, no axes; an unknown center is a common one."""
-    prepared, centers, _ = nickel
+    prepared, centers, _ = prepared_nickel
     empty = find(np.zeros_like(prepared[:2]), centers[:2])
     assert not empty[3].any()
     assert all(np.isfinite(i).all() for i in empty)
@@ -133,8 +135,8 @@ def test_nothing_and_unknown_centers(nickel):
     assert all(np.array_equal(i, j) for i, j in zip(unknown, common))
 
 
-def test_few_bands(nickel):
-    prepared, centers, _ = nickel
+def test_few_bands(prepared_nickel):
+    prepared, centers, _ = prepared_nickel
     _, axes, of_axes, is_axis, of_bands = find(prepared, centers, n_bands=3)
     assert axes.shape == (len(prepared), 20, 3)
     assert of_axes.shape == (len(prepared), 20, 11)
@@ -143,12 +145,14 @@ def test_few_bands(nickel):
 
 
 @pytest.mark.parametrize("n_axes", [0, 5])
-def test_network_with_and_without_axes(nickel, tmp_path, n_axes):
+def test_network_with_and_without_axes(prepared_nickel, tmp_path, n_axes):
     given = {"size": SIZE, "units": 16, "blocks": 1, "n_axes": n_axes}
     model = kpsg.SpaceGroupModel.create([1, 2, 225], network="bands", **given)
     names = [layer.name for layer in model.network.layers]
     assert ("find_zone_axes" in names) == (n_axes > 0)
     model.save(tmp_path / "bands.keras")
     again = kpsg.load_model(tmp_path / "bands.keras")
-    expected = to_numpy(model.network(list(nickel[:2])))
-    assert np.allclose(to_numpy(again.network(list(nickel[:2]))), expected, atol=1e-5)
+    expected = to_numpy(model.network(list(prepared_nickel[:2])))
+    assert np.allclose(
+        to_numpy(again.network(list(prepared_nickel[:2]))), expected, atol=1e-5
+    )
