@@ -12,9 +12,8 @@ from kikuchipy_spacegroup._keras import keras, layers, ops
 
 # Where the center is taken to be if it is unknown: the middle of what is common
 _UNKNOWN_CENTER = (0.5, 0.3, 0.65)
-# Widths in pixels of the filters that find bands
-_FILTER_WIDTHS = (1.0, 1.8)
-_FILTER_REACH = 6
+# Width and reach in pixels of the filter that finds bands
+_FILTER_WIDTH, _FILTER_REACH = 1.0, 6
 # Neighborhood (angles, distances) in which a band is the strongest
 _HALF_WINDOW = 3, 2
 # Larger ones take too much memory
@@ -73,20 +72,17 @@ def radon_matrix(size: int, n_angles: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def filter_matrix(size: int) -> np.ndarray:
-    """Return matrices of second derivatives of Gaussians, of shape (size, 2 size)."""
+    """Return the matrix (size, size) of the second derivative of a Gaussian."""
     offset = np.arange(size)[None] - np.arange(size)[:, None]
     reach = np.arange(-_FILTER_REACH, _FILTER_REACH + 1)
-    matrices = []
-    for width in _FILTER_WIDTHS:
 
-        def kernel(x, width=width):
-            return (1 - (x / width) ** 2) * np.exp(-0.5 * (x / width) ** 2)
+    def kernel(x):
+        return (1 - (x / _FILTER_WIDTH) ** 2) * np.exp(-0.5 * (x / _FILTER_WIDTH) ** 2)
 
-        values = kernel(reach)
-        norm = np.sqrt(((values - values.mean()) ** 2).sum())
-        near = np.abs(offset) <= _FILTER_REACH
-        matrices.append(np.where(near, kernel(offset) - values.mean(), 0) / norm)
-    return np.concatenate(matrices, axis=1).astype("float32")
+    values = kernel(reach)
+    norm = np.sqrt(((values - values.mean()) ** 2).sum())
+    near = np.abs(offset) <= _FILTER_REACH
+    return np.where(near, (kernel(offset) - values.mean()) / norm, 0).astype("float32")
 
 
 @keras.saving.register_keras_serializable("kikuchipy_spacegroup")
@@ -152,7 +148,7 @@ class FindBands(keras.layers.Layer):
         self._matrix = np.ascontiguousarray(matrix.T)
         self._lengths = lengths
         self._is_long = (lengths >= _SHORTEST).astype("float32")
-        self._filters = filter_matrix(size)
+        self._filter_matrix = filter_matrix(size)
         self._profile_angles = np.deg2rad(
             np.linspace(-self.reach, self.reach, self.n_steps)
         ).astype("float32")
@@ -259,8 +255,7 @@ class FindBands(keras.layers.Layer):
         """Return the response (n, angles, distances) in standard deviations."""
         wrapped = self._wrap(radon, 1)
         smooth = (wrapped[:, :-2] + 2 * wrapped[:, 1:-1] + wrapped[:, 2:]) / 4
-        both = ops.matmul(smooth, self._filters)
-        response = ops.maximum(both[..., : self.size], both[..., self.size :])
+        response = ops.matmul(smooth, self._filter_matrix)
         response = response * ops.convert_to_tensor(self._is_long)
         power = ops.mean(response**2, axis=(1, 2), keepdims=True)
         return response / ops.maximum(ops.sqrt(power), 1e-6)

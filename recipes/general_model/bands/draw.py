@@ -20,7 +20,7 @@ from kikuchipy_spacegroup.simulation import (
 # Standard deviation of logarithms: of stretches, intensities of a family and widths
 STRAIN, INTENSITY, WIDTH = 0.1, 0.6, 0.15
 # Share of patterns of which the projection center is unknown
-UNKNOWN_SHARE = 0.4
+UNKNOWN_SHARE = 0.2
 UNKNOWN_CENTER = 0.5, 0.3, 0.65
 # Standard deviations of errors of the projection center, drawn alike
 CENTER_ERRORS = 0.003, 0.01, 0.025

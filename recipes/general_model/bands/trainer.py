@@ -24,6 +24,9 @@ _logger = logging.getLogger("general_model")
 LABEL_SMOOTHING = 0.02
 WEIGHT_DECAY = 1e-2
 LARGEST_GRADIENT = 1.0
+# Windows of local mean and local contrast little wider than bands, so that background is
+# not taken for symmetry, and bands count alike in bright and dark parts of a pattern
+PREPARATION = {"background_sigma": 0.06, "contrast_sigma": 0.06}
 WARM_UP_STEPS = 300
 LOGGED = "crystal_system", "laue_class", "laue_class_with_lattice", "diffraction_symbol"
 
@@ -73,6 +76,7 @@ def create_model(
         blocks=args.blocks,
         n_bands=args.n_bands,
         n_axes=args.n_axes,
+        prepare_kwargs=PREPARATION,
     )
     if args.start is not None:
         start_from(load_model(args.start).network, model.network)
