@@ -13,7 +13,7 @@ ones only::
     plot
     evaluation
     _signal  training  phases
-    classification  explanation  simulation
+    classification  detectors  explanation  simulation
     maps  master_patterns
     models  crystals
     patterns  io

@@ -36,6 +36,7 @@ DOORS = {
         "patterns._preprocessing",
         "simulation._layers",
         "models",
+        "detectors._self_similarity",
         "training",
         "explanation",
     ],

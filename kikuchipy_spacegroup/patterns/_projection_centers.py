@@ -51,7 +51,8 @@ def read_projection_centers(
         _logger.info(
             "Projection center: unknown, as %s in `signal.detector.pc`. The model uses "
             "it, and is less sure and more often wrong without it. Set it with "
-            "`signal.detector.pc = (pcx, pcy, pcz)`, in Bruker's convention",
+            "`signal.detector.pc = (pcx, pcy, pcz)`, in Bruker's convention, or estimate "
+            "it with `kikuchipy_spacegroup.detectors.estimate_projection_center(signal)`",
             "NaN is" if np.isnan(pc).any() else "the default (0.5, 0.5, 0.5) is",
         )
         return None
@@ -159,6 +160,32 @@ def relative_to_square(
     x = pcx * columns - (columns - side) / 2
     y = pcy * rows - (rows - side) / 2
     return (np.stack([x, y, pcz * rows], axis=1) / side).astype("float32")
+
+
+def relative_to_pattern(
+    projection_center: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """Return a projection center relative to a pattern, as users have it.
+
+    The inverse of :func:`relative_to_square`.
+
+    Parameters
+    ----------
+    projection_center
+        Array of shape (3,), relative to the central square and its side.
+    shape
+        Number of rows and columns of the pattern.
+
+    Returns
+    -------
+    projection_center_out
+        Array of shape (3,), relative to width, height and height.
+    """
+    rows, columns = shape
+    side = min(shape)
+    x, y, z = np.asarray(projection_center, dtype="float64") * side
+    x, y = x + (columns - side) / 2, y + (rows - side) / 2
+    return np.array([x / columns, y / rows, z / rows])
 
 
 def refuse_projection_centers(model: Any, what: str) -> None:

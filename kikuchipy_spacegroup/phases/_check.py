@@ -336,8 +336,9 @@ def _read_patterns(
             "The detector was never calibrated: its projection center is kikuchipy's "
             "default, (0.5, 0.5, 0.5), or NaN, with which no structure fits. Set it "
             "with `signal.detector = kikuchipy.detectors.EBSDDetector(shape, pc=(x, y, "
-            "z), convention=..., tilt=..., sample_tilt=...)`, or find it as in "
-            "kikuchipy's tutorials on the projection center"
+            "z), convention=..., tilt=..., sample_tilt=...)`, find it as in kikuchipy's "
+            "tutorials on the projection center, or estimate it without a phase with "
+            "`kikuchipy_spacegroup.detectors.estimate_projection_center(signal)`"
         )
     n_points = int(np.prod(nav_shape, dtype=int))
     index = points_of_map(found.xmap, n_points)[points]
