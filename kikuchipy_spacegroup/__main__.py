@@ -206,6 +206,12 @@ def _make_parser() -> argparse.ArgumentParser:
         help="what runs the network (default: the fastest that is installed)",
     )
     parser.add_argument(
+        "--estimate-center",
+        action="store_true",
+        help="estimate the projection center from the symmetry of the patterns, "
+        "whatever the scan tells",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="replace an existing output file"
     )
     _add_phase_arguments(parser)
@@ -236,7 +242,7 @@ def _add_phase_arguments(parser: argparse.ArgumentParser) -> None:
         "--check",
         action="store_true",
         help="match these structures with the patterns of each phase, which needs a "
-        "calibrated detector in the scan",
+        "calibrated detector in the scan, or --estimate-center",
     )
     group.add_argument(
         "--energy", type=float, help="beam energy in keV, if the scan does not tell it"
@@ -327,6 +333,7 @@ def _classify_file(args: argparse.Namespace) -> None:
     n_points = math.prod(s.axes_manager.navigation_shape)
     model, runner = select_engine(args.model, args.engine, n_points)
     structures = _search_structures(args)
+    _set_center(args, s)
     print(model, end="\n\n")
     xmap = classify_space_group(
         s,
@@ -352,6 +359,22 @@ def _classify_file(args: argparse.Namespace) -> None:
         figure = _match_candidates(args, s, found, structures)
         figure.savefig(picture, dpi=150)
         print(f"\nPicture written again to {picture}, with orientations")
+
+
+def _set_center(args: argparse.Namespace, s: "EBSD") -> None:
+    """Estimate the projection center of a scan, or check that it is there if needed."""
+    from kikuchipy_spacegroup.detectors import estimate_projection_center
+    from kikuchipy_spacegroup.patterns._projection_centers import is_unknown
+
+    if args.estimate_center:
+        estimate = estimate_projection_center(s)
+        print(estimate, end="\n\n")
+        s.detector = estimate.detector
+    elif args.check and is_unknown(s.detector.pc):
+        raise ValueError(
+            "--check needs a calibrated detector, and the projection center of the scan "
+            "is unknown. Give --estimate-center, too, or a scan with its detector"
+        )
 
 
 def _match_candidates(

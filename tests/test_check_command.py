@@ -66,6 +66,42 @@ def test_needs_elements(capsys):
     assert "--check matches structures" in capsys.readouterr().err
 
 
+@pytest.fixture
+def uncalibrated(tmp_path, nickel):
+    """A scan in a file, whose projection center nobody set."""
+    s = nickel.deepcopy()
+    s.detector.pc = (0.5, 0.5, 0.5)
+    s.save(tmp_path / "scan.h5")
+    return [str(tmp_path / "scan.h5"), "--png", str(tmp_path / "phases.png")]
+
+
+def test_check_needs_a_center_before_work_starts(uncalibrated, monkeypatch, capsys):
+    monkeypatch.setattr(command, "_search_structures", lambda args: None)
+    arguments = ["--phases", "--elements", "Ni", "--check"]
+    assert command.main([*uncalibrated, *arguments]) == 2
+    output = capsys.readouterr()
+    assert "--check needs a calibrated detector" in output.err
+    assert "--estimate-center" in output.err
+    assert "space group" not in output.out
+
+
+def test_center_is_estimated(uncalibrated, monkeypatch, capsys):
+    """Of the scan as it was read, and used for it."""
+    used = []
+
+    def classify(s, *args, **kwargs):
+        used.append(s.detector.pc_average)
+        raise ValueError("that is enough")
+
+    for name, value in {"_PCX": (0.42,), "_PCY": (0.24,), "_N_STARTS": 1}.items():
+        monkeypatch.setattr(f"kikuchipy_spacegroup.detectors._estimate.{name}", value)
+    monkeypatch.setattr("kikuchipy_spacegroup.classify_space_group", classify)
+    with pytest.warns(UserWarning, match="not sure"):
+        assert command.main([*uncalibrated, "--estimate-center"]) == 2
+    assert "ProjectionCenterEstimate(0.4" in capsys.readouterr().out
+    assert np.abs(used[0] - (0.42, 0.21, 0.5)).max() < 0.05
+
+
 def test_interrupted(monkeypatch, capsys):
     def interrupt(args):
         raise KeyboardInterrupt

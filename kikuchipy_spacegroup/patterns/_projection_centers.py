@@ -47,7 +47,7 @@ def read_projection_centers(
     """
     detector = signal.detector
     pc = np.array(detector.pc, dtype="float64")
-    if (pc == _DEFAULT).all() or np.isnan(pc).any(axis=-1).all():
+    if is_unknown(pc):
         _logger.info(
             "Projection center: unknown, as %s in `signal.detector.pc`. The model uses "
             "it, and is less sure and more often wrong without it. Set it with "
@@ -71,6 +71,12 @@ def read_projection_centers(
         "the same for all points" if pc.size == 3 else "the mean of one per point",
     )
     return np.broadcast_to(pc.reshape(-1) if pc.size == 3 else pc, (*nav_shape, 3))
+
+
+def is_unknown(pc: np.ndarray) -> bool:
+    """Return whether projection centers (..., 3) are kikuchipy's default or NaN."""
+    pc = np.asarray(pc, dtype="float64")
+    return bool((pc == _DEFAULT).all() or np.isnan(pc).any(axis=-1).all())
 
 
 def _check_detector_shape(shape: tuple[int, ...], sig_shape: tuple[int, ...]) -> None:
