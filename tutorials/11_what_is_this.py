@@ -84,9 +84,18 @@ search = kpsg.phases.search_structures(["Al", "Fe", "Si"], source=folder)
 search
 
 # %%
+# **Where is the projection center?** Of an unknown sample, there is no phase to calibrate the detector
+# with. Symmetric crystals give patterns that are like themselves when they are rotated on the sphere, if the
+# center is right, and this needs no phase. Here the center is (0.5, 0.3, 0.6).
+
+estimate = kpsg.detectors.estimate_projection_center(s, n_patterns=24)
+estimate
+
+# %%
 # **Which of them are they?** Each candidate is simulated and matched with the typical patterns of each
 # phase, by kikuchipy's dictionary indexing and refinement. This needs a calibrated detector, which
-# ``s.detector`` is here. Simulations are kinematical, as these need no further package, and so is this
+# ``s.detector`` is here; if it were not, ``s.detector = estimate.detector`` would be near enough to begin
+# with. Simulations are kinematical, as these need no further package, and so is this
 # scan: for a real one, install ``kikuchipy-spacegroup[dynamical]``, and leave the method out.
 
 checked = kpsg.phases.check_candidates(
