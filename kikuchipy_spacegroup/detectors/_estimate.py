@@ -92,8 +92,8 @@ class ProjectionCenterEstimate:
         )
         return (
             f"ProjectionCenterEstimate({values}, from {self.n_patterns} patterns of "
-            f"{self.n_orientations} orientations, self-similarity {self.self_similarity:.1f}, elsewhere "
-            f"{self.typical_self_similarity:.1f})"
+            f"{self.n_orientations} orientations, self-similarity "
+            f"{self.self_similarity:.1f}, elsewhere {self.typical_self_similarity:.1f})"
         )
 
 
@@ -162,13 +162,12 @@ def estimate_projection_center(
     the normals of bands. The mean of the six largest correlations with
     themselves is maximized: over a coarse grid, by the method of Nelder and
     Mead :cite:`nelder1965simplex` from its best points, and by paraboloids
-    fitted to it.
-    Standard errors follow from how its slope differs between groups of
+    fitted to it. Standard errors follow from how its slope differs between groups of
     patterns that look alike, since patterns of one grain have the same errors.
 
-    Triclinic crystals without a mirror or an axis say nothing. Once a phase
-    is known, kikuchipy's refinement is more accurate, and this is where to
-    start from.
+    Triclinic crystals have neither axes nor mirrors, and say nothing. Once a
+    phase is known, kikuchipy's refinement is more accurate, and this is
+    where to start from.
 
     Examples
     --------
@@ -189,14 +188,13 @@ def estimate_projection_center(
     from kikuchipy_spacegroup.detectors._self_similarity import (
         SIZE,
         SelfSimilarity,
-        preparation,
+        prepare,
     )
 
     rng = np.random.default_rng(seed)
     mask = _draw_points(nav_shape, navigation_mask, n_patterns, rng)
     patterns, _ = read_patterns(signal, mask, signal_mask, static_background, SIZE)
-    patterns = rng.permutation(patterns)[..., None].astype("float32")
-    prepared = np.asarray(preparation()(patterns))
+    prepared = prepare(rng.permutation(patterns)[..., None].astype("float32"))
     with _progress(show_progressbar) as bar:
         center, typical = _search(SelfSimilarity(prepared[:_FEW]), bar)
         similarity = SelfSimilarity(prepared)

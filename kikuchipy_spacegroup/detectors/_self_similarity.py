@@ -18,13 +18,14 @@ _LARGEST_CORRELATION = 0.99
 _LEAST_COVER = 0.12
 
 
-def preparation() -> PreparePatterns:
-    """Return the layer that prepares patterns.
+def prepare(patterns: np.ndarray) -> np.ndarray:
+    """Return patterns (n, size, size, 1), prepared.
 
-    Its windows are as wide as bands: background that was left in is like itself
-    however it is rotated.
+    The windows are as wide as bands: background that was left in is like itself however it
+    is rotated.
     """
-    return PreparePatterns(SIZE, background_sigma=0.05, contrast_sigma=0.05)
+    layer = PreparePatterns(SIZE, background_sigma=0.05, contrast_sigma=0.05)
+    return ops.convert_to_numpy(layer(patterns))
 
 
 class SelfSimilarity:
