@@ -49,7 +49,7 @@ from recipes.default_model.scores.scoreboard import NOISE
 
 SIDE, N_PATTERNS, SEED = 96, 64, 2026
 # Structures of a crystal system and a list
-MOST = 3
+MOST = 2
 SYSTEMS = (
     "triclinic",
     "monoclinic",
@@ -83,7 +83,7 @@ def simulate_scan(
     noise = NOISE["moderate"]
     acquisition = replace(Acquisition(), noise=(noise, noise + 1e-3))
     inputs = pattern_inputs()
-    camera = SimulateCamera(acquisition, size=SIDE, seed=SEED + phase)
+    camera = SimulateCamera(acquisition, size=SIDE, seed=SEED + int(phase))
     graph = keras.Model(inputs, simulate_patterns(library, inputs, SIDE, camera))
     patterns = graph.predict(recipe, batch_size=N_PATTERNS, verbose=0)
     return np.asarray(patterns).reshape(-1, SIDE, SIDE), recipe["geometry"][0, :3]
@@ -182,7 +182,7 @@ def summarize(rows: list[dict], real: list[dict]) -> str:
     systems = sg.coarsen(numbers("space_group").astype(int), "crystal_system")
     lines = [
         f"{len(rows)} scans of {N_PATTERNS} simulated patterns of as many structures that were used for",
-        "nothing else (at most three per crystal system from each of two lists), in random orientations, with",
+        "nothing else (at most two per crystal system from each of two lists), in random orientations, with",
         "moderate noise and a center drawn for the scan. Medians of the absolute errors, in sides of the pattern:",
         "",
         ".. list-table::",

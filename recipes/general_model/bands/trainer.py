@@ -4,6 +4,7 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 import logging
 import math
 from pathlib import Path
@@ -157,10 +158,15 @@ class BandTrainer:
     ) -> None:
         """Train until the time is over, and write the weights to Keras' network."""
         clock.start()
-        while clock.done < 1:
-            self.train(*make_batch(self.step), clock.done)
-            if self.step % args.log_every == 0:
-                self.log(clock, args.batch_size, watched)
+        # The next batch is made while the network learns from this one
+        with ThreadPoolExecutor(1) as pool:
+            batch = pool.submit(make_batch, self.step)
+            while clock.done < 1:
+                made = batch.result()
+                batch = pool.submit(make_batch, self.step + 1)
+                self.train(*made, clock.done)
+                if self.step % args.log_every == 0:
+                    self.log(clock, args.batch_size, watched)
         self.log(clock, args.batch_size, watched)
         self.network.to_keras()
 
