@@ -24,13 +24,13 @@ from datetime import date
 from pathlib import Path
 import warnings
 
+import keras
 import kikuchipy as kp
 from kikuchipy.signals import EBSD
 import numpy as np
 
 from benchmarks.tables import write_table
 from kikuchipy_spacegroup import space_groups as sg
-from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.detectors import (
     ProjectionCenterEstimate,
     estimate_projection_center,

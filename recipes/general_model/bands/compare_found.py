@@ -19,13 +19,12 @@ from datetime import date
 from itertools import product
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from benchmarks.tables import write_table
-from kikuchipy_spacegroup._keras import keras
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
-from kikuchipy_spacegroup.models._bands import FindBands
-from kikuchipy_spacegroup.patterns import PreparePatterns
+from kikuchipy_spacegroup.models import SpaceGroupModel
 from kikuchipy_spacegroup.simulation import (
     Acquisition,
     SimulateCamera,
@@ -75,13 +74,20 @@ def angles_to_planes(
     patterns: np.ndarray, recipe: dict, planes: np.ndarray, windows: dict
 ) -> np.ndarray:
     """Return angles in degrees (n, bands) of found bands to the nearest plane."""
-    prepare, find = PreparePatterns(SIZE, **windows), FindBands(max(FIRST))
+    model = SpaceGroupModel.create(
+        range(1, 231),
+        size=SIZE,
+        network="bands",
+        n_bands=max(FIRST),
+        prepare_kwargs=windows,
+    )
+    find = model.network.get_layer("find_bands")
     planes = planes @ recipe["orientation"]
     centers = recipe["geometry"][:, :3].astype("float32")
     angles = []
     for i in range(0, len(patterns), 50):
         here = slice(i, i + 50)
-        normals = find([prepare(patterns[here]), centers[here]])[0]
+        normals = find([model.prepare(patterns[here]), centers[here]])[0]
         normals = keras.ops.convert_to_numpy(normals)
         cosines = np.abs(normals @ planes[here].transpose(0, 2, 1)).max(axis=-1)
         angles.append(np.rad2deg(np.arccos(np.clip(cosines, 0, 1))))
