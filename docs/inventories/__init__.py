@@ -69,7 +69,10 @@ INVENTORIES: dict[str, tuple[str, str, dict[str, str]]] = {
             "kikuchipy.indexing.merge_crystal_maps",
             "method": "kikuchipy.signals.EBSD.dictionary_indexing "
             "kikuchipy.signals.EBSD.hough_indexing "
+            "kikuchipy.signals.EBSD.hough_indexing_optimize_pc "
             "kikuchipy.signals.EBSD.refine_orientation "
+            "kikuchipy.signals.EBSD.refine_projection_center "
+            "kikuchipy.detectors.EBSDDetector.fit_pc "
             "kikuchipy.signals.EBSD.remove_static_background "
             "kikuchipy.signals.EBSD.remove_dynamic_background "
             "kikuchipy.signals.EBSD.average_neighbour_patterns "
