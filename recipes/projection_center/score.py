@@ -181,9 +181,10 @@ def summarize(rows: list[dict], real: list[dict]) -> str:
     is_sure = (standard <= LARGE_ERROR).all(axis=1)
     systems = sg.coarsen(numbers("space_group").astype(int), "crystal_system")
     lines = [
-        f"{len(rows)} scans of {N_PATTERNS} simulated patterns of as many structures that were used for",
-        "nothing else (at most two per crystal system from each of two lists), in random orientations, with",
-        "moderate noise and a center drawn for the scan. Medians of the absolute errors, in sides of the pattern:",
+        f"{len(rows)} scans of {N_PATTERNS} simulated patterns of as many structures of the test lists "
+        "(``recipes/general_model``), in",
+        "random orientations, with moderate noise and a center drawn for the scan. Medians of the absolute",
+        "errors, in sides of the pattern:",
         "",
         ".. list-table::",
         "    :header-rows: 1",
@@ -216,7 +217,8 @@ def summarize(rows: list[dict], real: list[dict]) -> str:
         "",
         f"*Sure* are those whose standard errors are all at most {LARGE_ERROR}. Of these, {far.sum()} of "
         f"{len(far)} are off by more than 0.05, and",
-        f"{within.mean():.0%} of the errors are within two standard errors (95 % if these were right). The mean",
+        f"{within.mean():.0%} of the errors are within two standard errors, which are too small if that is less "
+        "than 95 %. The mean",
         f"error of PCz is {errors[is_sure, 2].mean():+.3f}. *Right* is the share of patterns whose crystal system "
         "a model finds with the",
         "right center but for errors of 1 %, with the estimated one, and without.",
