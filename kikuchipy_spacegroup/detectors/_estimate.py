@@ -164,6 +164,8 @@ def estimate_projection_center(
     Mead :cite:`nelder1965simplex` from its best points, and by paraboloids
     fitted to it. Standard errors follow from how its slope differs between groups of
     patterns that look alike, since patterns of one grain have the same errors.
+    Errors that all grains share are not in them: in simulated scans they are
+    two to three times too small.
 
     Triclinic crystals have neither axes nor mirrors, and say nothing. Once a
     phase is known, kikuchipy's refinement is more accurate, and this is
