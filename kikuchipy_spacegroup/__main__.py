@@ -363,10 +363,11 @@ def _classify_file(args: argparse.Namespace) -> None:
 
 def _set_center(args: argparse.Namespace, s: "EBSD") -> None:
     """Estimate the projection center of a scan, or check that it is there if needed."""
-    from kikuchipy_spacegroup.detectors import estimate_projection_center
     from kikuchipy_spacegroup.patterns._projection_centers import is_unknown
 
     if args.estimate_center:
+        from kikuchipy_spacegroup.detectors import estimate_projection_center
+
         estimate = estimate_projection_center(s)
         print(estimate, end="\n\n")
         s.detector = estimate.detector

@@ -73,7 +73,7 @@ class ProjectionCenterEstimate:
     >>> from kikuchipy_spacegroup.detectors import estimate_projection_center
     >>> estimate = estimate_projection_center(s)  # doctest: +SKIP
     >>> estimate  # doctest: +SKIP
-    ProjectionCenterEstimate(0.503 +/- 0.004, 0.340 +/- 0.005, 0.637 +/- 0.006, ...
+    ProjectionCenterEstimate(0.498 +/- 0.002, 0.299 +/- 0.003, 0.606 +/- 0.005, ...
     >>> s.detector = estimate.detector  # doctest: +SKIP
     """
 
@@ -165,7 +165,7 @@ def estimate_projection_center(
     fitted to it. Standard errors follow from how its slope differs between groups of
     patterns that look alike, since patterns of one grain have the same errors.
     Errors that all grains share are not in them: in simulated scans they are
-    two to three times too small.
+    about three times too small.
 
     Triclinic crystals have neither axes nor mirrors, and say nothing. Once a
     phase is known, kikuchipy's refinement is more accurate, and this is
