@@ -4,6 +4,7 @@
 
 from kikuchipy_spacegroup._keras import keras, layers
 from kikuchipy_spacegroup.models._bands import CompareBands, FindBands, PoolBands
+from kikuchipy_spacegroup.models._rotate_bands import RotateBands
 from kikuchipy_spacegroup.models._zone_axes import FindZoneAxes
 
 
@@ -13,6 +14,7 @@ def band_network(
     *,
     n_bands: int = 16,
     n_axes: int = 20,
+    n_twofolds: int = 8,
     units: int = 96,
     blocks: int = 3,
     heads: int = 4,
@@ -31,6 +33,9 @@ def band_network(
     n_axes
         Number of zone axes about which patterns are rotated to see how
         symmetric they are. None are if this is 0.
+    n_twofolds
+        Number of twofold axes among the bisectors of bands. Bands are not
+        rotated if this or *n_axes* is 0.
     units
         Length of the features of a band or an axis.
     blocks
@@ -59,22 +64,31 @@ def band_network(
     """
     patterns = keras.Input(tuple(input_shape), name="prepared_patterns")
     centers = keras.Input((3,), dtype="float32", name="projection_centers")
-    found = FindBands(n_bands, name="find_bands")([patterns, centers])
-    directions, x, is_there = found
+    n_twofolds = n_twofolds if n_axes else 0
+    find_bands = FindBands(n_bands, return_response=n_twofolds > 0, name="find_bands")
+    directions, x, is_there, *response = find_bands([patterns, centers])
+    found = [directions, x, is_there]
+    # Directions, features, and which are there, of what is compared beside bands
+    others = {}
     if n_axes:
         find_axes = FindZoneAxes(n_axes, name="find_zone_axes")
         axes, of_axes, is_axis, of_bands = find_axes([patterns, centers, *found])
-        x = layers.Concatenate(name="bands_with_symmetry")([x, of_bands])
-    x = layers.Dense(units, activation="gelu", name="embed_1")(x)
-    x = layers.Dense(units, name="embed_2")(x)
-    if n_axes:
-        y = layers.Dense(units, activation="gelu", name="embed_axes_1")(of_axes)
-        y = layers.Dense(units, name="embed_axes_2")(y)
-        x = layers.Concatenate(axis=1, name="bands_and_axes")([x, y])
-        join = layers.Concatenate(axis=1, name="directions")
-        directions = join([directions, axes])
-        join = layers.Concatenate(axis=1, name="is_there")
-        is_there = join([is_there, is_axis])
+        of_bands, of_axes = [x, of_bands], [of_axes]
+        if n_twofolds:
+            rotate = RotateBands(n_twofolds, name="rotate_bands")
+            rotated = rotate([*response, centers, *found, axes])
+            of_axes.append(rotated[0])
+            of_bands.append(rotated[1])
+            others["twofolds"] = rotated[2:]
+            join = layers.Concatenate(name="axes_with_symmetry")
+            of_axes = [join(of_axes)]
+        x = layers.Concatenate(name="bands_with_symmetry")(of_bands)
+        others = {"axes": (axes, *of_axes, is_axis)} | others
+    x = _embed(x, units, "embed")
+    for name, (other, features, is_other) in others.items():
+        x = _join(f"bands_and_{name}", x, _embed(features, units, f"embed_{name}"))
+        directions = _join(f"directions_and_{name}", directions, other)
+        is_there = _join(f"is_there_and_{name}", is_there, is_other)
     for i in range(1, blocks + 1):
         compare = CompareBands(units, heads, name=f"compare_{i}")
         x = compare([x, directions, is_there])
@@ -84,3 +98,14 @@ def band_network(
     x = layers.Dropout(dropout, name="dropout")(x)
     logits = layers.Dense(n_classes, dtype="float32", name="logits")(x)
     return keras.Model([patterns, centers], logits, name="band_network")
+
+
+def _embed(x, units: int, name: str):
+    """Return features (n, bands, units)."""
+    x = layers.Dense(units, activation="gelu", name=f"{name}_1")(x)
+    return layers.Dense(units, name=f"{name}_2")(x)
+
+
+def _join(name: str, *parts):
+    """Return what is of bands, then of others."""
+    return layers.Concatenate(axis=1, name=name)(list(parts))

@@ -100,6 +100,8 @@ class FindBands(keras.layers.Layer):
         Half the width of the profiles in degrees.
     n_steps
         Odd number of points of a profile.
+    return_response
+        Whether to return the response too.
     **kwargs
         Keyword arguments passed on to :class:`keras.layers.Layer`.
 
@@ -125,6 +127,7 @@ class FindBands(keras.layers.Layer):
         n_angles: int = 96,
         reach: float = 7.0,
         n_steps: int = 29,
+        return_response: bool = False,
         **kwargs,
     ) -> None:
         kwargs.setdefault("dtype", "float32")
@@ -137,6 +140,7 @@ class FindBands(keras.layers.Layer):
             raise ValueError(f"n_steps must be odd, not {n_steps}")
         self.n_bands, self.n_angles = n_bands, n_angles
         self.reach, self.n_steps = reach, n_steps
+        self.return_response = return_response
 
     def build(self, input_shape) -> None:
         """Make the matrices for patterns of a size."""
@@ -173,13 +177,16 @@ class FindBands(keras.layers.Layer):
             absolute antisymmetric part of the profile, and scalars.
         is_band
             1 for bands, 0 where there are fewer, of shape (n, n_bands).
+        response
+            How much a line looks like a band in standard deviations, of shape
+            (n, n_angles, size). Returned if *return_response* is True.
         """
         patterns, centers = inputs
         # 1. Radon transform (n, angles, distances)
         radon = self.transform(patterns)
         response = self._filter(radon)
         # 2. The strongest local maxima
-        is_peak = ops.cast(response >= self._largest_near(response), "float32")
+        is_peak = ops.cast(response >= largest_near(response, *_HALF_WINDOW), "float32")
         is_long = ops.convert_to_tensor(self._is_long)
         peaks = ops.where(is_peak * is_long > 0.5, response, -9.0)
         flat = ops.reshape(peaks, (-1, self.n_angles * self.size))
@@ -221,6 +228,8 @@ class FindBands(keras.layers.Layer):
             ],
             axis=-1,
         )
+        if self.return_response:
+            return normals, features, is_band, response
         return normals, features, is_band
 
     def transform(self, patterns):
@@ -253,37 +262,16 @@ class FindBands(keras.layers.Layer):
 
     def _filter(self, radon):
         """Return the response (n, angles, distances) in standard deviations."""
-        wrapped = self._wrap(radon, 1)
+        wrapped = _wrap(radon, 1)
         smooth = (wrapped[:, :-2] + 2 * wrapped[:, 1:-1] + wrapped[:, 2:]) / 4
         response = ops.matmul(smooth, self._filter_matrix)
         response = response * ops.convert_to_tensor(self._is_long)
         power = ops.mean(response**2, axis=(1, 2), keepdims=True)
         return response / ops.maximum(ops.sqrt(power), 1e-6)
 
-    def _wrap(self, values, k):
-        """Return values with k more angles on each side: half a turn is a mirror."""
-        before = ops.flip(values[:, -k:], axis=2)
-        after = ops.flip(values[:, :k], axis=2)
-        return ops.concatenate([before, values, after], axis=1)
-
-    def _largest_near(self, response):
-        """Return the largest response (n, angles, distances) in a window around."""
-        angles, distances = _HALF_WINDOW
-        padded = self._wrap(response, angles)
-        n = self.n_angles
-        largest = padded[:, :n]
-        for i in range(1, 2 * angles + 1):
-            largest = ops.maximum(largest, padded[:, i : i + n])
-        side = ops.full_like(largest[..., :distances], -9.0)
-        padded = ops.concatenate([side, largest, side], axis=2)
-        largest = padded[..., : self.size]
-        for i in range(1, 2 * distances + 1):
-            largest = ops.maximum(largest, padded[..., i : i + self.size])
-        return largest
-
     def _refine(self, response, angle_index, one_hot):
         """Return the places of maxima between samples, twice (n, bands)."""
-        wrapped = self._wrap(response, 1)
+        wrapped = _wrap(response, 1)
         rows = [
             ops.take_along_axis(wrapped, (angle_index + i)[..., None], axis=1)
             for i in range(3)
@@ -328,16 +316,54 @@ class FindBands(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         """Return the shapes of the outputs."""
         n = input_shape[0][0]
-        return (
+        shapes = (
             (n, self.n_bands, 3),
             (n, self.n_bands, self.n_steps + 7),
             (n, self.n_bands),
         )
+        if self.return_response:
+            return *shapes, (n, self.n_angles, input_shape[0][1])
+        return shapes
 
     def get_config(self) -> dict:
         """Return the arguments that make the same layer again."""
-        names = "n_bands", "n_angles", "reach", "n_steps"
+        names = "n_bands", "n_angles", "reach", "n_steps", "return_response"
         return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+def largest_near(response, angles: int, distances: int):
+    """Return the largest response in a window around each line.
+
+    Parameters
+    ----------
+    response
+        Tensor of shape (n, n_angles, size).
+    angles, distances
+        Half the size of the window.
+
+    Returns
+    -------
+    largest
+        Tensor of shape (n, n_angles, size).
+    """
+    n_angles, size = response.shape[1:]
+    padded = _wrap(response, angles)
+    largest = padded[:, :n_angles]
+    for i in range(1, 2 * angles + 1):
+        largest = ops.maximum(largest, padded[:, i : i + n_angles])
+    side = ops.full_like(largest[..., :distances], -9.0)
+    padded = ops.concatenate([side, largest, side], axis=2)
+    largest = padded[..., :size]
+    for i in range(1, 2 * distances + 1):
+        largest = ops.maximum(largest, padded[..., i : i + size])
+    return largest
+
+
+def _wrap(values, k):
+    """Return values (n, angles + 2 * k, distances): half a turn is a mirror."""
+    before = ops.flip(values[:, -k:], axis=2)
+    after = ops.flip(values[:, :k], axis=2)
+    return ops.concatenate([before, values, after], axis=1)
 
 
 def known_centers(centers):

@@ -42,12 +42,6 @@ def blur_matrix(size: int) -> np.ndarray:
     return (kernel / kernel.sum(axis=1, keepdims=True)).astype("float32")
 
 
-def rotation_terms() -> tuple[np.ndarray, np.ndarray]:
-    """Return cosines and sines of the rotations, of shape (folds,)."""
-    angles = 2 * np.pi / np.array(FOLDS)
-    return np.cos(angles).astype("float32"), np.sin(angles).astype("float32")
-
-
 @keras.saving.register_keras_serializable("kikuchipy_spacegroup")
 class FindZoneAxes(keras.layers.Layer):
     r"""Find zone axes, and how symmetric a pattern is about them and about bands.
@@ -117,8 +111,10 @@ class FindZoneAxes(keras.layers.Layer):
         axes, scores, position = self._cross(normals, strengths, centers)
         is_axis = ops.cast(scores > 0, "float32")
         # 2. How patterns correlate with themselves, rotated
-        cos, sin = rotation_terms()
-        rotations = [_rotations(axes, cos, sin), _rotations(normals, cos[:1], sin[:1])]
+        rotations = [
+            rotation_matrices(axes, FOLDS),
+            rotation_matrices(normals, FOLDS[:1]),
+        ]
         n_folds, n_bands = len(FOLDS), normals.shape[1]
         rotations = ops.concatenate(rotations, axis=1)
         correlation, cover = self._correlate(patterns, centers, rotations)
@@ -264,16 +260,32 @@ def _cross_product(first, second):
     return ops.stack([b * f - c * e, c * d - a * f, a * e - b * d], axis=-1)
 
 
-def _rotations(axes, cos, sin):
-    """Return matrices (n, axes * angles, 3, 3) of rotations about unit vectors."""
+def rotation_matrices(axes, folds):
+    """Return matrices of rotations about axes by parts of a turn.
+
+    Parameters
+    ----------
+    axes
+        Unit vectors of shape (n, n_axes, 3).
+    folds
+        Parts of a turn, as 4 for a quarter.
+
+    Returns
+    -------
+    matrices
+        Tensor of shape (n, n_axes * n_folds, 3, 3).
+    """
+    angles = 2 * np.pi / np.array(folds)
+    cos, sin = (
+        ops.convert_to_tensor(i.astype("float32")[:, None, None])
+        for i in (np.cos(angles), np.sin(angles))
+    )
     x, y, z = (axes[..., i] for i in range(3))
     zero = ops.zeros_like(x)
     crossing = ops.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1)
     n_axes = axes.shape[1]
     crossing = ops.reshape(crossing, (-1, n_axes, 1, 3, 3))
     outer = (axes[..., :, None] * axes[..., None, :])[:, :, None]
-    n_angles = len(cos)
-    cos, sin = (ops.convert_to_tensor(i[:, None, None]) for i in (cos, sin))
     # Rodrigues' rotation formula
     matrices = cos * ops.eye(3, dtype="float32") + sin * crossing + (1 - cos) * outer
-    return ops.reshape(matrices, (-1, n_axes * n_angles, 3, 3))
+    return ops.reshape(matrices, (-1, n_axes * len(folds), 3, 3))

@@ -7,7 +7,7 @@ Usage::
     python -m recipes.general_model.library MASTERS... LIBRARIES [--bands BANDS] [--first 300]
 
 where MASTERS are folders filled by ``structures/simulate.py`` and BANDS one by
-``structures/two_beam.py``. LIBRARIES gets ``training.npz``, ``weights.json`` (how often
+``structures/two_beam.py``, which may have further structures. LIBRARIES gets ``training.npz``, ``weights.json`` (how often
 phases and space groups are drawn) and one library for every split held out. Phases have
 the identifiers of the table as names, followed by ``" (bands)"`` for those from BANDS.
 """
@@ -25,7 +25,7 @@ from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from recipes.general_model.structures.crystals import Structure
 from recipes.general_model.structures.simulate import path_of
-from recipes.general_model.structures.structure_table import read_structures
+from recipes.general_model.structures.structure_table import FURTHER, read_structures
 
 _logger = logging.getLogger("library")
 SPLITS = (
@@ -191,6 +191,8 @@ def main() -> None:
         of_split = [s for s in structures if s.extra["split"] == split]
         if split == "training":
             of_split = of_split[: args.first]
+            if args.first is None:
+                of_split += read_structures(FURTHER)
         library = gather(of_split, args.masters)
         if split == "training" and args.bands is not None:
             bands = gather(of_split, [args.bands], BANDS)

@@ -47,7 +47,7 @@ from recipes.general_model.bands.trainer import (
     smooth,
 )
 from recipes.general_model.library import BANDS
-from recipes.general_model.structures.structure_table import read_structures
+from recipes.general_model.structures.structure_table import FURTHER, read_structures
 
 _logger = logging.getLogger("general_model")
 
@@ -58,15 +58,27 @@ WATCHED = 3000
 
 
 def find_layers(model: SpaceGroupModel) -> Callable[[list], tuple]:
-    """Return what finds bands, and zone axes if the network uses them."""
+    """Return what finds bands, and axes if the network uses them."""
     layers = {layer.name: layer for layer in model.network.layers}
     find_bands, find_axes = layers["find_bands"], layers.get("find_zone_axes")
+    rotate = layers.get("rotate_bands")
 
     def find(inputs: list) -> tuple:
-        bands = tuple(find_bands.call(inputs))
+        normals, features, is_band, *response = find_bands.call(inputs)
         if find_axes is None:
-            return bands
-        return bands + tuple(find_axes.call([*inputs, *bands]))
+            return normals, features, is_band
+        found = [normals, features, is_band]
+        axes, of_axes, is_axis, of_bands = find_axes.call([*inputs, *found])
+        of_bands, of_axes, twofolds = [features, of_bands], [of_axes], ()
+        if rotate is not None:
+            more = rotate.call([*response, inputs[1], *found, axes])
+            of_axes.append(more[0])
+            of_bands.append(more[1])
+            twofolds = tuple(more[2:])
+        features, of_axes = (
+            keras.ops.concatenate(i, axis=-1) for i in (of_bands, of_axes)
+        )
+        return normals, features, is_band, axes, of_axes, is_axis, *twofolds
 
     return find
 
@@ -182,7 +194,8 @@ class FoundBandsOnDevice:
 
 def describe(model: SpaceGroupModel, library: MasterPatternLibrary, seed: int) -> None:
     """Write into the model what it was trained on."""
-    formulas = {s.identifier: s.formula for s in read_structures()}
+    structures = read_structures() + read_structures(FURTHER)
+    formulas = {s.identifier: s.formula for s in structures}
     phases = {
         name.removesuffix(BANDS): number
         for name, number in zip(library.phase_names, library.space_groups.tolist())
@@ -243,7 +256,7 @@ def parse() -> argparse.Namespace:
     """Return the arguments of the command."""
     parser = argparse.ArgumentParser(description="Train a general model")
     parser.add_argument("libraries", type=Path)
-    add_options(parser, batch_size=128, learning_rate=8e-4, n_axes=20)
+    add_options(parser, batch_size=128, learning_rate=8e-4, n_axes=20, n_twofolds=8)
     parser.add_argument(
         "--camera", type=camera, default="{}", help="what differs, JSON"
     )
@@ -264,7 +277,7 @@ def main() -> None:
     else:
         found = FoundBands(model, dataset, args.camera)
     trainer = BandTrainer(
-        model.network, dataset.space_groups, args.learning_rate, device
+        model.network, dataset.space_groups, args.learning_rate, device, args.bfloat16
     )
     if clock.backup.exists():
         trainer.load(clock.backup)

@@ -4,6 +4,7 @@
 
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -58,7 +59,7 @@ class TestDraw:
         assert len({i[0] for i in parts}) == 3
 
     def test_as_the_layer_returns_them(self, drawer):
-        layer = band_network((64, 64, 1), 2, n_bands=N_BANDS).get_layer("find_bands")
+        layer = band_network((64, 64, 1), 2, n_bands=N_BANDS, n_axes=0).get_layer("find_bands")
         shapes = layer.compute_output_shape([(5, 64, 64, 1), (5, 3)])
         bands = drawer.draw(np.array([0, 1, 0, 1, 0]))
         assert [tuple(i.shape) for i in bands] == list(shapes)
@@ -100,16 +101,23 @@ def inputs():
     return [patterns, centers]
 
 
-@pytest.mark.parametrize("n_axes", [0, 6])
-def test_weights_in_pytorch_are_those_of_keras(inputs, n_axes):
+def find(network, inputs):
+    """Return what the layers of a network find in patterns."""
+    model = SimpleNamespace(network=network)
+    found = importlib.import_module("recipes.general_model.train").find_layers(model)
+    tensors = [keras.ops.convert_to_tensor(i) for i in inputs]
+    return [
+        torch.as_tensor(keras.ops.convert_to_numpy(i).copy()) for i in found(tensors)
+    ]
+
+
+@pytest.mark.parametrize("n_axes, n_twofolds", [(0, 0), (6, 0), (6, 5)])
+def test_weights_in_pytorch_are_those_of_keras(inputs, n_axes, n_twofolds):
     """The same logits both ways, from what the layers find in patterns."""
     keras.utils.set_random_seed(1)
     given = {"n_bands": N_BANDS, "n_axes": n_axes, "units": 16, "blocks": 2}
-    network = band_network((64, 64, 1), 7, **given)
-    found = network.get_layer("find_bands")(inputs)
-    if n_axes:
-        found = [*found, *network.get_layer("find_zone_axes")([*inputs, *found])]
-    bands = [torch.as_tensor(keras.ops.convert_to_numpy(i).copy()) for i in found]
+    network = band_network((64, 64, 1), 7, n_twofolds=n_twofolds, **given)
+    bands = find(network, inputs)
     ours = module("torch_network").Bands(network).eval()
     with torch.no_grad():
         expected = keras.ops.convert_to_numpy(network(inputs))
@@ -121,6 +129,22 @@ def test_weights_in_pytorch_are_those_of_keras(inputs, n_axes):
     ours.to_keras()
     again = keras.ops.convert_to_numpy(network(inputs))
     assert again == pytest.approx(changed, abs=1e-4)
+
+
+def test_dense_layers_in_16_bits(inputs):
+    """Angles stay in 32 bits, so logits are nearly the same."""
+    keras.utils.set_random_seed(1)
+    network = band_network((64, 64, 1), 7, n_bands=N_BANDS, n_axes=6, units=16)
+    bands = find(network, inputs)
+    whole, half = (
+        module("torch_network").Bands(network, bfloat16).eval()
+        for bfloat16 in (False, True)
+    )
+    with torch.no_grad():
+        whole, half = whole(*bands), half(*bands)
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, whole)
+    assert half.numpy() == pytest.approx(whole.numpy(), abs=0.05)
 
 
 class TestStart:
@@ -150,7 +174,7 @@ class TestStart:
     def test_bands_see_symmetry_later(self, inputs):
         """New features count nothing at first, for networks of both widths."""
         for units in (16, 32):
-            _, network = self.start(inputs, units=units, n_axes=4)
+            _, network = self.start(inputs, units=units, n_axes=4, n_twofolds=3)
             kernel = keras.ops.convert_to_numpy(network.get_layer("embed_1").kernel)
-            assert np.abs(kernel[:-2]).max(axis=0).all()
-            assert not kernel[-2:].any()
+            assert np.abs(kernel[:-6]).max(axis=0).all()
+            assert not kernel[-6:].any()

@@ -9,15 +9,38 @@ import keras
 import torch
 from torch import nn
 
-DENSE = "embed_1", "embed_2", "embed_axes_1", "embed_axes_2", "hidden", "logits"
+# What is compared: bands, zone axes and twofold axes
+EMBEDDED = "embed", "embed_axes", "embed_twofolds"
+DENSE = *(f"{name}_{i}" for name in EMBEDDED for i in (1, 2)), "hidden", "logits"
+
+
+class Dense:
+    """How dense layers are applied, to all of a batch: in 32 or in 16 bits.
+
+    Angles and attention stay in 32 bits.
+
+    Parameters
+    ----------
+    bfloat16
+        Whether to calculate in bfloat16.
+    """
+
+    def __init__(self, bfloat16: bool = False) -> None:
+        self.bfloat16 = bfloat16
+
+    def __call__(self, layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+        """Return the output in 32 bits."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return layer(x).float()
 
 
 class Compare(nn.Module):
     """Self-attention of bands that sees angles, as ``CompareBands``."""
 
-    def __init__(self, layer: keras.layers.Layer) -> None:
+    def __init__(self, layer: keras.layers.Layer, dense: "Dense") -> None:
         super().__init__()
         units = layer.units
+        self.dense = dense
         self.heads = layer.heads
         self.norm_before, self.norm_between = (nn.LayerNorm(units) for _ in range(2))
         self.project = nn.Linear(units, 3 * units)
@@ -33,7 +56,7 @@ class Compare(nn.Module):
         """Return new features (n, bands, units)."""
         n, bands, units = x.shape
         size = units // self.heads
-        projected = self.project(self.norm_before(x))
+        projected = self.dense(self.project, self.norm_before(x))
         projected = projected.reshape(n, bands, 3, self.heads, size)
         query, key, value = projected.permute(2, 0, 3, 1, 4)
         scores = query @ key.transpose(-1, -2) / size**0.5
@@ -43,9 +66,9 @@ class Compare(nn.Module):
         of_angles = attention.permute(0, 2, 1, 3) @ angles
         of_angles = torch.einsum("bihk,hkd->bihd", of_angles, self.angle_values)
         both = torch.cat([of_bands, of_angles.reshape(n, bands, units)], -1)
-        x = x + self.combine(both)
-        hidden = nn.functional.gelu(self.expand(self.norm_between(x)))
-        return x + self.contract(hidden)
+        x = x + self.dense(self.combine, both)
+        hidden = self.dense(self.expand, self.norm_between(x))
+        return x + self.dense(self.contract, nn.functional.gelu(hidden))
 
 
 class Bands(nn.Module):
@@ -55,10 +78,14 @@ class Bands(nn.Module):
     ----------
     network
         Network of :func:`kikuchipy_spacegroup.models.band_network`.
+    bfloat16
+        Whether to apply dense layers in bfloat16, twice as fast on processors
+        that have it.
     """
 
-    def __init__(self, network: keras.Model) -> None:
+    def __init__(self, network: keras.Model, bfloat16: bool = False) -> None:
         super().__init__()
+        self.apply_dense = Dense(bfloat16)
         layers = {layer.name: layer for layer in network.layers}
         self.sources = layers
         compared = [name for name in layers if name.startswith("compare_")]
@@ -73,21 +100,31 @@ class Bands(nn.Module):
                 if name in layers
             }
         )
-        self.compare = nn.ModuleList(Compare(layers[name]) for name in compared)
+        self.compare = nn.ModuleList(
+            Compare(layers[name], self.apply_dense) for name in compared
+        )
         self.norm = nn.LayerNorm(2 * first.units)
         self.dropout = nn.Dropout(layers["dropout"].rate)
         self._copy(to_keras=False)
 
-    def forward(self, directions, features, is_there, *of_axes):
-        """Return logits of what ``FindBands`` and, if used, ``FindZoneAxes`` return."""
-        if of_axes:
-            axes, of_axes, is_axis, of_bands = of_axes
-            features = torch.cat([features, of_bands], -1)
-        x = self._embed("embed", features)
-        if "embed_axes_1" in self.dense:
-            x = torch.cat([x, self._embed("embed_axes", of_axes)], 1)
-            directions = torch.cat([directions, axes], 1)
-            is_there = torch.cat([is_there, is_axis], 1)
+    def forward(self, directions, features, is_there, *others):
+        """Return logits.
+
+        Parameters
+        ----------
+        directions, features, is_there
+            Normals (n, bands, 3), features (n, bands, k), and which are bands
+            (n, bands).
+        *others
+            The same of zone axes, then of twofold axes, if the network uses them.
+        """
+        x = [self._embed("embed", features)]
+        directions, is_there = [directions], [is_there]
+        for i, name in enumerate(EMBEDDED[1 : 1 + len(others) // 3]):
+            directions.append(others[3 * i])
+            x.append(self._embed(name, others[3 * i + 1]))
+            is_there.append(others[3 * i + 2])
+        x, directions, is_there = (torch.cat(i, 1) for i in (x, directions, is_there))
         cosines = (directions @ directions.transpose(1, 2)).abs().clamp(max=1 - 1e-6)
         angles = torch.rad2deg(torch.acos(cosines))[..., None]
         angles = torch.exp(-0.5 * ((angles - self.centers) / self.width) ** 2)
@@ -103,8 +140,8 @@ class Bands(nn.Module):
 
     def _embed(self, name, features):
         """Return features (n, bands or axes, units)."""
-        hidden = nn.functional.gelu(self.dense[f"{name}_1"](features))
-        return self.dense[f"{name}_2"](hidden)
+        hidden = self.apply_dense(self.dense[f"{name}_1"], features)
+        return self.apply_dense(self.dense[f"{name}_2"], nn.functional.gelu(hidden))
 
     def to_keras(self) -> None:
         """Write the weights to the network they came from."""

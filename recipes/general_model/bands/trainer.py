@@ -48,6 +48,7 @@ def add_options(
     batch_size: int,
     learning_rate: float,
     n_axes: int = 0,
+    n_twofolds: int = 0,
 ) -> None:
     """Add what both trainings of the network can be told."""
     parser.add_argument("output", type=Path)
@@ -58,8 +59,12 @@ def add_options(
     parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--n-bands", type=int, default=16)
     parser.add_argument("--n-axes", type=int, default=n_axes)
+    parser.add_argument("--n-twofolds", type=int, default=n_twofolds)
     parser.add_argument("--batch-size", type=int, default=batch_size)
     parser.add_argument("--learning-rate", type=float, default=learning_rate)
+    parser.add_argument(
+        "--bfloat16", action="store_true", help="dense layers in 16 bits"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--log-every", type=int, default=500, help="steps")
 
@@ -77,6 +82,7 @@ def create_model(
         blocks=args.blocks,
         n_bands=args.n_bands,
         n_axes=args.n_axes,
+        n_twofolds=args.n_twofolds,
         prepare_kwargs=PREPARATION,
     )
     if args.start is not None:
@@ -95,10 +101,12 @@ def start_from(source: keras.Model, target: keras.Model) -> None:
         widen(source, target)
     else:
         copy_weights(source, target)
-        kernel, bias = old["embed_1"].get_weights()
-        more = target.get_layer("embed_1").kernel.shape[0] - len(kernel)
-        kernel = np.pad(kernel, ((0, more), (0, 0)))
-        target.get_layer("embed_1").set_weights([kernel, bias])
+        for name in ("embed_1", "embed_axes_1"):
+            if name in old:
+                kernel, bias = old[name].get_weights()
+                more = target.get_layer(name).kernel.shape[0] - len(kernel)
+                kernel = np.pad(kernel, ((0, more), (0, 0)))
+                target.get_layer(name).set_weights([kernel, bias])
     for layer in target.layers:
         if layer.name.startswith("compare_") and layer.name not in old:
             for dense in (layer.combine, layer.contract):
@@ -118,6 +126,8 @@ class BandTrainer:
         Highest learning rate.
     device
         PyTorch's device.
+    bfloat16
+        Whether to apply dense layers in bfloat16.
     """
 
     def __init__(
@@ -126,8 +136,9 @@ class BandTrainer:
         space_groups: Sequence[int],
         rate: float,
         device: str = "cpu",
+        bfloat16: bool = False,
     ) -> None:
-        self.network = Bands(network).to(device)
+        self.network = Bands(network, bfloat16).to(device)
         self.space_groups, self.device = np.asarray(space_groups), device
         self.compiled = torch.compile(self.network)
         self.loss = ChainLoss(space_groups, device)

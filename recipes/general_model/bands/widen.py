@@ -38,7 +38,8 @@ def widen(source: keras.Model, target: keras.Model, seed: int = 1) -> None:
         else:
             kernel, bias = old[name].get_weights()
             # Features that the source does not see
-            more = layer.kernel.shape[0] - len(kernel) if name == "embed_1" else 0
+            first = name in ("embed_1", "embed_axes_1")
+            more = layer.kernel.shape[0] - len(kernel) if first else 0
             kernel = np.pad(kernel, ((0, more), (0, 0)))
             if name in ("embed_2", "embed_axes_2", "logits"):
                 kernel = _share(kernel, 1, rng)

@@ -7,8 +7,8 @@ Usage::
     python -m recipes.general_model.structures.two_beam MASTERS &
     python -m recipes.general_model.structures.two_beam MASTERS --backwards &
 
-Every structure to train on makes one file ``<id>.npz`` of the form of ``simulate.py`` in
-the folder MASTERS. Every band is that of two beams in a thick crystal, and bands add up:
+Every structure to train on, then every further one, makes one file ``<id>.npz`` of the
+form of ``simulate.py`` in the folder MASTERS. Every band is that of two beams in a thick crystal, and bands add up:
 symmetry, widths, absences and edges are right, crossings and fine lines are not. They
 are to learn from many structures before there are Bloch waves of them, and never to score.
 """
@@ -31,7 +31,11 @@ from recipes.general_model.structures.simulate import (
     to_arrays,
     to_phase,
 )
-from recipes.general_model.structures.structure_table import TABLE, read_structures
+from recipes.general_model.structures.structure_table import (
+    FURTHER,
+    TABLE,
+    read_structures,
+)
 
 _logger = logging.getLogger("two_beam")
 # Ranges of the dampings of two patterns, as of electrons from deep and from near the surface
@@ -66,11 +70,20 @@ def simulate(structure: Structure, half_width: int) -> dict:
     return to_arrays(structure, unit_cell(to_phase(structure)), patterns, meta)
 
 
+def structures_in_order() -> list[Structure]:
+    """Return the structures to train on, then the further ones in random order."""
+    structures = [s for s in read_structures(TABLE) if s.extra["split"] == "training"]
+    structures.sort(key=lambda s: s.extra["order"])
+    further = sorted(
+        read_structures(FURTHER), key=lambda s: zlib.crc32(s.identifier.encode())
+    )
+    return structures + further
+
+
 def main() -> None:
     """Simulate what is missing."""
     parser = argparse.ArgumentParser(description="Simulate master patterns of bands")
     parser.add_argument("folder", type=Path, help="folder of master patterns")
-    parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--half-width", type=int, default=100)
     parser.add_argument(
         "--backwards", action="store_true", help="from the last one, in another process"
@@ -79,10 +92,9 @@ def main() -> None:
     logging.basicConfig(level="WARNING", format="%(asctime)s %(message)s")
     _logger.setLevel("INFO")
     args.folder.mkdir(parents=True, exist_ok=True)
-    structures = [
-        s for s in read_structures(args.table) if s.extra["split"] == "training"
-    ]
-    structures.sort(key=lambda s: s.extra["order"], reverse=args.backwards)
+    structures = structures_in_order()
+    if args.backwards:
+        structures.reverse()
     for structure in structures:
         path = path_of(args.folder, structure)
         if path.exists():
