@@ -71,7 +71,7 @@ def band_network(
     # Directions, features, and which are there, of what is compared beside bands
     others = {}
     if n_axes:
-        find_axes = FindZoneAxes(n_axes, name="find_zone_axes")
+        find_axes = FindZoneAxes(n_axes, n_points=240, name="find_zone_axes")
         axes, of_axes, is_axis, of_bands = find_axes([patterns, centers, *found])
         of_bands, of_axes = [x, of_bands], [of_axes]
         if n_twofolds:

@@ -148,8 +148,14 @@ class FindBands(keras.layers.Layer):
         if size > _MAX_SIZE:
             raise ValueError(f"Patterns must have at most {_MAX_SIZE} pixels a side")
         matrix, lengths = radon_matrix(size, self.n_angles)
-        # A constant, and no weight: it follows from the arguments
-        self._matrix = np.ascontiguousarray(matrix.T)
+        # Constants, and no weights: they follow from the arguments. Pixels outside of the
+        # circle are on no line
+        inside = np.flatnonzero(matrix.any(axis=0))
+        self._matrix = np.ascontiguousarray(matrix.T[inside])
+        pixels = np.arange(size * size).reshape(size, size)
+        # The transposed image has the angles pi/2 - theta, the mirrored pi - theta
+        views = pixels, pixels.T, pixels[:, ::-1].T, pixels[:, ::-1]
+        self._views = np.stack([view.ravel()[inside] for view in views]).astype("int32")
         self._lengths = lengths
         self._is_long = (lengths >= _SHORTEST).astype("float32")
         self._filter_matrix = filter_matrix(size)
@@ -247,18 +253,18 @@ class FindBands(keras.layers.Layer):
             :math:`(i + 1/2)\\pi / n`, distances from the center are
             :math:`j + 1/2 - size/2` pixels.
         """
-        image = patterns[..., 0]
-        mirrored = ops.flip(image, axis=2)
-        # The transposed image has the angles pi/2 - theta, the mirrored pi - theta
-        views = [image, ops.transpose(image, (0, 2, 1))]
-        views += [ops.transpose(mirrored, (0, 2, 1)), mirrored]
-        quarters = []
-        for k, view in enumerate(views):
-            rows = ops.reshape(view, (-1, self.size * self.size))
-            part = ops.matmul(rows, ops.convert_to_tensor(self._matrix))
-            part = ops.reshape(part, (-1, self.n_angles // 4, self.size))
-            quarters.append(ops.flip(part, axis=1) if k % 2 else part)
-        return ops.concatenate(quarters, axis=1)
+        size, n_angles = self.size, self.n_angles
+        flat = ops.reshape(patterns, (-1, size * size))
+        # 1. Pixels in the circle of the four views, (4 * n, pixels)
+        views = ops.take(flat, ops.convert_to_tensor(self._views.ravel()), axis=1)
+        views = ops.reshape(views, (-1, self._views.shape[1]))
+        # 2. A quarter of the angles of each
+        quarters = ops.matmul(views, ops.convert_to_tensor(self._matrix))
+        quarters = ops.reshape(quarters, (-1, 4, n_angles // 4, size))
+        # 3. Two views see them backwards
+        parts = [quarters[:, k] for k in range(4)]
+        parts = [ops.flip(p, axis=1) if k % 2 else p for k, p in enumerate(parts)]
+        return ops.concatenate(parts, axis=1)
 
     def _filter(self, radon):
         """Return the response (n, angles, distances) in standard deviations."""
