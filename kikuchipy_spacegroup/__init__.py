@@ -17,7 +17,7 @@ ones only::
     maps  master_patterns
     models  crystals
     patterns  io
-    space_groups  data  _logging  _keras
+    space_groups  data  _logging  _progress  _keras
 """
 
 import lazy_loader

@@ -45,13 +45,7 @@ DOORS = {
     "jax": [],
     "matplotlib": ["plot"],
     "dask": ["patterns", "classification", "simulation._scans", "io._aztec"],
-    "hyperspy": [
-        "classification",
-        "master_patterns._cost",
-        "maps._composition",
-        "plot._plot_navigator",
-        "simulation._scans",
-    ],
+    "hyperspy": ["_progress", "maps._composition", "plot._plot_navigator"],
 }
 MAX_FUNCTION, MAX_MODULE = 60, 800
 # Of before there was the limit

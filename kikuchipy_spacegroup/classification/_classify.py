@@ -10,10 +10,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
-import hyperspy.api as hs
 from kikuchipy.signals import EBSD
 import numpy as np
 
+from kikuchipy_spacegroup._progress import shows_progressbar
 from kikuchipy_spacegroup.classification._blocks import map_model
 from kikuchipy_spacegroup.classification._compute import compute as compute_lazy
 from kikuchipy_spacegroup.classification._compute import n_threads
@@ -246,7 +246,7 @@ def classify_space_group(
 
     # Lazy until here
     run = {
-        "show_progressbar": _shows_progressbar(show_progressbar),
+        "show_progressbar": shows_progressbar(show_progressbar),
         "threads": n_threads(runner),
     }
     start = perf_counter()
@@ -335,7 +335,7 @@ def compute_classification_map(
     start = perf_counter()
     computed = compute_lazy(
         da.asarray(probabilities),
-        _shows_progressbar(show_progressbar),
+        shows_progressbar(show_progressbar),
         n_threads(runner),
     )
     _log_speed(computed, navigation_mask, perf_counter() - start)
@@ -361,13 +361,6 @@ def _check_map_options(
         "min_probability": min_probability,
         "keep_n": keep_n,
     }
-
-
-def _shows_progressbar(show_progressbar: bool | None) -> bool:
-    """Return whether to show a progress bar."""
-    if show_progressbar is None:
-        return hs.preferences.General.show_progressbar
-    return show_progressbar
 
 
 def _log_speed(

@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 
+from kikuchipy_spacegroup._progress import progress_bar
 from kikuchipy_spacegroup.patterns._checks import (
     check_background,
     check_mask,
@@ -197,7 +198,10 @@ def estimate_projection_center(
     mask = _draw_points(nav_shape, navigation_mask, n_patterns, rng)
     patterns, _ = read_patterns(signal, mask, signal_mask, static_background, SIZE)
     prepared = prepare(rng.permutation(patterns)[..., None].astype("float32"))
-    with _progress(show_progressbar) as bar:
+    n_centers = len(_PCX) * len(_PCY) * len(_PCZ)
+    n_centers += _N_STARTS * _N_CALLS + _N_FITS * _N_NEAR
+    bar = progress_bar(show_progressbar, "Projection centers", "center", n_centers)
+    with bar:
         center, typical = _search(SelfSimilarity(prepared[:_FEW]), bar)
         similarity = SelfSimilarity(prepared)
         groups = _group_alike(prepared)
@@ -233,18 +237,6 @@ def _draw_points(
     mask = np.ones(int(np.prod(nav_shape)), dtype=bool)
     mask[rng.choice(points, min(n, points.size), replace=False)] = False
     return mask.reshape(nav_shape)
-
-
-def _progress(show: bool | None) -> "tqdm":
-    """Return a progress bar, shown if it is wanted."""
-    import hyperspy.api as hs
-    from tqdm.auto import tqdm
-
-    if show is None:
-        show = bool(hs.preferences.General.show_progressbar)
-    n_grid = len(_PCX) * len(_PCY) * len(_PCZ)
-    total = n_grid + _N_STARTS * _N_CALLS + _N_FITS * _N_NEAR
-    return tqdm(desc="Projection centers", unit="center", total=total, disable=not show)
 
 
 def _search(similarity: "SelfSimilarity", bar: "tqdm") -> tuple[np.ndarray, float]:

@@ -8,8 +8,9 @@ import math
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import hyperspy.api as hs
 import numpy as np
+
+from kikuchipy_spacegroup._progress import shows_progressbar
 
 if TYPE_CHECKING:
     from diffpy.structure import Structure
@@ -123,7 +124,7 @@ def announce(
             duration(seconds),
         )
     if show_progressbar is None:
-        return long and bool(hs.preferences.General.show_progressbar)
+        return long and shows_progressbar(None)
     return show_progressbar
 
 
@@ -209,7 +210,7 @@ class Progress:
                 self.details(),
             )
             if show is None:
-                show = bool(hs.preferences.General.show_progressbar)
+                show = shows_progressbar(None)
         if show:
             from tqdm.auto import tqdm
 

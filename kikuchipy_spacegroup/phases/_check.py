@@ -16,6 +16,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from kikuchipy_spacegroup import space_groups as sg
+from kikuchipy_spacegroup._progress import progress_bar
 from kikuchipy_spacegroup.crystals import phase_composition, unit_cell
 from kikuchipy_spacegroup.maps import candidate_probabilities, prior_from_map
 from kikuchipy_spacegroup.maps._candidates import check_candidate_phases
@@ -220,7 +221,7 @@ def check_candidates(
     )
     patterns, rows = _leave_out_noise(patterns, typical.reliabilities)
     matches = _Matches(typical, phases, energy, cache_dir, max_minutes)
-    with _progress(show_progressbar) as bar:
+    with progress_bar(show_progressbar, "Candidates", "candidate") as bar:
         matches.screen(method, {i: of_phase[i] for i in rows}, resolution, bar)
         if method == "dynamical":
             matches.refine({i: of_phase[i] for i in rows}, rows, bar)
@@ -390,16 +391,6 @@ def _leave_out_noise(
             kept[i] = points[rows[i] - start]
         start += len(points)
     return kept, rows
-
-
-def _progress(show: bool | None) -> "tqdm":
-    """Progress bar, if one is wanted."""
-    import hyperspy.api as hs
-    from tqdm.auto import tqdm
-
-    if show is None:
-        show = bool(hs.preferences.General.show_progressbar)
-    return tqdm(desc="Candidates", unit="candidate", disable=not show)
 
 
 class _Matches:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kikuchipy_spacegroup._progress import progress_bar
 from kikuchipy_spacegroup.crystals import phase_composition
 from kikuchipy_spacegroup.crystals._phase import phase_from_content
 from kikuchipy_spacegroup.crystals._symmetry import lattice_parameters
@@ -150,7 +151,7 @@ def search_structures(
     _check_limits(max_results, timeout)
     entries = _open_source(source, timeout)(query)
     found = _Found(str(source), query)
-    with _progress(show_progressbar) as bar:
+    with progress_bar(show_progressbar, "Structures", "structure") as bar:
         for entry in entries:
             bar.update()
             found.add(entry)
@@ -202,16 +203,6 @@ def _open_source(
         )
     paths = find_cifs(folder)
     return lambda _: read_folder(folder, paths)
-
-
-def _progress(show: bool | None) -> Any:
-    """Progress bar, if one is wanted."""
-    import hyperspy.api as hs
-    from tqdm.auto import tqdm
-
-    if show is None:
-        show = bool(hs.preferences.General.show_progressbar)
-    return tqdm(desc="Structures", unit="structure", disable=not show)
 
 
 class _Found:

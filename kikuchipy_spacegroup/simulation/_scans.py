@@ -10,11 +10,11 @@ from uuid import uuid4
 
 import dask.array as da
 from dask.diagnostics import ProgressBar
-import hyperspy.api as hs
 from kikuchipy.detectors import EBSDDetector
 from kikuchipy.signals import EBSD, EBSDMasterPattern, LazyEBSD
 import numpy as np
 
+from kikuchipy_spacegroup._progress import shows_progressbar
 from kikuchipy_spacegroup.maps._copy_map import copy_of
 from kikuchipy_spacegroup.simulation._camera import Camera
 from kikuchipy_spacegroup.simulation._microstructure import random_map
@@ -298,9 +298,8 @@ def _simulate_map(
         name=f"simulate-scan-{uuid4().hex}",
     )
     if not lazy:
-        if show_progressbar is None:
-            show_progressbar = hs.preferences.General.show_progressbar
-        with ProgressBar() if show_progressbar else nullcontext():
+        shown = shows_progressbar(show_progressbar)
+        with ProgressBar() if shown else nullcontext():
             patterns = patterns.compute()
     step = {"x": xmap.dx, "y": xmap.dy}
     names = ["y", "x"] if n_dims == 2 else [i for i in "xy" if step[i]][:n_dims]

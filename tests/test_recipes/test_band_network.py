@@ -59,7 +59,9 @@ class TestDraw:
         assert len({i[0] for i in parts}) == 3
 
     def test_as_the_layer_returns_them(self, drawer):
-        layer = band_network((64, 64, 1), 2, n_bands=N_BANDS, n_axes=0).get_layer("find_bands")
+        layer = band_network((64, 64, 1), 2, n_bands=N_BANDS, n_axes=0).get_layer(
+            "find_bands"
+        )
         shapes = layer.compute_output_shape([(5, 64, 64, 1), (5, 3)])
         bands = drawer.draw(np.array([0, 1, 0, 1, 0]))
         assert [tuple(i.shape) for i in bands] == list(shapes)
