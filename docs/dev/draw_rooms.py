@@ -72,7 +72,7 @@ def main() -> None:
         for i, name in enumerate(row):
             x = (i - (len(row) - 1) / 2) * (WIDTH + 0.8)
             places[name] = (x, y * GAP)
-    fig, ax = plt.subplots(figsize=(9, 8.5), layout="constrained")
+    fig, ax = plt.subplots(figsize=(10.5, 8.5), layout="constrained")
     for room, others in below.items():
         for other in others:
             (x, y), (to_x, to_y) = places[room], places[other]
@@ -93,7 +93,8 @@ def main() -> None:
         n = len(files_of(name))
         text = f"{name}\n{n - 1} modules" if is_room and n > 1 else name
         ax.text(x, y, text, ha="center", va="center", fontsize=9, linespacing=1.1)
-    ax.set(xlim=(-7, 7), ylim=(-0.6, (len(rows) - 1) * GAP + 0.6))
+    widest = max(abs(x) for x, _ in places.values()) + WIDTH / 2 + 0.1
+    ax.set(xlim=(-widest, widest), ylim=(-0.6, (len(rows) - 1) * GAP + 0.6))
     ax.axis("off")
     fig.savefig(OUTPUT, dpi=100, metadata={"Software": None})
 
