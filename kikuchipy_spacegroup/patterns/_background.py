@@ -633,13 +633,12 @@ def blur_images(images: np.ndarray, sigma: float) -> np.ndarray:
     >>> blur_images(dot, 6)[0, 30, 24:37:6].round(3)
     array([0.607, 1.   , 0.607], dtype=float32)
     """
-    n, height, width = images.shape
+    _, height, width = images.shape
     rows, columns = _factor_gaussian(height, sigma), _factor_gaussian(width, sigma)
-    # All rows of all images at once, then columns, which are few by now
-    coefficients = (images.reshape(-1, width) @ columns).reshape(n, height, -1)
-    coefficients = rows @ (rows.T @ coefficients)
-    blurred = coefficients.reshape(n * height, -1) @ columns.T
-    return blurred.reshape(images.shape)
+    # Image by image, as BLAS uses threads for larger products, and these wait for those of
+    # the network. Rows first, then columns, which are few by now
+    coefficients = rows @ (rows.T @ (images @ columns))
+    return coefficients @ columns.T
 
 
 @lru_cache(maxsize=16)
