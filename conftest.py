@@ -19,6 +19,9 @@ from pathlib import Path
 if "PYTEST_XDIST_WORKER" in os.environ:
     cache = Path(__file__).parent / ".pytest_cache" / "numba"
     os.environ["NUMBA_CACHE_DIR"] = str(cache / os.environ["PYTEST_XDIST_WORKER"])
+    # Threads of several processes wait for each other, and what waits is busy too
+    for which in ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
+        os.environ.setdefault(f"{which}_THREADS", "1")
 
 import pytest
 
