@@ -4,7 +4,7 @@
 
 Usage::
 
-    python benchmarks/classification.py [OUTPUT] [--n N] [--dictionary N]
+    python benchmarks/classification.py [OUTPUT] [--n N] [--dictionary N] [--other MODEL]
 
 In one run, on the same patterns, which takes about five minutes on two
 idle cores: this package with every engine that is installed and with the
@@ -12,7 +12,8 @@ one it chooses, from patterns in memory and from a lazy HDF5 file; Hough
 indexing with PyEBSDIndex (six phases); and dictionary indexing with
 kikuchipy (six phases of 30 000 patterns, of which 10 000 of one are indexed
 with, in memory, and the time is multiplied). All are run in turns. The
-ceiling is the network alone, with Keras, on prepared patterns.
+ceiling is the network alone, with Keras, on prepared patterns. MODEL is the file of
+another model, which Keras runs beside the bundled one.
 
 OUTPUT is a CSV file, by default ``results/classification.csv`` beside this
 file. OUTPUT with ``_profile`` added to its name has where the time goes with
@@ -190,7 +191,7 @@ def choose(patterns: np.ndarray) -> None:
     kpsg.classify_space_group(kp.signals.EBSD(large), compute=False)
 
 
-def our_calls(patterns: np.ndarray, detector, folder: Path) -> dict:
+def our_calls(patterns: np.ndarray, detector, folder: Path, other: Path | None) -> dict:
     """Return calls of this package, and their number of patterns, by name."""
     model, n = kpsg.load_model(), len(patterns)
     s = scan(patterns, n, detector)
@@ -203,6 +204,8 @@ def our_calls(patterns: np.ndarray, detector, folder: Path) -> dict:
     chosen = s.classify_space_group(show_progressbar=False)
     runs = engines(model, patterns, folder)
     runs[f"chosen ({', '.join(engine_of_map(chosen))})"] = (None, "auto")
+    if other is not None:
+        runs[f"Keras, {other.stem}"] = (kpsg.load_model(other), "keras")
     for name, (runner, engine) in runs.items():
         for where, signal in {"in memory": s, "lazy HDF5": lazy}.items():
             if where == "in memory" or name.startswith(("Keras", "chosen")):
@@ -298,6 +301,7 @@ def main() -> None:
     parser.add_argument("output", type=Path, nargs="?", default=RESULT)
     parser.add_argument("--n", type=int, default=2048, help="patterns to classify")
     parser.add_argument("--dictionary", type=int, default=10_000)
+    parser.add_argument("--other", type=Path, help="file of another model")
     args = parser.parse_args()
     rows, steps = [], []
     start = time.perf_counter()
@@ -311,7 +315,7 @@ def main() -> None:
         patterns, detector = noisy_patterns(side, args.n // 16 * 16)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            calls = our_calls(patterns, detector, folder)
+            calls = our_calls(patterns, detector, folder, args.other)
             calls["Hough indexing, 6 phases"] = hough_call(patterns, detector)
             calls["dictionary indexing, 6 phases"] = dictionary_call(
                 patterns, detector, args.dictionary
