@@ -101,6 +101,17 @@ def test_structures_count_alike_whatever_there_is_of_them(table):
         assert sum(found["phases"].get(k, 0) for k in kinds) == pytest.approx(share)
 
 
+def test_two_beam_bands_of_all_that_is_trained_on(table):
+    """Those of the table come first, in its order, and nothing held out."""
+    structures = module("structures.two_beam").structures_in_order()
+    names = [s.identifier for s in structures]
+    trained = [s for s in table if s.extra["split"] == "training"]
+    trained.sort(key=lambda s: s.extra["order"])
+    assert names[: len(trained)] == [s.identifier for s in trained]
+    assert len(set(names)) == len(names) == 9259
+    assert not set(names) & {s.identifier for s in table if s not in trained}
+
+
 def test_simulation_does_not_tell_the_class(table):
     """From voltage, depths, spacing limit and energies no classifier tells the system."""
     from sklearn.ensemble import RandomForestClassifier
