@@ -603,8 +603,9 @@ def flatten_patterns(
     usable = (share_inside >= 0.5).astype("float32")
     if not everywhere:
         flattened = flattened * (usable / np.maximum(share_inside, 0.5))
-    # Without the mean of what is seen, as a product of matrices
-    mean = flattened.reshape(len(flattened), -1) @ (usable / usable.sum()).ravel()
+    # Without the mean of what is seen, a sum of products without threads of BLAS
+    share = (usable / usable.sum()).ravel()
+    mean = np.einsum("nk,k->n", flattened.reshape(len(flattened), -1), share)
     flattened = flattened - mean[:, None, None]
     if not everywhere:
         flattened *= usable
