@@ -48,8 +48,8 @@ class RotateBands(keras.layers.Layer):
     that is as strong. Bands that are mapped onto themselves, as those
     through a twofold axis are, do not count. A rotation by half a turn that
     maps a band onto another is about one of the two bisectors of their
-    normals, up to inversion. So the twofold axes, and the normals of
-    mirrors, are among the bisectors, seen or not.
+    normals, up to inversion. So twofold axes, and the normals of mirrors,
+    that map a band found onto another are among the bisectors, seen or not.
     """
 
     def __init__(self, n_twofolds: int = 8, **kwargs) -> None:
@@ -81,8 +81,10 @@ class RotateBands(keras.layers.Layer):
         of_axes
             Array of shape (n, axes, 16): for a half, a third, a quarter and
             a sixth of a turn, how much of the bands is found again, by how
-            much their strengths differ, the mean response in standard
-            deviations, and the sum of the strengths of the bands compared.
+            much their strengths differ, the sum of the responses weighted by
+            strengths over the root of that of squared strengths, an
+            eighth of it; and a twentieth of the sum of the strengths of the
+            bands compared.
         of_bands
             The same for half a turn about the normals of bands, of shape
             (n, bands, 4).
