@@ -15,6 +15,7 @@ def band_network(
     n_bands: int = 16,
     n_axes: int = 20,
     n_twofolds: int = 8,
+    n_points: int = 0,
     units: int = 96,
     blocks: int = 3,
     heads: int = 4,
@@ -31,11 +32,14 @@ def band_network(
     n_bands
         Number of bands to find.
     n_axes
-        Number of zone axes about which patterns are rotated to see how
-        symmetric they are. None are if this is 0.
+        Number of zone axes. None are compared if this is 0.
     n_twofolds
         Number of twofold axes among the bisectors of bands. Bands are not
-        rotated if this or *n_axes* is 0.
+        rotated, to see whether there are bands where they come to be, if this
+        or *n_axes* is 0.
+    n_points
+        Number of pixels that are compared with those of the pattern rotated
+        about zone axes. None are if this or *n_axes* is 0.
     units
         Length of the features of a band or an axis.
     blocks
@@ -71,9 +75,9 @@ def band_network(
     # Directions, features, and which are there, of what is compared beside bands
     others = {}
     if n_axes:
-        find_axes = FindZoneAxes(n_axes, n_points=240, name="find_zone_axes")
-        axes, of_axes, is_axis, of_bands = find_axes([patterns, centers, *found])
-        of_bands, of_axes = [x, of_bands], [of_axes]
+        find_axes = FindZoneAxes(n_axes, n_points=n_points, name="find_zone_axes")
+        axes, of_axes, is_axis, *of_bands = find_axes([patterns, centers, *found])
+        of_bands, of_axes = [x, *of_bands], [of_axes]
         if n_twofolds:
             rotate = RotateBands(n_twofolds, name="rotate_bands")
             rotated = rotate([*response, centers, *found, axes])
@@ -82,7 +86,8 @@ def band_network(
             others["twofolds"] = rotated[2:]
             join = layers.Concatenate(name="axes_with_symmetry")
             of_axes = [join(of_axes)]
-        x = layers.Concatenate(name="bands_with_symmetry")(of_bands)
+        if len(of_bands) > 1:
+            x = layers.Concatenate(name="bands_with_symmetry")(of_bands)
         others = {"axes": (axes, *of_axes, is_axis)} | others
     x = _embed(x, units, "embed")
     for name, (other, features, is_other) in others.items():

@@ -51,7 +51,8 @@ class FindZoneAxes(keras.layers.Layer):
     n_axes
         Number of zone axes.
     n_points
-        Number of pixels that are compared.
+        Number of pixels that are compared. Patterns are not rotated if this
+        is 0.
     **kwargs
         Keyword arguments passed on to :class:`keras.layers.Layer`.
 
@@ -75,8 +76,9 @@ class FindZoneAxes(keras.layers.Layer):
         n_bands = input_shape[2][1]
         n = min(_N_CROSSING, n_bands)
         self._pairs = np.array(np.triu_indices(n, 1)).astype("int32")
-        self._points = sample_points(size, self.n_points)
-        self._blur = blur_matrix(size)
+        if self.n_points:
+            self._points = sample_points(size, self.n_points)
+            self._blur = blur_matrix(size)
         self.built = True
 
     def call(self, inputs):
@@ -96,12 +98,14 @@ class FindZoneAxes(keras.layers.Layer):
             Unit vectors of zone axes, of shape (n, n_axes, 3).
         of_axes
             Array of shape (n, n_axes, 11): correlations and shares of
-            pixels seen for each rotation, and scalars.
+            pixels seen for each rotation, and three scalars. These alone if
+            patterns are not rotated.
         is_axis
             1 for axes, 0 where there are fewer, of shape (n, n_axes).
         of_bands
             Correlation and share of pixels for half a turn about the normals
-            of bands, of shape (n, bands, 2).
+            of bands, of shape (n, bands, 2). Not returned if patterns are not
+            rotated.
         """
         patterns, centers, normals, features, is_band = inputs
         centers = known_centers(centers)
@@ -110,6 +114,9 @@ class FindZoneAxes(keras.layers.Layer):
         # 1. Where bands cross
         axes, scores, position = self._cross(normals, strengths, centers)
         is_axis = ops.cast(scores > 0, "float32")
+        scalars = ops.stack([scores, position, ops.abs(axes[..., 2])], axis=-1)
+        if not self.n_points:
+            return axes, scalars * is_axis[..., None], is_axis
         # 2. How patterns correlate with themselves, rotated
         rotations = [
             rotation_matrices(axes, FOLDS),
@@ -123,8 +130,7 @@ class FindZoneAxes(keras.layers.Layer):
             ops.reshape(i[:, :n_turned], (-1, self.n_axes, n_folds))
             for i in (correlation, cover)
         ]
-        scalars = [scores, position, ops.abs(axes[..., 2])]
-        of_axes = ops.concatenate([*both, ops.stack(scalars, axis=-1)], axis=-1)
+        of_axes = ops.concatenate([*both, scalars], axis=-1)
         of_bands = ops.stack([correlation[:, n_turned:], cover[:, n_turned:]], axis=-1)
         of_bands = ops.reshape(of_bands, (-1, n_bands, 2))
         return (
@@ -238,12 +244,9 @@ class FindZoneAxes(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         """Return the shapes of the outputs."""
         n, n_bands = input_shape[0][0], input_shape[2][1]
-        return (
-            (n, self.n_axes, 3),
-            (n, self.n_axes, 2 * len(FOLDS) + 3),
-            (n, self.n_axes),
-            (n, n_bands, 2),
-        )
+        n_features = 2 * len(FOLDS) + 3 if self.n_points else 3
+        shapes = (n, self.n_axes, 3), (n, self.n_axes, n_features), (n, self.n_axes)
+        return (*shapes, (n, n_bands, 2)) if self.n_points else shapes
 
     def get_config(self) -> dict:
         """Return the arguments that make the same layer again."""

@@ -25,7 +25,11 @@ from kikuchipy_spacegroup import space_groups as sg
 from kikuchipy_spacegroup.master_patterns import MasterPatternLibrary
 from recipes.general_model.structures.crystals import Structure
 from recipes.general_model.structures.simulate import path_of
-from recipes.general_model.structures.structure_table import FURTHER, read_structures
+from recipes.general_model.structures.structure_table import (
+    FURTHER,
+    VARIED,
+    read_structures,
+)
 
 _logger = logging.getLogger("library")
 SPLITS = (
@@ -192,7 +196,7 @@ def main() -> None:
         if split == "training":
             of_split = of_split[: args.first]
             if args.first is None:
-                of_split += read_structures(FURTHER)
+                of_split += read_structures(FURTHER) + read_structures(VARIED)
         library = gather(of_split, args.masters)
         if split == "training" and args.bands is not None:
             bands = gather(of_split, [args.bands], BANDS)

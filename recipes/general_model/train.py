@@ -46,8 +46,14 @@ from recipes.general_model.bands.trainer import (
     create_model,
     smooth,
 )
+from recipes.general_model.bands.vary_found import vary_found
 from recipes.general_model.library import BANDS
-from recipes.general_model.structures.structure_table import FURTHER, read_structures
+from recipes.general_model.structures.structure_table import (
+    FURTHER,
+    TABLE,
+    VARIED,
+    read_structures,
+)
 
 _logger = logging.getLogger("general_model")
 
@@ -68,8 +74,8 @@ def find_layers(model: SpaceGroupModel) -> Callable[[list], tuple]:
         if find_axes is None:
             return normals, features, is_band
         found = [normals, features, is_band]
-        axes, of_axes, is_axis, of_bands = find_axes.call([*inputs, *found])
-        of_bands, of_axes, twofolds = [features, of_bands], [of_axes], ()
+        axes, of_axes, is_axis, *of_bands = find_axes.call([*inputs, *found])
+        of_bands, of_axes, twofolds = [features, *of_bands], [of_axes], ()
         if rotate is not None:
             more = rotate.call([*response, inputs[1], *found, axes])
             of_axes.append(more[0])
@@ -96,6 +102,8 @@ class FoundBands:
         What the camera does.
     unknown_share
         Share of patterns of which the projection center is unknown.
+    vary
+        Whether to vary what is found, to train on it.
     """
 
     def __init__(
@@ -104,10 +112,12 @@ class FoundBands:
         dataset: SimulatedDataset,
         acquisition: Acquisition,
         unknown_share: float = UNKNOWN_SHARE,
+        vary: bool = False,
     ) -> None:
         import tensorflow as tf
 
-        self.dataset, self.unknown_share = dataset, unknown_share
+        self.dataset, self.unknown_share, self.vary = dataset, unknown_share, vary
+        self.n_steps = model.network.get_layer("find_bands").n_steps
         self.project = ProjectPatterns(dataset.library, (model.size,) * 2)
         self.camera = SimulateCamera(acquisition, size=model.size, seed=dataset.seed)
         self.prepare = model.prepare
@@ -135,6 +145,8 @@ class FoundBands:
         recipe = {name: self.tensor(value) for name, value in recipe.items()}
         bands = self.make(recipe, self.tensor(centers))
         bands = tuple(torch.from_numpy(i.numpy()) for i in bands)
+        if self.vary:
+            bands = vary_found(bands, self.n_steps)
         return bands, smooth(torch.from_numpy(np.asarray(targets)))
 
 
@@ -194,7 +206,8 @@ class FoundBandsOnDevice:
 
 def describe(model: SpaceGroupModel, library: MasterPatternLibrary, seed: int) -> None:
     """Write into the model what it was trained on."""
-    structures = read_structures() + read_structures(FURTHER)
+    tables = TABLE, FURTHER, VARIED
+    structures = [s for path in tables for s in read_structures(path)]
     formulas = {s.identifier: s.formula for s in structures}
     phases = {
         name.removesuffix(BANDS): number
@@ -275,7 +288,7 @@ def main() -> None:
     if keras.backend.backend() == "torch":
         found = FoundBandsOnDevice(model, dataset, args.camera, device)
     else:
-        found = FoundBands(model, dataset, args.camera)
+        found = FoundBands(model, dataset, args.camera, vary=True)
     trainer = BandTrainer(
         model.network, dataset.space_groups, args.learning_rate, device, args.bfloat16
     )

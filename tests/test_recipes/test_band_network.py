@@ -113,12 +113,15 @@ def find(network, inputs):
     ]
 
 
-@pytest.mark.parametrize("n_axes, n_twofolds", [(0, 0), (6, 0), (6, 5)])
-def test_weights_in_pytorch_are_those_of_keras(inputs, n_axes, n_twofolds):
+@pytest.mark.parametrize(
+    "n_axes, n_twofolds, n_points", [(0, 0, 0), (6, 0, 50), (6, 5, 0), (6, 5, 50)]
+)
+def test_weights_in_pytorch_are_those_of_keras(inputs, n_axes, n_twofolds, n_points):
     """The same logits both ways, from what the layers find in patterns."""
     keras.utils.set_random_seed(1)
-    given = {"n_bands": N_BANDS, "n_axes": n_axes, "units": 16, "blocks": 2}
-    network = band_network((64, 64, 1), 7, n_twofolds=n_twofolds, **given)
+    given = {"n_bands": N_BANDS, "n_axes": n_axes, "n_twofolds": n_twofolds}
+    given |= {"n_points": n_points, "units": 16, "blocks": 2}
+    network = band_network((64, 64, 1), 7, **given)
     bands = find(network, inputs)
     ours = module("torch_network").Bands(network).eval()
     with torch.no_grad():
@@ -147,6 +150,47 @@ def test_dense_layers_in_16_bits(inputs):
     assert half.dtype == torch.float32
     assert not torch.equal(half, whole)
     assert half.numpy() == pytest.approx(whole.numpy(), abs=0.05)
+
+
+class TestVariedBands:
+    """What is found in patterns is varied to train on it."""
+
+    @pytest.fixture
+    def bands(self):
+        rng = np.random.default_rng(1)
+        shapes = (40, 12, 3), (40, 12, 36), (40, 12), (40, 9, 3), (40, 9, 19), (40, 9)
+        bands = [torch.as_tensor(rng.normal(size=i).astype("float32")) for i in shapes]
+        bands[2] = (bands[2] > -1).float()
+        bands[5] = torch.ones(40, 9)
+        return tuple(bands)
+
+    def test_some_are_hidden(self, bands):
+        varied = module("vary_found").vary_found(bands, 29)
+        for i in (0, 3, 4):
+            assert torch.equal(varied[i], bands[i])
+        for i in (2, 5):
+            assert set(varied[i].unique().tolist()) == {0.0, 1.0}
+            assert (varied[i] <= bands[i]).all()
+            share = 1 - float(varied[i].sum() / bands[i].sum())
+            assert share == pytest.approx(0.15, abs=0.05)
+        # Scalars after the profile are as they were
+        assert torch.equal(varied[1][..., 29:], bands[1][..., 29:])
+        assert not torch.equal(varied[1][..., :29], bands[1][..., :29])
+
+    def test_widths(self):
+        """Of a profile as an expression, a quarter wider."""
+
+        def features(angle):
+            even = np.exp(-0.5 * (angle / 4) ** 2)
+            odd = np.abs(angle) / 10 * np.exp(-0.5 * (angle / 6) ** 2)
+            values = np.concatenate([even[:15], odd[:14], [3.0, 4.0]])
+            return torch.as_tensor(values.astype("float32"))[None, None]
+
+        angle, stretch = np.arange(-14.0, 15), module("vary_found").stretch_found
+        wider = stretch(features(angle), torch.full((1, 1, 1), 1.25), 29)
+        assert wider.numpy() == pytest.approx(features(angle / 1.25).numpy(), abs=0.01)
+        same = stretch(features(angle), torch.ones(1, 1, 1), 29)
+        assert torch.equal(same, features(angle))
 
 
 class TestStart:
@@ -178,5 +222,19 @@ class TestStart:
         for units in (16, 32):
             _, network = self.start(inputs, units=units, n_axes=4, n_twofolds=3)
             kernel = keras.ops.convert_to_numpy(network.get_layer("embed_1").kernel)
-            assert np.abs(kernel[:-6]).max(axis=0).all()
-            assert not kernel[-6:].any()
+            assert np.abs(kernel[:-4]).max(axis=0).all()
+            assert not kernel[-4:].any()
+
+    def test_without_correlations(self, inputs):
+        """What counted nothing can be left out, whatever comes after it."""
+        keras.utils.set_random_seed(1)
+        given = {"n_bands": N_BANDS, "n_axes": 4, "n_twofolds": 3, "units": 16}
+        old = band_network((64, 64, 1), 7, n_points=50, **given)
+        new = band_network((64, 64, 1), 7, **given)
+        for name, first, n in (("embed_1", 36, 2), ("embed_axes_1", 0, 8)):
+            kernel, bias = old.get_layer(name).get_weights()
+            kernel[first : first + n] = 0
+            old.get_layer(name).set_weights([kernel, bias])
+        module("trainer").start_from(old, new)
+        old, new = (keras.ops.convert_to_numpy(i(inputs)) for i in (old, new))
+        assert new == pytest.approx(old, abs=1e-4)

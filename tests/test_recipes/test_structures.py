@@ -40,6 +40,12 @@ def further(recipe):
     return recipe.structure_table.read_structures(recipe.structure_table.FURTHER)
 
 
+@pytest.fixture(scope="module")
+def varied(recipe):
+    """Structures with other elements on the sites of those of rare types."""
+    return recipe.structure_table.read_structures(recipe.structure_table.VARIED)
+
+
 def of_split(table, *splits):
     """Return structures of some splits."""
     return [s for s in table if s.extra["split"] in splits]
@@ -65,40 +71,78 @@ class TestTable:
         tolerance = recipe.crystals.COARSE_TOLERANCE
         assert all(s.cell.find_group(tolerance) == s.space_group for s in sample)
 
-    def test_kept(self, recipe, table, further):
+    def test_kept(self, recipe, table, further, varied):
         """Nothing that is kept for judging is in it, made-up ones included."""
         paths = [folder / "structures" / "kept.py" for folder in SHARED]
         path = next((path for path in paths if path.exists()), None)
         if path is None:
             pytest.skip("what is kept is not there")
         kept = recipe.choose.load_kept(path)
-        assert [s.identifier for s in table + further if kept(s)] == []
+        everything = table + further + varied
+        assert [s.identifier for s in everything if kept(s)] == []
 
-    def test_reserved(self, recipe, table, further):
+    def test_reserved(self, recipe, table, further, varied):
         """The materials that decide are not in it."""
-        materials = {s.material for s in table + further}
+        materials = {s.material for s in table + further + varied}
         assert materials & recipe.choose.RESERVED == set()
 
-    def test_further_structures(self, recipe, table, further):
-        """Those of bands alone are other ones, and nothing like what is held out."""
-        assert len(further) > 5000
-        assert {s.extra["split"] for s in further} == {"training"}
-        assert {s.identifier for s in table} & {s.identifier for s in further} == set()
+    @pytest.mark.parametrize("which, least", [("further", 5000), ("varied", 6000)])
+    def test_structures_of_bands_alone(self, recipe, table, request, which, least):
+        """They are other ones, and nothing like what is held out."""
+        structures = request.getfixturevalue(which)
+        assert len(structures) > least
+        assert {s.extra["split"] for s in structures} == {"training"}
+        names = {s.identifier for s in structures}
+        assert len(names) == len(structures)
+        assert {s.identifier for s in table} & names == set()
         held_out = [s for s in table if s.extra["split"] != "training"]
         of_types = of_split(table, "test_types", "validation_types")
         types = {s.structure_type for s in of_types}
-        assert [s.identifier for s in further if s.structure_type in types] == []
+        assert [s.identifier for s in structures if s.structure_type in types] == []
         by_type = defaultdict(list)
         for structure in held_out:
             by_type[structure.structure_type].append(structure)
         alike = [
             s.identifier
-            for s in further
+            for s in structures
             for other in by_type[s.structure_type]
             if recipe.choose.are_alike(s, other)
         ]
         assert alike == []
-        assert all(s.licence for s in further)
+        assert all(s.licence for s in structures)
+
+    def test_varied_structures(self, recipe, table, further, varied):
+        """Types are those of their donors, filled up to four, and have their group."""
+        training = of_split(table, "training") + further
+        donors = {s.identifier: s for s in training}
+        for structure in varied:
+            donor = donors[structure.identifier.rpartition("-v")[0]]
+            assert structure.structure_type == donor.structure_type
+            assert structure.space_group == donor.space_group
+            assert structure.material != donor.material
+        counts = Counter(s.structure_type for s in training)
+        filled = Counter(s.structure_type for s in varied)
+        assert all(counts[t] + n <= 4 for t, n in filled.items())
+        for structure in varied[::40]:
+            for tolerance in (0.002, recipe.crystals.COARSE_TOLERANCE):
+                assert structure.cell.find_group(tolerance) == structure.space_group
+
+    def test_shifts_keep_special_positions(self, recipe):
+        """Of rutile, oxygen moves along (x, x, 0) alone, and titanium not at all."""
+        vary = importlib.import_module("recipes.general_model.structures.vary")
+        Site = recipe.crystals.Site
+        rutile = recipe.crystals.Structure(
+            "rutile",
+            136,
+            (4.594, 4.594, 2.959, 90, 90, 90),
+            [Site("Ti", 0, 0, 0, 1, 0.5), Site("O", 0.305, 0.305, 0, 1, 0.5)],
+        )
+        shifted = [vary.shift_sites(rutile, np.random.default_rng(i)) for i in range(9)]
+        assert all(s.sites[0][1:4] == (0, 0, 0) for s in shifted)
+        x, y, z = np.array([s.sites[1][1:4] for s in shifted]).T
+        assert (x == y).all() and not z.any()
+        assert 0.03 < np.std(x) * 4.594 * 2**0.5 < 0.3
+        assert {s.multiplicities for s in shifted} == {(2, 4)}
 
     def test_sources(self, table):
         """All have a source and a licence, and identifiers are unique."""

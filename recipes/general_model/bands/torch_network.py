@@ -17,10 +17,10 @@ DENSE = *(f"{name}_{i}" for name in EMBEDDED for i in (1, 2)), "hidden", "logits
 class Compare(nn.Module):
     """Self-attention of bands that sees angles, as ``CompareBands``."""
 
-    def __init__(self, layer: keras.layers.Layer) -> None:
+    def __init__(self, layer: keras.layers.Layer, dropout: float) -> None:
         super().__init__()
         units = layer.units
-        self.heads = layer.heads
+        self.heads, self.rate = layer.heads, dropout
         self.norm_before, self.norm_between = (nn.LayerNorm(units) for _ in range(2))
         self.project = nn.Linear(units, 3 * units)
         self.prefer = nn.Linear(layer.n_angles, layer.heads)
@@ -45,9 +45,13 @@ class Compare(nn.Module):
         of_angles = attention.permute(0, 2, 1, 3) @ angles
         of_angles = torch.einsum("bihk,hkd->bihd", of_angles, self.angle_values)
         both = torch.cat([of_bands, of_angles.reshape(n, bands, units)], -1)
-        x = x + self.combine(both)
+        x = x + self._drop(self.combine(both))
         hidden = nn.functional.gelu(self.expand(self.norm_between(x)))
-        return x + self.contract(hidden)
+        return x + self._drop(self.contract(hidden))
+
+    def _drop(self, x):
+        """Return features of which some are zero while the network learns."""
+        return nn.functional.dropout(x, self.rate, self.training)
 
 
 class Bands(nn.Module):
@@ -80,9 +84,10 @@ class Bands(nn.Module):
                 if name in layers
             }
         )
-        self.compare = nn.ModuleList(Compare(layers[name]) for name in compared)
+        rate = layers["dropout"].rate
+        self.compare = nn.ModuleList(Compare(layers[name], rate) for name in compared)
         self.norm = nn.LayerNorm(2 * first.units)
-        self.dropout = nn.Dropout(layers["dropout"].rate)
+        self.dropout = nn.Dropout(rate)
         self._copy(to_keras=False)
 
     def forward(self, directions, features, is_there, *others):

@@ -93,7 +93,8 @@ def create_model(
 def start_from(source: keras.Model, target: keras.Model) -> None:
     """Start a network from one that may see less, compare less often and be narrower.
 
-    Weights of features that are new are zero, and blocks that are new change nothing.
+    Weights of features that are new are zero, those of features that are left out are
+    dropped, and blocks that are new change nothing.
     """
     old = {layer.name: layer for layer in source.layers}
     units = [n.get_layer("embed_2").kernel.shape[1] for n in (source, target)]
@@ -104,6 +105,7 @@ def start_from(source: keras.Model, target: keras.Model) -> None:
         for name in ("embed_1", "embed_axes_1"):
             if name in old:
                 kernel, bias = old[name].get_weights()
+                kernel = np.delete(kernel, left_out(source, target, name), axis=0)
                 more = target.get_layer(name).kernel.shape[0] - len(kernel)
                 kernel = np.pad(kernel, ((0, more), (0, 0)))
                 target.get_layer(name).set_weights([kernel, bias])
@@ -111,6 +113,19 @@ def start_from(source: keras.Model, target: keras.Model) -> None:
         if layer.name.startswith("compare_") and layer.name not in old:
             for dense in (layer.combine, layer.contract):
                 dense.set_weights([np.zeros_like(w) for w in dense.get_weights()])
+
+
+def left_out(source: keras.Model, target: keras.Model, name: str) -> slice:
+    """Return the features of a layer that are correlations of pixels left out."""
+    layers = [{i.name: i for i in network.layers} for network in (source, target)]
+    pixels = [
+        "find_zone_axes" in i and i["find_zone_axes"].n_points > 0 for i in layers
+    ]
+    if pixels != [True, False]:
+        return slice(0)
+    # Before the scalars of axes, and after the features of bands
+    first = 0 if name == "embed_axes_1" else layers[0]["find_bands"].n_steps + 7
+    return slice(first, first + (8 if name == "embed_axes_1" else 2))
 
 
 class BandTrainer:

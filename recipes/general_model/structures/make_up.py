@@ -253,8 +253,14 @@ def counts(structure: Structure) -> bool:
     return found == {group} and is_telling(structure)
 
 
-def substitute(donor: Structure, rng: np.random.Generator) -> Structure | None:
-    """Return a real structure with other elements, None if it does not count."""
+def swap_elements(
+    donor: Structure, rng: np.random.Generator, least: int = LEAST_DIFFERENCE
+) -> Structure | None:
+    """Return a structure with other elements, None if some of them scatter alike.
+
+    Metals take the place of metals, more often those of like size, and the lattice is
+    scaled by the radii. Elements differ by ``least`` protons.
+    """
     old = sorted(donor.elements)
     metals = [e for e in ELEMENTS if e not in NONMETALS]
     others = [e for e in ELEMENTS if e in NONMETALS]
@@ -267,7 +273,7 @@ def substitute(donor: Structure, rng: np.random.Generator) -> Structure | None:
         weights = np.exp(-sizes / 0.15)
         new.append(str(rng.choice(left, p=weights / weights.sum())))
     numbers = sorted(ATOMIC_NUMBERS[e] for e in new)
-    if len(new) > 1 and min(np.diff(numbers)) < LEAST_DIFFERENCE:
+    if len(new) > 1 and min(np.diff(numbers)) < least:
         return None
     swap = dict(zip(old, new))
     composition = donor.cell.composition()
@@ -275,19 +281,29 @@ def substitute(donor: Structure, rng: np.random.Generator) -> Structure | None:
     after = sum(n * RADII[swap[e]] for e, n in composition.items())
     scale = after / before * rng.uniform(0.98, 1.03)
     lengths = [round(v * scale, 4) for v in donor.lattice[:3]]
-    sites = [s._replace(element=swap[s.element]) for s in donor.sites]
-    structure = Structure(
+    return Structure(
         "",
         donor.space_group,
         (*lengths, *donor.lattice[3:]),
-        sites,
+        [s._replace(element=swap[s.element]) for s in donor.sites],
         made="substituted",
         experimental=False,
         name=f"as {donor.identifier}",
     )
+
+
+def have_room(structure: Structure) -> bool:
+    """Return whether atoms are not too near, if sites are occupied."""
+    if any(s.occupancy <= 0.5 for s in structure.sites):
+        return True
     cell = structure.cell
     radii = np.array([max(RADII[e] for e, *_ in c) for c in cell.contents])
-    if all(s.occupancy > 0.5 for s in sites):
-        if nearest(cell.positions, radii, cell.lattice) < NEAREST_REAL:
-            return None
-    return structure if counts(structure) else None
+    return nearest(cell.positions, radii, cell.lattice) >= NEAREST_REAL
+
+
+def substitute(donor: Structure, rng: np.random.Generator) -> Structure | None:
+    """Return a real structure with other elements, None if it does not count."""
+    made = swap_elements(donor, rng)
+    if made is None or not have_room(made):
+        return None
+    return made if counts(made) else None

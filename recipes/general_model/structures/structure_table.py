@@ -18,6 +18,8 @@ from recipes.general_model.structures.crystals import Site, Structure
 TABLE = Path(__file__).with_name("structures.jsonl.xz")
 # Those to train on of which no master pattern is simulated, only their bands
 FURTHER = Path(__file__).with_name("further.jsonl.xz")
+# Those of rare types with other elements and shifted sites, of which the same holds
+VARIED = Path(__file__).with_name("varied.jsonl.xz")
 
 
 def _format(structure: Structure, sources: list[str]) -> str:

@@ -7,7 +7,7 @@ Usage::
     python -m recipes.general_model.structures.two_beam MASTERS &
     python -m recipes.general_model.structures.two_beam MASTERS --backwards &
 
-Every structure to train on, then every further one, makes one file ``<id>.npz`` of the
+Every structure to train on, then every further and every varied one, makes one file ``<id>.npz`` of the
 form of ``simulate.py`` in the folder MASTERS. Every band is that of two beams in a thick crystal, and bands add up:
 symmetry, widths, absences and edges are right, crossings and fine lines are not. They
 are to learn from many structures before there are Bloch waves of them, and never to score.
@@ -34,6 +34,7 @@ from recipes.general_model.structures.simulate import (
 from recipes.general_model.structures.structure_table import (
     FURTHER,
     TABLE,
+    VARIED,
     read_structures,
 )
 
@@ -71,13 +72,13 @@ def simulate(structure: Structure, half_width: int) -> dict:
 
 
 def structures_in_order() -> list[Structure]:
-    """Return the structures to train on, then the further ones in random order."""
+    """Return the structures to train on, further ones in random order, varied ones."""
     structures = [s for s in read_structures(TABLE) if s.extra["split"] == "training"]
     structures.sort(key=lambda s: s.extra["order"])
     further = sorted(
         read_structures(FURTHER), key=lambda s: zlib.crc32(s.identifier.encode())
     )
-    return structures + further
+    return structures + further + read_structures(VARIED)
 
 
 def main() -> None:
