@@ -109,7 +109,7 @@ for argument in sys.argv[1:]:
     crystal, backend = prepared(cell, 0.11)
     group = cartesian(crystal, symmetry_operations(cell).rotations)
     # Intensities in random directions and their images under every operation
-    directions = rng.normal(size=(16, 3))
+    directions = rng.normal(size=(16, 3))[:8]
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     all_operations = holohedry(crystal, cell)
     images = np.einsum("oij,nj->oni", all_operations, directions)
@@ -118,7 +118,7 @@ for argument in sys.argv[1:]:
     r = [np.corrcoef(own, i)[0, 1] for i in values]
     inside = [contains(group, i) for i in all_operations]
     # Of a coarse grid, folded and not
-    grid = rng.normal(size=(40, 3))
+    grid = rng.normal(size=(40, 3))[:16]
     grid /= np.linalg.norm(grid, axis=1, keepdims=True)
     grid = np.concatenate([grid, grid @ group[-1].T, grid @ group[len(group) // 2].T])
     unique, index = crystal.fold(grid)
@@ -207,7 +207,7 @@ def test_symmetry():
         assert row["other"] < 0.99, row
         # With folding, the same pattern from fewer directions
         assert row["folded"] < 1e-3, row
-        assert row["n_unique"] == 40, row
+        assert row["n_unique"] == 16, row
     assert len({row["order"] for row in found}) > 8
 
 
