@@ -11,6 +11,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Engines that were chosen on this machine before change nothing
 os.environ["KIKUCHIPY_SPACEGROUP_CACHE_DIR"] = ""
+# To compile well takes JAX longer than all that tests compute
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 from pathlib import Path
 

@@ -38,7 +38,7 @@ library = kpsg.MasterPatternLibrary(
 del images
 model = kpsg.SpaceGroupModel.create([225, 229], size=32, filters=(8,), stem=8)
 kept = []
-for _ in range(7):
+for _ in range(6):
     history = kpsg.fit(
         model,
         library,
