@@ -149,18 +149,19 @@ def find_phases(
     1. Points that could not be classified, and grains whose pooled
        probabilities differ from the prior by less than 0.15 nats, are no
        crystal.
-    2. The length of log-likelihoods tells the quality of patterns more
-       than the phase, and is set to the same for all, so that a gradient
-       of dose or focus does not make phases. What was shorter counts
-       less, and so do grains of few points, by the noise of points
-       that is seen within grains.
+    2. The length of log-likelihoods tells the quality of patterns, and how
+       sure the network is, more than the phase, and is set to 1 for all,
+       so that a gradient of dose or focus does not make phases. What was
+       shorter counts less, and so do grains of few points, by the noise
+       of points that is seen within grains.
     3. In the five directions in which they differ most, they are a
        mixture of normal distributions, multiplied by one of the
        composition with the uncertainty given. Means and covariances are
        integrated out, with a prior for the latter that expects a
-       standard deviation of 0.7 nats, 1.6 in all five directions. For
-       seven cubic materials the default model does not know, it was
-       0.2 to 1.6 at doses of 50 to 1000.
+       standard deviation of 0.125 in each direction. Of six grain maps
+       of cubic materials the default model does not know it was 0.05 to
+       0.11, and 0.09 to 0.18 of eight of all crystal systems with
+       a general model.
     4. The number of phases is that with the highest integrated
        complete-data likelihood :cite:`bertoletti2015choosing`, where
        each grain counts once, however many points it has. Without grains,

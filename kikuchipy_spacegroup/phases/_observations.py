@@ -151,11 +151,12 @@ def make_observations(
     Notes
     -----
     Features are log-likelihoods less their mean, :math:`x`. How long
-    they are is a matter of the patterns' quality more than of the phase,
-    so all are given the same length :math:`\bar{r}`, and those which
-    were shorter count less. With the variance :math:`b` of grains of a
-    phase and that of points in a grain, :math:`w`, both per direction,
-    the precision of a grain of n points is
+    they are is a matter of the patterns' quality, and of how sure the
+    network is, more than of the phase, so all are given the length 1, and
+    those which were shorter than the mean :math:`\bar{r}` count less.
+    With the variance :math:`b` of grains of a phase and that of points in
+    a grain, :math:`w`, both per direction and over :math:`\bar{r}^2`, the
+    precision of a grain of n points is
 
     .. math::
 
@@ -174,13 +175,13 @@ def make_observations(
     weights = sizes / (sizes + _HALF_WEIGHT)
     scaled = x / lengths[:, None]
     directions = np.linalg.svd((scaled.T * weights) @ scaled)[2][:n_directions]
-    noise = units.noise(directions)
+    mean_length = np.sqrt(np.average(lengths**2, weights=weights))
+    noise = units.noise(directions) / mean_length**2
     precisions = SCATTER**2 / (SCATTER**2 + noise / sizes)
-    mean_length = np.sqrt((precisions * lengths**2).sum() / precisions.sum())
     precisions = precisions * np.minimum(1, (lengths / mean_length) ** 2)
     first = units.first_points[chosen]
     return Observations(
-        features=mean_length * scaled @ directions.T,
+        features=scaled @ directions.T,
         precisions=precisions,
         weight=1.0,
         fractions=fractions[first],

@@ -160,6 +160,20 @@ class TestLaws:
                 same, other.probabilities.sort_values(225).to_numpy(), atol=1e-5
             )
 
+    @pytest.mark.parametrize("sureness", [0.5, 1.5])
+    def test_how_sure_the_network_is(self, sureness):
+        """A temperature of the network makes no phases, and none disappear."""
+        p, grains, _ = simulate([FCC, BCC, LIKE_FCC])
+        other = p**sureness
+        other /= other.sum(axis=-1, keepdims=True)
+        for ids in (grains, None):
+            found, changed = (
+                find_phases(make_map(i), grain_ids=ids) for i in (p, other)
+            )
+            assert len(changed) == len(found)
+            labels = found.xmap.phase_id, changed.xmap.phase_id
+            assert adjusted_rand_score(*labels) > 0.9
+
     def test_pairs_are_one(self):
         """How the two of an enantiomorphic pair share their probability is nothing."""
         p, grains, _ = simulate([FCC, BCC])
