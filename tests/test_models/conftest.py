@@ -5,6 +5,8 @@
 from keras import ops
 import kikuchipy as kp
 import numpy as np
+from orix.crystal_map import Phase
+from orix.vector import Miller
 import pytest
 
 import kikuchipy_spacegroup as kpsg
@@ -38,3 +40,20 @@ def prepared_nickel():
         geometry[:, :3].astype("float32"),
         orientation,
     )
+
+
+@pytest.fixture(scope="session")
+def angles_to():
+    """A function of Miller indices, unit vectors (n, k, 3) and orientations.
+
+    It returns the angles (n, k) in degrees to the nearest of all equivalent directions
+    of a cubic crystal.
+    """
+
+    def find(indices, vectors, orientations):
+        directions = Miller(uvw=indices, phase=Phase(point_group="m-3m"))
+        directions = directions.symmetrise(unique=True).unit.data
+        cosines = vectors @ (directions @ orientations).transpose(0, 2, 1)
+        return np.rad2deg(np.arccos(np.clip(np.abs(cosines).max(axis=-1), 0, 1)))
+
+    return find

@@ -39,20 +39,6 @@ def rotated(prepared_nickel):
     return rotate(*prepared_nickel[:2])
 
 
-def equivalent(*indices):
-    """Return all directions that are equivalent in a cubic crystal, of length 1."""
-    signs = np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
-    orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
-    all_of_them = [np.array(indices)[list(o)] * s for o in orders for s in signs]
-    return np.array(all_of_them) / np.linalg.norm(indices)
-
-
-def angles_to(directions, axes, orientation):
-    """Return angles (n, axes) to the nearest of some directions of the crystal."""
-    cosines = np.abs(axes @ (directions @ orientation).transpose(0, 2, 1)).max(axis=-1)
-    return np.rad2deg(np.arccos(np.clip(cosines, 0, 1)))
-
-
 @pytest.mark.parametrize("fold", FOLDS)
 def test_matrices_are_those_of_scipy(fold):
     axes = np.random.default_rng(1).normal(size=(2, 3, 3))
@@ -78,13 +64,15 @@ def test_bands_are_looked_up_where_they_were_found(prepared_nickel):
         assert found[is_seen > 0] == pytest.approx(strengths[is_seen > 0], rel=1e-3)
 
 
-def test_bands_fall_on_bands_about_axes_of_symmetry(prepared_nickel, rotated):
+def test_bands_fall_on_bands_about_axes_of_symmetry(
+    prepared_nickel, rotated, angles_to
+):
     """Of a fourfold, a threefold and a twofold axis of m-3m."""
     _, axes, of_axes, *_ = rotated
     of_axes = of_axes.reshape(*axes.shape[:2], len(FOLDS), 4)
     symmetric = {(0, 0, 1): (2, 4), (1, 1, 1): (3,), (0, 1, 1): (2,)}
     for direction, folds in symmetric.items():
-        off = angles_to(equivalent(*direction), axes, prepared_nickel[2])
+        off = angles_to([direction], axes, prepared_nickel[2])
         for k, fold in enumerate(FOLDS):
             values = of_axes[..., k, :][(off < 0.8) & (of_axes[..., k, WEIGHT] > 0.3)]
             assert len(values) > 3
@@ -96,13 +84,13 @@ def test_bands_fall_on_bands_about_axes_of_symmetry(prepared_nickel, rotated):
                 assert np.median(values[:, DIFFER]) > 0.5
 
 
-def test_mirrors_are_half_turns_about_normals(prepared_nickel, rotated):
+def test_mirrors_are_half_turns_about_normals(prepared_nickel, rotated, angles_to):
     """Planes {001} and {011} of m-3m are mirrors, {111} are none."""
     normals, _, _, of_bands, *_ = rotated
     again = of_bands[..., AGAIN]
     medians = {}
     for plane in ((0, 0, 1), (0, 1, 1), (1, 1, 1)):
-        off = angles_to(equivalent(*plane), normals, prepared_nickel[2])
+        off = angles_to([plane], normals, prepared_nickel[2])
         here = again[(off < 0.8) & (of_bands[..., WEIGHT] > 0.3)]
         assert len(here) > 3
         medians[plane] = np.median(here)
@@ -110,14 +98,13 @@ def test_mirrors_are_half_turns_about_normals(prepared_nickel, rotated):
     assert medians[1, 1, 1] < 0.6
 
 
-def test_bisectors_are_twofold_axes(prepared_nickel, rotated):
+def test_bisectors_are_twofold_axes(prepared_nickel, rotated, angles_to):
     """The best ones are <001> and <011>, of which not all are seen."""
     *_, twofolds, of_twofolds, is_twofold = rotated
     assert is_twofold[:, :4].all()
     assert np.linalg.norm(twofolds, axis=-1) == pytest.approx(is_twofold, abs=1e-5)
     assert (np.diff(of_twofolds[..., MEAN]) <= 1e-6).all()
-    directions = np.concatenate([equivalent(0, 0, 1), equivalent(0, 1, 1)])
-    off = angles_to(directions, twofolds, prepared_nickel[2])[:, :4]
+    off = angles_to([(0, 0, 1), (0, 1, 1)], twofolds, prepared_nickel[2])[:, :4]
     assert np.median(off) < 1
     # Farther from the middle than the pattern reaches
     assert (np.abs(twofolds[:, :4, 2]) < 0.5).any()
