@@ -39,8 +39,10 @@ SPLITS = (
     "test_materials",
     "test_types",
 )
-# How often a type is drawn that users map, and one made up, next to the others
-MAPPED, MADE_UP = 2.0, 0.5
+# How often a type is drawn that is made up, next to the others
+MADE_UP = 0.5
+# Share of patterns of phases that users map, each as often
+MAPPED = 0.25
 # What the names of phases end with whose master patterns are of two-beam bands
 BANDS = " (bands)"
 
@@ -128,26 +130,40 @@ def gather(
 def sampling_weights(structures: Iterable[Structure]) -> dict[str, dict]:
     """Return how often phases, by name, and space groups, by number, are drawn.
 
-    Crystal systems are drawn in equal parts, space groups by the square root of their
-    number of types, types alike but for those mapped and made up, structures of a type
-    alike.
+    Phases that users map are drawn a quarter of the time. Else, crystal systems are drawn
+    in equal parts, space groups by the square root of their number of types, types alike
+    but for those made up, structures of a type alike.
     """
     of_type = Counter(s.structure_type for s in structures)
     kind = defaultdict(lambda: MADE_UP)
     types, systems = defaultdict(set), defaultdict(set)
+    mapped, totals = Counter(), Counter()
     for s in structures:
-        share = MAPPED if s.extra.get("mapped") else 1.0 if s.made == "real" else 0.0
-        kind[s.structure_type] = max(kind[s.structure_type], share)
+        if s.made == "real":
+            kind[s.structure_type] = 1.0
         types[s.space_group].add(s.structure_type)
         systems[sg.get_space_group(s.space_group).crystal_system].add(s.space_group)
+        mapped[s.space_group] += bool(s.extra.get("mapped"))
     phases = {
-        s.identifier: round(kind[s.structure_type] / of_type[s.structure_type], 4)
+        s.identifier: kind[s.structure_type] / of_type[s.structure_type]
         for s in structures
     }
-    groups = {}
+    for s in structures:
+        totals[s.space_group] += phases[s.identifier]
+    groups, share = {}, MAPPED if mapped.total() else 0.0
     for members in systems.values():
         total = sum(len(types[n]) ** 0.5 for n in members)
-        groups |= {n: round(len(types[n]) ** 0.5 / total, 6) for n in sorted(members)}
+        groups |= {n: len(types[n]) ** 0.5 / total / len(systems) for n in members}
+    # Of all patterns, those of each phase for either reason
+    for s in structures:
+        n, name = s.space_group, s.identifier
+        phases[name] *= (1 - share) * groups[n] / totals[n]
+        if s.extra.get("mapped"):
+            phases[name] += share / mapped.total()
+    groups = {
+        n: (1 - share) * groups[n] + share * mapped[n] / max(mapped.total(), 1)
+        for n in sorted(groups)
+    }
     return {"phases": phases, "space_groups": groups}
 
 

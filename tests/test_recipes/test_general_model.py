@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The recipe of the general model: libraries, weights and scores."""
 
+from collections import Counter
 import importlib
 import json
 from pathlib import Path
@@ -61,23 +62,43 @@ class TestLibrary:
         np.testing.assert_array_equal(lower, np.rot90(upper, 2, axes=(1, 2)))
 
     def test_weights(self, table):
-        """Crystal systems are drawn in equal parts, however many groups they have."""
+        """Of all patterns, a quarter is of phases that are mapped, each as often."""
+        library = module("library")
         trained = [s for s in table if s.extra["split"] == "training"]
-        weights = module("library").sampling_weights(trained)
-        shares = {}
-        for number, share in weights["space_groups"].items():
-            system = sg.get_space_group(number).crystal_system
-            shares[system] = shares.get(system, 0) + share
-        assert len(weights["space_groups"]) == 230
-        assert list(shares.values()) == pytest.approx([1] * 7, abs=1e-3)
-        # Types count alike, however many structures they have
-        of_type = {}
+        mapped = {s.identifier for s in trained if s.extra["mapped"]}
+        weights = library.sampling_weights(trained)
+        phases, of_groups = weights["phases"], weights["space_groups"]
+        assert len(of_groups) == 230
+        assert sum(phases.values()) == pytest.approx(1)
+        share = library.MAPPED / len(mapped)
+        rest = {n: w - share * (n in mapped) for n, w in phases.items()}
+        # The others: crystal systems in equal parts, however many groups they have
+        systems, groups, types = Counter(), Counter(), Counter()
         for s in trained:
-            of_type.setdefault(s.structure_type, []).append(
-                weights["phases"][s.identifier]
-            )
-        sums = {round(sum(w), 1) for w in of_type.values()}
-        assert sums <= {0.5, 1.0, 2.0}
+            system = sg.get_space_group(s.space_group).crystal_system
+            systems[system] += rest[s.identifier]
+            groups[s.space_group] += phases[s.identifier]
+            types[s.space_group, s.structure_type] += rest[s.identifier]
+        assert list(systems.values()) == pytest.approx([0.75 / 7] * 7)
+        assert groups == pytest.approx(of_groups)
+        # Types of a group count alike, half if they are made up
+        real = {s.structure_type for s in trained if s.made == "real"}
+        for number in (12, 62, 225):
+            shares = {
+                kind: value * (1 if kind in real else 2)
+                for (n, kind), value in types.items()
+                if n == number
+            }
+            assert np.ptp(list(shares.values())) < 1e-9
+
+    def test_without_mapped_phases(self):
+        """As of a few structures, of which nobody maps any."""
+        library = module("library")
+        structures = module("structures.structure_table").read_structures()
+        some = [s for s in structures if not s.extra["mapped"]][:300]
+        weights = library.sampling_weights(some)
+        assert sum(weights["phases"].values()) == pytest.approx(1)
+        assert sum(weights["space_groups"].values()) == pytest.approx(1)
 
 
 @pytest.fixture(scope="module")
