@@ -42,6 +42,9 @@ _logger = logging.getLogger(__name__)
 # Of what a network gets wrong on two grains of a phase, fitted to seven cubic materials
 # the default model never saw, at doses of 50 to 1000
 _CORRELATION = 0.7
+# Standard deviation, per direction, of what is said of grains of one phase, where the
+# length of what is said is 1
+_SCATTER = 0.125
 # A phase has at least as much evidence as half of a large grain, or 2 points alone
 _LEAST_PRECISION = 0.5
 # Typical patterns per phase
@@ -68,6 +71,7 @@ def find_phases(
     grain_ids: np.ndarray | None = None,
     elements: Sequence[str] | None = None,
     uncertainty: "float | Mapping[str, float | np.ndarray | BaseSignal] | np.ndarray" = 0.05,
+    scatter: float = _SCATTER,
     correlation: float = _CORRELATION,
     threshold: float = 0.8,
 ) -> FoundPhases:
@@ -98,6 +102,12 @@ def find_phases(
     uncertainty
         Standard deviation of atomic fractions within a phase, as in
         :func:`~kikuchipy_spacegroup.maps.identify_phases`.
+    scatter
+        How much what the network says differs between grains of one phase,
+        from 0 to 1, as the standard deviation in one direction over the
+        length of what it says. **The larger, the fewer phases.** The default is
+        for the default model. With a general model of all space groups, which
+        knows less of each, 0.15 is right.
     correlation
         Correlation between what the network gets wrong on two grains of
         a phase, from 0 (independent) to 1 (always the same). It changes
@@ -158,7 +168,7 @@ def find_phases(
        mixture of normal distributions, multiplied by one of the
        composition with the uncertainty given. Means and covariances are
        integrated out, with a prior for the latter that expects a
-       standard deviation of 0.125 in each direction. Of six grain maps
+       standard deviation of *scatter* in each direction. Of six grain maps
        of cubic materials the default model does not know it was 0.05 to
        0.11, and 0.09 to 0.18 of eight of all crystal systems with
        a general model.
@@ -206,6 +216,8 @@ def find_phases(
     probabilities, space_groups = probabilities_from_map(xmap)
     prior = prior_from_map(xmap)
     check_probability("correlation", correlation)
+    if not 0 < scatter <= 1:
+        raise ValueError(f"scatter must be above 0 and at most 1, not {scatter}")
     _check_not_pooled(xmap)
     sg.finest_symmetry(np.ones(1), [225], threshold)  # Raises if it does not fit
     ids = None if grain_ids is None else check_grain_ids(grain_ids, xmap)
@@ -221,7 +233,9 @@ def find_phases(
     # Single points have neither rows nor columns
     row, col = (xmap.row, xmap.col) if xmap.size > 1 else np.zeros((2, 1), dtype=int)
     units = Units(probabilities, relative_prior(prior), row, col, ids)
-    responsibilities, precisions = _group_units(units, fractions, row, col, ids is None)
+    responsibilities, precisions = _group_units(
+        units, fractions, scatter, (row, col) if ids is None else None
+    )
     log_pooled = _pool_phases(units, responsibilities, precisions, correlation)
     pooled = softmax(log_pooled + np.log(prior), axis=1)
     order = _sort_phases(units, responsibilities, pooled, numbers)
@@ -245,23 +259,23 @@ def _check_not_pooled(xmap: CrystalMap) -> None:
 def _group_units(
     units: Units,
     fractions: tuple[np.ndarray, np.ndarray],
-    row: np.ndarray,
-    col: np.ndarray,
-    alone: bool,
+    scatter: float,
+    places: tuple[np.ndarray, np.ndarray] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities of phases (units, m) and precisions (units,).
 
-    Both are 0 for units that are no crystal.
+    Both are 0 for units that are no crystal. Places are rows and columns of points that
+    stand for themselves, or None if there are grains.
     """
     informative = units.informative()
     precisions = np.zeros(len(informative))
     if not informative.any():
         return np.zeros((len(informative), 0)), precisions
-    observations = make_observations(units, informative, *fractions)
+    observations = make_observations(units, informative, *fractions, scatter)
     precisions[informative] = observations.precisions
-    if alone:
+    if places is not None:
         first = units.first_points[informative]
-        found = _group_points(observations, row[first], col[first])
+        found = _group_points(observations, *(i[first] for i in places))
     else:
         found = (*group_observations(observations), observations.weight)
     labels, log_probabilities, weight = found

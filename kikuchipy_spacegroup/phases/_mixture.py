@@ -7,10 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, multigammaln
 
-# Standard deviation, per direction, of what is said of grains of one phase, where the
-# length of what is said is 1. It is 0.05 to 0.11 of cubic materials the default model
-# never saw, and 0.09 to 0.18 of all kinds with a general model
-SCATTER = 0.125
 # Number of grains the prior scatter is worth, and how far from nothing said (0) the
 # means of phases are, per direction
 _PRIOR_GRAINS = 40
@@ -40,6 +36,9 @@ class Observations:
     fraction_precisions
         Inverse covariance matrices of compositions of shape (n, e, e),
         0 where not known.
+    scatter
+        Standard deviation of the features of large grains of one phase, per
+        direction, that is expected.
     """
 
     features: np.ndarray
@@ -47,6 +46,7 @@ class Observations:
     weight: float
     fractions: np.ndarray
     fraction_precisions: np.ndarray
+    scatter: float
 
 
 @dataclass
@@ -145,7 +145,7 @@ def _spread_groups(observations: Observations) -> np.ndarray:
         if (known.any())
         else 0
     )
-    table = np.concatenate([features / SCATTER, fractions * scale], axis=1)
+    table = np.concatenate([features / observations.scatter, fractions * scale], axis=1)
     # Farthest-first traversal, then a few steps of k-means
     centers = table[[np.square(table).sum(axis=1).argmax()]]
     distances = np.square(table - centers[0]).sum(axis=1)
@@ -186,7 +186,8 @@ def _sum_up(observations: Observations, labels: np.ndarray) -> _Groups:
 def _log_likelihood(observations: Observations, labels: np.ndarray) -> float:
     """Return the integrated complete-data likelihood of a partition."""
     groups = _sum_up(observations, labels)
-    return float(_log_marginal(groups).sum() + _log_partition(groups.n))
+    marginal = _log_marginal(groups, observations.scatter)
+    return float(marginal.sum() + _log_partition(groups.n))
 
 
 def _log_partition(n: np.ndarray) -> float:
@@ -196,31 +197,31 @@ def _log_partition(n: np.ndarray) -> float:
 
 
 def _posterior(
-    groups: _Groups,
+    groups: _Groups, scatter: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return kappa, nu, mean and Psi of the normal-inverse-Wishart posterior."""
     d = groups.sums.shape[1]
-    kappa = (SCATTER / _SPREAD) ** 2 + groups.n_precision
+    kappa = (scatter / _SPREAD) ** 2 + groups.n_precision
     nu = d + 1 + _PRIOR_GRAINS + groups.n
     mean = groups.sums / kappa[:, None]
-    psi = _PRIOR_GRAINS * SCATTER**2 * np.eye(d) + groups.squares
+    psi = _PRIOR_GRAINS * scatter**2 * np.eye(d) + groups.squares
     psi = psi - kappa[:, None, None] * mean[:, :, None] * mean[:, None, :]
     return kappa, nu, mean, psi
 
 
-def _log_marginal(groups: _Groups) -> np.ndarray:
+def _log_marginal(groups: _Groups, scatter: float) -> np.ndarray:
     """Return marginal likelihoods of groups of shape (g,), up to what never changes."""
     d = groups.sums.shape[1]
     # Features: ratio of the normalizations of posterior and prior
-    kappa, nu, _, psi = _posterior(groups)
+    kappa, nu, _, psi = _posterior(groups, scatter)
     nu_0 = d + 1 + _PRIOR_GRAINS
-    log_psi_0 = d * np.log(_PRIOR_GRAINS * SCATTER**2)
+    log_psi_0 = d * np.log(_PRIOR_GRAINS * scatter**2)
     marginal = (
         multigammaln(nu / 2, d)
         - multigammaln(nu_0 / 2, d)
         + nu_0 / 2 * log_psi_0
         - nu / 2 * np.linalg.slogdet(psi)[1]
-        + d / 2 * (2 * np.log(SCATTER / _SPREAD) - np.log(kappa))
+        + d / 2 * (2 * np.log(scatter / _SPREAD) - np.log(kappa))
         - d / 2 * np.log(np.pi) * groups.n
     )
     # Compositions: the same for a normal prior of the mean, less the sum of squares
@@ -238,7 +239,7 @@ def _log_marginal(groups: _Groups) -> np.ndarray:
 def _log_predictive(observations: Observations, groups: _Groups) -> np.ndarray:
     """Return log-probabilities of groups of shape (n, g), not normalized."""
     d, e = observations.features.shape[1], observations.fractions.shape[1]
-    kappa, nu, means, psi = _posterior(groups)
+    kappa, nu, means, psi = _posterior(groups, observations.scatter)
     v = observations.precisions
     columns = []
     for i in range(len(kappa)):
@@ -286,9 +287,11 @@ def _merge(observations: Observations, labels: np.ndarray) -> np.ndarray:
     while labels.max() > 0:
         groups = _sum_up(observations, labels)
         first, second = np.triu_indices(len(groups.n), 1)
-        alone = _log_marginal(groups)
+        alone = _log_marginal(groups, observations.scatter)
         together = groups.take(first) + groups.take(second)
-        gains = _log_marginal(together) - alone[first] - alone[second]
+        gains = (
+            _log_marginal(together, observations.scatter) - alone[first] - alone[second]
+        )
         # Of the prior of partitions, with one group less
         k, n = len(groups.n), groups.n
         gains += (

@@ -11,7 +11,7 @@ from kikuchipy_spacegroup.maps._composition import normalized_fractions
 from kikuchipy_spacegroup.maps._map_like import pairs
 from kikuchipy_spacegroup.maps._pooling import average_logarithms
 from kikuchipy_spacegroup.maps._uncertainty import uncertainty_table
-from kikuchipy_spacegroup.phases._mixture import SCATTER, Observations
+from kikuchipy_spacegroup.phases._mixture import Observations
 from kikuchipy_spacegroup.phases._neighborhoods import average_neighborhoods
 
 # What a network says against a space group counts up to this ratio of its probability
@@ -131,6 +131,7 @@ def make_observations(
     chosen: np.ndarray,
     fractions: np.ndarray,
     fraction_precisions: np.ndarray,
+    scatter: float,
 ) -> Observations:
     r"""Return features of units, and how precise these are.
 
@@ -142,6 +143,8 @@ def make_observations(
         Units to return, of shape (units,).
     fractions, fraction_precisions
         See :func:`composition_of_points`, of all points.
+    scatter
+        Standard deviation of large grains of one phase per direction.
 
     Returns
     -------
@@ -177,7 +180,7 @@ def make_observations(
     directions = np.linalg.svd((scaled.T * weights) @ scaled)[2][:n_directions]
     mean_length = np.sqrt(np.average(lengths**2, weights=weights))
     noise = units.noise(directions) / mean_length**2
-    precisions = SCATTER**2 / (SCATTER**2 + noise / sizes)
+    precisions = scatter**2 / (scatter**2 + noise / sizes)
     precisions = precisions * np.minimum(1, (lengths / mean_length) ** 2)
     first = units.first_points[chosen]
     return Observations(
@@ -186,6 +189,7 @@ def make_observations(
         weight=1.0,
         fractions=fractions[first],
         fraction_precisions=fraction_precisions[first],
+        scatter=scatter,
     )
 
 

@@ -109,10 +109,14 @@ def best_laue(probabilities: np.ndarray, numbers: Sequence[int]) -> list[int]:
 
 
 def score_found(
-    xmap: CrystalMap, grains: np.ndarray | None, truth: np.ndarray, groups: list[int]
+    xmap: CrystalMap,
+    grains: np.ndarray | None,
+    truth: np.ndarray,
+    groups: list[int],
+    scatter: float,
 ) -> dict:
     """Return how well find_phases() does."""
-    found = kpsg.phases.find_phases(xmap, grain_ids=grains)
+    found = kpsg.phases.find_phases(xmap, grain_ids=grains, scatter=scatter)
     laue = {}
     if len(found):
         numbers = found.probabilities.columns.tolist()
@@ -138,6 +142,7 @@ def score_scan(
     shape: tuple[int, int],
     dose: float,
     seed: int,
+    scatter: float,
 ) -> Iterable[dict]:
     """Yield a row per method."""
     signal = kpsg.simulate_scan(
@@ -172,8 +177,8 @@ def score_scan(
     }
     pooled = kpsg.pool_grains(xmap, grains)
     for method, scores in (
-        ("find_phases, grains", score_found(xmap, grains, truth, groups)),
-        ("find_phases, points", score_found(xmap, None, truth, groups)),
+        ("find_phases, grains", score_found(xmap, grains, truth, groups, scatter)),
+        ("find_phases, points", score_found(xmap, None, truth, groups, scatter)),
         ("best label of a point", score_best_label(xmap, truth, groups)),
         ("best label of a grain", score_best_label(pooled, truth, groups)),
     ):
@@ -224,6 +229,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--phases", nargs="+", type=int, default=N_PHASES)
     parser.add_argument("--shape", nargs=2, type=int, default=SHAPE)
+    parser.add_argument("--scatter", type=float, default=0.125, help="of find_phases()")
     args = parser.parse_args()
     hs.preferences.General.show_progressbar = False
     masters = load_masters(args.masters, args.materials)
@@ -240,7 +246,8 @@ def main() -> None:
             drawn = rng.choice(len(masters), n, replace=False)
             for dose in args.doses:
                 chosen = [masters[i] for i in drawn]
-                for row in score_scan(chosen, model, tuple(args.shape), dose, seed):
+                how = tuple(args.shape), dose, seed, args.scatter
+                for row in score_scan(chosen, model, *how):
                     rows.append(row | dated)
                     print(row, flush=True)
     args.output.mkdir(parents=True, exist_ok=True)

@@ -371,6 +371,17 @@ class TestPooled:
         pooled, _ = probabilities_from_map(pool_grains(xmap, ids))
         assert np.allclose(found.probabilities.loc[1], pooled[0], atol=1e-5)
 
+    def test_scatter(self):
+        """If grains of a phase may differ by as much as phases do, they are one."""
+        p, grains, _ = simulate([FCC, BCC, LIKE_FCC])
+        xmap = make_map(p)
+        numbers = [
+            len(find_phases(xmap, grain_ids=grains, scatter=i)) for i in (0.125, 0.3, 1)
+        ]
+        assert numbers[0] == 3
+        assert numbers[-1] == 1
+        assert numbers == sorted(numbers, reverse=True)
+
     def test_correlation(self):
         """Grains that are wrong together make a phase no surer than one grain."""
         p, grains, _ = simulate([LIKE_FCC])
@@ -394,6 +405,11 @@ class TestErrors:
         [
             ({"threshold": 0.4}, ValueError, "threshold must be from 0.5 to 1"),
             ({"correlation": 2}, ValueError, "correlation must be"),
+            (
+                {"scatter": 0},
+                ValueError,
+                "scatter must be above 0 and at most 1, not 0",
+            ),
             ({"grain_ids": np.zeros(3, int)}, ValueError, "do not fit the map"),
             ({"grain_ids": np.zeros(SHAPE)}, ValueError, "must be integers"),
             (
@@ -438,6 +454,7 @@ class TestMixture:
             weight=1.0,
             fractions=rng.normal(0, 0.1, (n, e)),
             fraction_precisions=roots @ roots.transpose(0, 2, 1) + np.eye(e),
+            scatter=0.125,
         )
 
     def test_features(self):
@@ -445,7 +462,8 @@ class TestMixture:
         data = self.observations(e=0)
         labels = np.zeros(7, dtype=int)
         kappa, nu, mean, psi = (
-            x[0] for x in mixture._posterior(mixture._sum_up(data, labels))
+            x[0]
+            for x in mixture._posterior(mixture._sum_up(data, labels), data.scatter)
         )
         df = nu - 2 + 1
         found = mixture._log_predictive(data, mixture._sum_up(data, labels))[:, 0]
@@ -455,7 +473,8 @@ class TestMixture:
         # Chain rule: the seventh, given six others
         alone = mixture._sum_up(self.part(data, slice(0, 6)), labels[:6])
         before, after = (
-            mixture._log_marginal(i)[0] for i in (alone, mixture._sum_up(data, labels))
+            mixture._log_marginal(i, data.scatter)[0]
+            for i in (alone, mixture._sum_up(data, labels))
         )
         last = mixture._log_predictive(self.part(data, slice(6, 7)), alone)[0, 0]
         # Up to the precision, which all partitions have in common
@@ -492,6 +511,7 @@ class TestMixture:
             data.weight,
             data.fractions[rows],
             data.fraction_precisions[rows],
+            data.scatter,
         )
 
 
