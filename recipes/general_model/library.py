@@ -7,9 +7,11 @@ Usage::
     python -m recipes.general_model.library MASTERS... LIBRARIES [--bands BANDS] [--first 300]
 
 where MASTERS are folders filled by ``structures/simulate.py`` and BANDS one by
-``structures/two_beam.py``, which may have further structures. LIBRARIES gets ``training.npz``, ``weights.json`` (how often
-phases and space groups are drawn) and one library for every split held out. Phases have
-the identifiers of the table as names, followed by ``" (bands)"`` for those from BANDS.
+``structures/two_beam.py``, which may have further structures. LIBRARIES gets
+``training.npz``, ``weights.json`` (how often phases and space groups are drawn) and one
+library for every split held out. The validation lists are filled up from BANDS, the test
+lists are not. Phases have the identifiers of the table as names, followed by
+``" (bands)"`` for those from BANDS to train on.
 """
 
 import argparse
@@ -213,7 +215,11 @@ def main() -> None:
             of_split = of_split[: args.first]
             if args.first is None:
                 of_split += read_structures(FURTHER) + read_structures(VARIED)
-        library = gather(of_split, args.masters)
+        folders = args.masters
+        if split.startswith("validation") and args.bands is not None:
+            # To choose by, many structures are worth more than Bloch waves of few
+            folders = [*folders, args.bands]
+        library = gather(of_split, folders)
         if split == "training" and args.bands is not None:
             bands = gather(of_split, [args.bands], BANDS)
             library = bands if library is None else library + bands

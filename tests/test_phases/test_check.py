@@ -233,10 +233,11 @@ class TestErrors:
             run(scan.inav[:2], found, [NICKEL])
 
 
-def test_dynamical(scan, found):
+def test_dynamical(scan, found, tmp_path):
     """The best candidates are simulated again, and orientations kikuchipy's own."""
     pytest.importorskip("de_ebsd")
-    checked = run(scan, found, [NICKEL, IRON], method="dynamical")
+    options = {"method": "dynamical", "cache_dir": tmp_path}
+    checked = run(scan, found, [NICKEL, IRON], **options)
     table = checked.table.set_index("candidate")
     assert set(table["simulation"]) == {"dynamical", ""}
     assert table.loc["nickel", "match"] > 2 * table.loc["iron", "match"]
@@ -245,5 +246,5 @@ def test_dynamical(scan, found):
     theirs = Orientation(scan.xmap.rotations[checked.patterns[1]].data, own.symmetry)
     assert (np.rad2deg(own.angle_with(theirs)) < 1).all()
     # Without it, it is none
-    wrong = run(scan, found, [IRON], method="dynamical", n_patterns=1)
+    wrong = run(scan, found, [IRON], n_patterns=1, **options)
     assert wrong.best == {1: "none of these"}

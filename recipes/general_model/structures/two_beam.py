@@ -7,10 +7,11 @@ Usage::
     python -m recipes.general_model.structures.two_beam MASTERS &
     python -m recipes.general_model.structures.two_beam MASTERS --backwards &
 
-Every structure to train on, then every further and every varied one, makes one file ``<id>.npz`` of the
-form of ``simulate.py`` in the folder MASTERS. Every band is that of two beams in a thick crystal, and bands add up:
-symmetry, widths, absences and edges are right, crossings and fine lines are not. They
-are to learn from many structures before there are Bloch waves of them, and never to score.
+Every structure to train on, those of the validation lists, and every further and varied
+one make one file ``<id>.npz`` each, of the form of ``simulate.py``, in the folder MASTERS.
+Every band is that of two beams in a thick crystal, and bands add up: symmetry, widths,
+absences and edges are right, crossings and fine lines are not. They are to learn from, to
+choose by and to calibrate, and never to report.
 """
 
 import argparse
@@ -72,9 +73,11 @@ def simulate(structure: Structure, half_width: int) -> dict:
 
 
 def structures_in_order() -> list[Structure]:
-    """Return the structures to train on, further ones in random order, varied ones."""
-    structures = [s for s in read_structures(TABLE) if s.extra["split"] == "training"]
+    """Return the structures to train on, those to choose by, further and varied ones."""
+    table = read_structures(TABLE)
+    structures = [s for s in table if s.extra["split"] == "training"]
     structures.sort(key=lambda s: s.extra["order"])
+    structures += [s for s in table if s.extra["split"].startswith("validation")]
     further = sorted(
         read_structures(FURTHER), key=lambda s: zlib.crc32(s.identifier.encode())
     )
