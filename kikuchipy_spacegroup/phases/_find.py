@@ -105,9 +105,9 @@ def find_phases(
     scatter
         How much what the network says differs between grains of one phase,
         from 0 to 1, as the standard deviation in one direction over the
-        length of what it says. **The larger, the fewer phases.** The default is
-        for the default model. With a general model of all space groups, which
-        knows less of each, 0.15 is right.
+        length of what it says. **The larger, the fewer phases.** The default
+        was chosen with the default model. Grains differ more by a general
+        model of all space groups: if it finds too many phases, try 0.15.
     correlation
         Correlation between what the network gets wrong on two grains of
         a phase, from 0 (independent) to 1 (always the same). It changes
