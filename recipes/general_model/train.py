@@ -174,6 +174,7 @@ class FoundBandsOnDevice:
         where = torch.device(device)
         self.patterns = DevicePatterns(model, dataset, nobody, where, acquisition)
         self.find = find_layers(model)
+        self.n_steps = model.network.get_layer("find_bands").n_steps
         self.groups = np.asarray(dataset.library.space_groups)
         self.phases = np.asarray(dataset.library.phase_index)
         self.errors = torch.tensor(CENTER_ERRORS, device=device)
@@ -193,7 +194,8 @@ class FoundBandsOnDevice:
             made = patterns.camera.call(patterns.project.call(recipe))
             prepared = patterns.prepare.call(made[..., None])
             bands = self.find([prepared, self.centers(recipe["geometry"])])
-        return tuple(bands), patterns.targets[entries]
+            bands = vary_found(tuple(bands), self.n_steps)
+        return bands, patterns.targets[entries]
 
     def centers(self, geometry: torch.Tensor) -> torch.Tensor:
         """Return projection centers (n, 3) with errors, NaN where unknown."""

@@ -109,6 +109,8 @@ class TestTable:
             if recipe.choose.are_alike(s, other)
         ]
         assert alike == []
+        materials = {s.material for s in held_out}
+        assert [s.identifier for s in structures if s.material in materials] == []
         assert all(s.licence for s in structures)
 
     def test_varied_structures(self, recipe, table, further, varied):

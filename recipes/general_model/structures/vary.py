@@ -6,11 +6,11 @@ Usage::
 
     python -m recipes.general_model.structures.vary --kept KEPT [--output OUTPUT]
 
-Two of three structure types that are trained on have one structure, and a network knows
-its intensities by heart. So types are filled up to four structures: other elements are on
+Two of three structure types that are trained on have one structure, whose intensities a
+network may learn by heart. So types are filled up to four structures: other elements are on
 the sites, and coordinates that the space group leaves free are shifted. What comes out has
 exactly the space group, shows it, is not kept for judging (``KEPT`` as in ``choose.py``),
-and is not like a material held out. The same seed makes the same table.
+and is neither a material held out nor like one. The same seed makes the same table.
 """
 
 import argparse
@@ -104,12 +104,13 @@ def fill_types(
     kept: Callable[[Structure], bool],
 ) -> list[Structure]:
     """Return varied structures, the first of each type, then the second, and so on."""
-    members, apart = defaultdict(list), defaultdict(list)
+    members, apart, materials = defaultdict(list), defaultdict(list), set()
     for structure in training:
         members[structure.structure_type].append(structure)
+        materials.add(structure.material)
     for structure in held_out:
         apart[structure.structure_type].append(structure)
-    materials = {s.material for of_type in members.values() for s in of_type}
+        materials.add(structure.material)
     found = []
     for structure_type, donors in members.items():
         rng = np.random.default_rng(zlib.crc32(structure_type.encode()))
